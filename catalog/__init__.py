@@ -1,0 +1,1 @@
+"""Catalogs: datasets, their self-descriptions, and what a participant may see of them."""

@@ -1,0 +1,340 @@
+"""Composition root of a connector: opens the data directory, wires the parts, serves.
+
+    public listener   server certificate   DID document, versions, credential service, DSP and data for peers without mTLS
+    member listener   member certificate   the same, for members; opens with the first enrolment
+    management        loopback, API key    `connector.management`
+
+Start: settings, keys, database (locked), certificates, listeners, workers, one `ready` line. Everything durable goes on where it stopped.
+"""
+
+import asyncio
+import signal
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from connector import errors, install, management, settings
+from connector.channel import Channel
+from connector.commands import Commands
+from connector.dsp import outbound, routes
+from connector.dsp.node import Node, spent
+from connector.membership import Joining
+from connector.peers import Peers
+from connector.plane import files
+from connector.plane.endpoint import Endpoint
+from connector.plane.push import push
+from connector.plane.tokens import DataTokens
+from connector.processes import negotiation, transfer
+from connector.processes.decisions import AutoDecisions, Decisions
+from connector.processes.model import Process, TokenUse
+from connector.rules import OwnRules, Rules
+from connector.settings import Settings
+from connector.store.sqlite import SqliteStore, open_database
+from connector.worker.outbox import Outbox
+from connector.worker.timers import Timers
+from identity.did import Service as ServiceEntry
+from identity.did import document
+from identity.keys import KeyStore
+from identity.resolve import Resolver
+from identity.statusread import StatusReader
+from identity.trust import IssuerRule, TrustPolicy
+from identity.verify import Caller, Door, PeerRule, VerifiedParticipant, VerifiedToken, authenticate, verify_token
+from identity.wallet.credentials import PATH as WALLET
+from identity.wallet.credentials import CredentialService
+from identity.wallet.sts import Sts
+from kernel import telemetry
+from kernel.clock import Clock, SystemClock, iso
+from kernel.errors import Misconfigured, UnavailableError
+from kernel.http import GuardedClient, Outbound
+from kernel.web import Listener, Route, application, client_certificate, json_response, require_key, serve
+from policies.profiles import Profile, load
+
+log = telemetry.get(__name__)
+
+
+def new_id() -> str:
+    """A new id of ours."""
+    return f"urn:uuid:{uuid.uuid4()}"
+
+
+@dataclass(slots=True)
+class Connector:
+    """A wired connector."""
+
+    directory: Path
+    settings: Settings
+    store: SqliteStore
+    channel: Channel
+    client: GuardedClient
+    joining: Joining
+    commands: Commands
+    outbox: Outbox
+    timers: Timers
+    public: list[Route]
+    member_listener: Listener | None = None
+
+    async def listen_for_members(self) -> None:
+        """Take new certificates into use; open the member listener with the first one."""
+        self.channel.reload()
+        self.client.reload()
+        if self.channel.member is not None and self.member_listener is None:
+            app = application(self.public, errors=errors.response)
+            found = self.settings
+            self.member_listener = await serve(app, found.bind, found.member_port, self.channel.member)
+
+
+def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None, verify: Any = None) -> Connector:
+    """Open and connect everything. `decisions` and `verify` let a test stand in for policy and authentication; no setting does."""
+    found = settings.load(directory)
+    keys = KeyStore(directory / "keys", found.did)
+    profile = load(found.profile)
+    store = SqliteStore(open_database(directory / install.DATABASE), found.did)
+    for folder in ("payloads", "inbox"):
+        files.sweep(directory / folder)
+    channel = Channel(directory / "tls")
+    client = GuardedClient(Outbound(allow=frozenset(found.allow_private)), tls=channel.client)
+    resolver = Resolver(client, clock)
+    signer = keys.open("si")
+    sts = Sts(found.did, signer, clock, lambda: channel.thumbprint)
+    rule = _rules(found, profile)
+    door = Door(
+        did=found.did,
+        resolver=resolver,
+        clock=clock,
+        seen=store.seen,
+        trust=_trust(found, profile),
+        status=StatusReader(resolver, client, clock),
+        client=client,
+        signer=signer,
+        rules=rule,
+    )
+    peers = Peers(client, resolver, sts, rule, profile.scopes + profile.optional_scopes)
+    tokens = DataTokens(found.did, keys.open("data"), clock, lambda peer: _listener(found, rule(peer)))
+    rules = Rules(store, profile, clock, participant=found.did, name=found.name, endpoint=found.dsp_url)
+    contexts = _Contexts(found, store, rules, tokens, clock, decisions or AutoDecisions())
+
+    async def proven(caller: Caller, fresh: bool) -> VerifiedParticipant:
+        return await authenticate(door, caller, fresh=fresh)
+
+    node = Node(
+        participant=found.did,
+        base_url=found.dsp_url,
+        authenticate=verify or proven,
+        processes=store,
+        catalog=rules,
+        negotiation=contexts.for_negotiation,
+        transfer=contexts.for_transfer,
+        check_callback=peers.check_callback,
+        now=lambda: clock.now().timestamp(),
+        page_size=found.page_size,
+        page_key=(directory / install.PAGE_KEY).read_bytes(),
+    )
+    commands = Commands(
+        directory=directory,
+        store=store,
+        profile=profile,
+        clock=clock,
+        node=node,
+        own_negotiation=contexts.own_negotiation,
+        own_transfer=contexts.own_transfer,
+        peers=peers,
+        tokens=tokens,
+        new_id=new_id,
+        max_payload=found.max_payload,
+    )
+
+    async def token_only(request: web.Request) -> VerifiedToken:
+        caller = Caller(tuple(request.headers.getall("Authorization", [])), client_certificate(request))
+        return await verify_token(door, caller, mtls="preferred")
+
+    endpoint = Endpoint(
+        directory, tokens, process=store.process, asset=store.asset, proven=token_only, spend=store.spend, take=commands.take,
+        limit=found.max_payload,
+    )  # fmt: skip
+    wallet = CredentialService(door, sts, keys.open("vp"), store)
+
+    async def carry_push(process: Process) -> None:
+        asset = store.asset(process.data["dataset"])
+        if asset is None:
+            raise UnavailableError(f"the dataset {process.data['dataset']} is gone", next_step="terminate the transfer")
+        if not transfer.open_now(process):
+            return
+        await push(client, directory, asset, process.data["dataAddress"], expect_did=peers.pin(process.peer))
+        await commands.step("transfer", process.id, "complete", "")
+
+    connector: Connector
+
+    async def enrolled() -> None:
+        await connector.listen_for_members()
+
+    connector = Connector(
+        directory=directory,
+        settings=found,
+        store=store,
+        channel=channel,
+        client=client,
+        joining=Joining(
+            authority=found.authority,
+            store=store,
+            wallet=store,
+            resolver=resolver,
+            client=client,
+            sts=sts,
+            clock=clock,
+            tls=directory / "tls",
+            enrolled=enrolled,
+        ),
+        commands=commands,
+        outbox=Outbox(store, peers.send, carry_push, clock, new_id, parallel=found.parallel_sends),
+        timers=Timers(store, clock),
+        public=[*_own_routes(found, keys), *routes.routes(node), *wallet.routes(), *endpoint.routes()],
+    )
+    return connector
+
+
+@dataclass(frozen=True, slots=True)
+class _Contexts:
+    """Makes the contexts of the process core, per caller and for our own commands."""
+
+    settings: Settings
+    store: SqliteStore
+    rules: Rules
+    tokens: DataTokens
+    clock: Clock
+    decisions: Decisions
+
+    def for_negotiation(self, who: VerifiedParticipant) -> negotiation.Context:
+        return self._negotiation(self.rules.for_caller(who), who)
+
+    def own_negotiation(self) -> negotiation.Context:
+        return self._negotiation(OwnRules(), None)
+
+    def for_transfer(self, who: VerifiedParticipant) -> transfer.Context:
+        return self._transfer(self.rules.for_caller(who), who)
+
+    def own_transfer(self) -> transfer.Context:
+        return self._transfer(OwnRules(), None)
+
+    def _negotiation(self, rulebook: negotiation.Rulebook, who: VerifiedParticipant | None) -> negotiation.Context:
+        return negotiation.Context(
+            participant=self.settings.did,
+            now=iso(self.clock.now()),
+            new_id=new_id,
+            render=outbound.renderer(self.settings.dsp_url),
+            rulebook=rulebook,
+            decisions=self.decisions,
+            token=_spent(who),
+        )
+
+    def _transfer(self, agreements: transfer.Agreements, who: VerifiedParticipant | None) -> transfer.Context:
+        return transfer.Context(
+            participant=self.settings.did,
+            now=iso(self.clock.now()),
+            new_id=new_id,
+            render=outbound.renderer(self.settings.dsp_url),
+            agreements=agreements,
+            decisions=self.decisions,
+            address=self.tokens.address,
+            token=_spent(who),
+        )
+
+
+def _spent(who: VerifiedParticipant | None) -> TokenUse | None:
+    return spent(who.token) if who is not None else None
+
+
+def _rules(found: Settings, profile: Profile) -> Any:
+    special = {each.did: each for each in found.peers}
+
+    def rule(did: str) -> PeerRule:
+        peer = special.get(did)
+        if peer is None:
+            return PeerRule(did, "required", profile.scopes, profile.optional_scopes)
+        asked = tuple(each if ":" in each else f"org.eclipse.dspace.dcp.vc.type:{each}:read" for each in peer.scopes)
+        return PeerRule(did, peer.mtls, asked or profile.scopes, () if asked else profile.optional_scopes)
+
+    return rule
+
+
+def _trust(found: Settings, profile: Profile) -> TrustPolicy:
+    own = IssuerRule(found.authority, frozenset(profile.credential_types))
+    others = [IssuerRule(each.did, frozenset(each.types)) for each in found.issuers]
+    return TrustPolicy([own, *others], profile.claim_tables)
+
+
+def _listener(found: Settings, rule: PeerRule) -> str:
+    return found.member_url if rule.mtls == "required" else found.public_url
+
+
+def _own_routes(found: Settings, keys: KeyStore) -> list[Route]:
+    services = [
+        ServiceEntry(f"{found.did}#cs", "CredentialService", found.public_url + WALLET),
+        ServiceEntry(f"{found.did}#dsp", "DataService", found.dsp_url),
+        ServiceEntry(f"{found.did}#dsp-public", "DataService", found.public_url + settings.DSP_PATH),
+    ]
+    published = document(found.did, keys.published(), services)
+
+    async def did_document(_request: web.Request) -> web.Response:
+        return json_response(published, headers={"Cache-Control": "max-age=60"}, content_type="application/did+json")
+
+    return [Route(method="GET", path="/.well-known/did.json", handler=did_document, auth="none", summary="DID document")]
+
+
+@asynccontextmanager
+async def serving(directory: Path, clock: Clock | None = None, **stand_ins: Any) -> AsyncIterator[Connector]:
+    """Open the directory, listen, work; everything is closed on leaving."""
+    connector = wire_up(directory, clock or SystemClock(), **stand_ins)
+    found = connector.settings
+    listeners = []
+    tasks: list[asyncio.Task[None]] = []
+    try:
+        app = application(connector.public, errors=errors.response)
+        listeners.append(await serve(app, found.bind, found.public_port, connector.channel.public))
+        await connector.listen_for_members()
+        guard = require_key(lambda: _management_key(directory))
+        listeners.append(await _serve_management(connector, guard))
+        tasks = [asyncio.create_task(each.run()) for each in (connector.outbox, connector.joining, connector.timers)]
+        yield connector
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for listener in filter(None, [*listeners, connector.member_listener]):
+            await listener.close()
+        await connector.client.close()
+        connector.store.close()
+
+
+async def _serve_management(connector: Connector, guard: Any) -> Listener:
+    found = connector.settings
+    app = application(management.routes(connector), middlewares=[guard], limit=found.max_payload)
+    tls = None
+    if found.management_certificate:
+        from identity.tls.contexts import server_context  # noqa: PLC0415
+
+        tls = server_context(Path(found.management_certificate), Path(found.management_key))
+    return await serve(app, found.management_bind, found.management_port, tls)
+
+
+def _management_key(directory: Path) -> str:
+    path = directory / install.MANAGEMENT_KEY
+    if path.stat().st_mode & 0o077:
+        raise Misconfigured(f"{path} is readable by others", next_step=f"chmod 600 {path}")
+    return path.read_text(encoding="ascii").strip()
+
+
+async def run(directory: Path) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    telemetry.configure(settings.load(directory).log_level)
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    async with serving(directory) as connector:
+        found = connector.settings
+        log.info("ready", did=found.did, url=found.public_url, management_port=found.management_port)
+        await stop.wait()

@@ -1,0 +1,132 @@
+"""`kizuna negotiate | negotiation | agreement | transfer | outbox`: contracts and transfers through the management API."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from connector.cli.local import HERE, SAY, Directory, Json, Wait, client, rows
+from kernel.cli import print_result
+
+Id = Annotated[str, typer.Argument()]
+Reason = Annotated[str, typer.Option("--reason")]
+Reference = Annotated[str, typer.Argument()]
+NEGOTIATION_COLUMNS = ("id", "role", "peer", "state", "note")
+TRANSFER_COLUMNS = ("id", "role", "peer", "format", "state", "note")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the `kizuna` application."""
+    app.command("negotiate", help=SAY("negotiate"))(negotiate)
+    app.add_typer(_negotiations(), name="negotiation", help=SAY("negotiation"))
+    app.add_typer(_agreements(), name="agreement", help=SAY("agreement"))
+    app.add_typer(_transfers(), name="transfer", help=SAY("transfer"))
+    app.add_typer(_outbox(), name="outbox", help=SAY("outbox"))
+
+
+def negotiate(
+    peer: Reference,
+    dataset: Reference,
+    offer: Annotated[str, typer.Option("--offer")] = "",
+    wait: Wait = 30,
+    directory: Directory = HERE,
+    as_json: Json = False,
+) -> None:
+    body = {"peer": peer, "dataset": dataset, "offer": offer}
+    print_result(client(directory).post("/v1/negotiations", body, wait=wait), as_json=as_json)
+
+
+def _negotiations() -> typer.Typer:
+    app = typer.Typer(no_args_is_help=True)
+
+    @app.command("list", help=SAY("negotiation_list"))
+    def listing(directory: Directory = HERE, as_json: Json = False) -> None:
+        _list(directory, "/v1/negotiations", NEGOTIATION_COLUMNS, as_json=as_json)
+
+    @app.command("show", help=SAY("negotiation_show"))
+    def show(negotiation: Id, wait: Wait = 0, directory: Directory = HERE, as_json: Json = False) -> None:
+        print_result(client(directory).get(f"/v1/negotiations/{negotiation}", wait=wait), as_json=as_json)
+
+    @app.command("terminate", help=SAY("negotiation_terminate"))
+    def terminate(negotiation: Id, reason: Reason = "", directory: Directory = HERE, as_json: Json = False) -> None:
+        found = client(directory).post(f"/v1/negotiations/{negotiation}/terminate", {"reason": reason})
+        print_result(found, as_json=as_json)
+
+    return app
+
+
+def _agreements() -> typer.Typer:
+    app = typer.Typer(no_args_is_help=True)
+
+    @app.command("list", help=SAY("agreement_list"))
+    def listing(directory: Directory = HERE, as_json: Json = False) -> None:
+        _list(directory, "/v1/agreements", ("id", "role", "peer", "dataset", "hash"), as_json=as_json)
+
+    @app.command("show", help=SAY("agreement_show"))
+    def show(agreement: Id, directory: Directory = HERE, as_json: Json = False) -> None:
+        print_result(client(directory).get(f"/v1/agreements/{agreement}"), as_json=as_json)
+
+    return app
+
+
+def _transfers() -> typer.Typer:
+    app = typer.Typer(no_args_is_help=True)
+
+    @app.command("start", help=SAY("transfer_start"))
+    def start(
+        agreement: Id,
+        format_: Annotated[str, typer.Option("--format")] = "HttpData-PULL",
+        wait: Wait = 30,
+        directory: Directory = HERE,
+        as_json: Json = False,
+    ) -> None:
+        body = {"agreement": agreement, "format": format_}
+        print_result(client(directory).post("/v1/transfers", body, wait=wait), as_json=as_json)
+
+    @app.command("list", help=SAY("transfer_list"))
+    def listing(directory: Directory = HERE, as_json: Json = False) -> None:
+        _list(directory, "/v1/transfers", TRANSFER_COLUMNS, as_json=as_json)
+
+    @app.command("show", help=SAY("transfer_show"))
+    def show(transfer: Id, wait: Wait = 0, directory: Directory = HERE, as_json: Json = False) -> None:
+        print_result(client(directory).get(f"/v1/transfers/{transfer}", wait=wait), as_json=as_json)
+
+    @app.command("pull", help=SAY("transfer_pull"))
+    def pull(
+        transfer: Id,
+        output: Annotated[Path | None, typer.Option("--output")] = None,
+        directory: Directory = HERE,
+        as_json: Json = False,
+    ) -> None:
+        body = {"output": str(output.absolute()) if output else ""}
+        print_result(client(directory).post(f"/v1/transfers/{transfer}/pull", body, timeout=86_400), as_json=as_json)
+
+    for name in ("suspend", "resume", "complete", "terminate"):
+        _act(app, name)
+    return app
+
+
+def _act(app: typer.Typer, name: str) -> None:
+    @app.command(name, help=SAY(f"transfer_{name}"))
+    def act(transfer: Id, reason: Reason = "", directory: Directory = HERE, as_json: Json = False) -> None:
+        found = client(directory).post(f"/v1/transfers/{transfer}/{name}", {"reason": reason})
+        print_result(found, as_json=as_json)
+
+
+def _outbox() -> typer.Typer:
+    app = typer.Typer(no_args_is_help=True)
+
+    @app.command("list", help=SAY("outbox_list"))
+    def listing(directory: Directory = HERE, as_json: Json = False) -> None:
+        _list(directory, "/v1/outbox", ("id", "message", "peer", "due", "attempts", "reason"), as_json=as_json)
+
+    @app.command("release", help=SAY("outbox_release"))
+    def release(row: Id, directory: Directory = HERE, as_json: Json = False) -> None:
+        print_result(client(directory).post(f"/v1/outbox/{row}/release", {}), as_json=as_json)
+
+    return app
+
+
+def _list(directory: Path, path: str, columns: tuple[str, ...], *, as_json: bool) -> None:
+    found: Any = client(directory).get(path)
+    print_result(found if as_json else rows(found["items"], *columns), as_json=as_json)

@@ -1,0 +1,91 @@
+"""`kizuna asset | offer | catalog`: what this company publishes, and what others do."""
+
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+import typer
+
+from connector.cli.local import HERE, SAY, Directory, Json, client, rows
+from kernel.cli import print_result
+from kernel.errors import BadInput
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the `kizuna` application."""
+    app.add_typer(_assets(), name="asset", help=SAY("asset"))
+    app.add_typer(_offers(), name="offer", help=SAY("offer"))
+    app.add_typer(_catalogs(), name="catalog", help=SAY("catalog"))
+
+
+def _assets() -> typer.Typer:
+    app = typer.Typer(no_args_is_help=True)
+
+    @app.command("add", help=SAY("asset_add"))
+    def add(
+        payload: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+        schema: Annotated[str, typer.Option("--schema")],
+        title: Annotated[str, typer.Option("--title")],
+        title_ja: Annotated[str, typer.Option("--title-ja")] = "",
+        media_type: Annotated[str, typer.Option("--media-type")] = "application/json",
+        directory: Directory = HERE,
+        as_json: Json = False,
+    ) -> None:
+        query = urlencode({"schema": schema, "title": title, "titleJa": title_ja, "mediaType": media_type})
+        found = client(directory).upload(f"/v1/assets?{query}", payload)
+        print_result(found, as_json=as_json)
+
+    @app.command("list", help=SAY("asset_list"))
+    def listing(directory: Directory = HERE, as_json: Json = False) -> None:
+        found: Any = client(directory).get("/v1/assets")
+        print_result(found if as_json else rows(found["items"], "id", "schema", "size", "title"), as_json=as_json)
+
+    return app
+
+
+def _offers() -> typer.Typer:
+    app = typer.Typer(no_args_is_help=True)
+
+    @app.command("add", help=SAY("offer_add"))
+    def add(
+        asset: Annotated[str, typer.Argument()],
+        template: Annotated[str, typer.Option("--template")],
+        parameter: Annotated[list[str] | None, typer.Option("--set", help="name=value; a list: name=a,b")] = None,
+        directory: Directory = HERE,
+        as_json: Json = False,
+    ) -> None:
+        body = {"asset": asset, "template": template, "parameters": dict(map(_pair, parameter or []))}
+        print_result(client(directory).post("/v1/offers", body), as_json=as_json)
+
+    @app.command("list", help=SAY("offer_list"))
+    def listing(directory: Directory = HERE, as_json: Json = False) -> None:
+        found: Any = client(directory).get("/v1/offers")
+        print_result(found if as_json else rows(found["items"], "id", "asset", "template"), as_json=as_json)
+
+    return app
+
+
+def _catalogs() -> typer.Typer:
+    app = typer.Typer(no_args_is_help=True)
+
+    @app.command("show", help=SAY("catalog_show"))
+    def show(peer: Annotated[str, typer.Argument()], directory: Directory = HERE, as_json: Json = False) -> None:
+        found: Any = client(directory).post("/v1/catalog", {"peer": peer})
+        print_result(found if as_json else [_dataset_row(each) for each in found["dataset"]], as_json=as_json)
+
+    return app
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise BadInput(f"--set {text}: not name=value", next_step="write --set role=cellMaker or --set purpose=a,b")
+    return name, value.split(",") if "," in value else value
+
+
+def _dataset_row(dataset: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "dataset": dataset["@id"],
+        "title": dataset.get("dct:title", dataset.get("title", "")),
+        "offers": ", ".join(offer["@id"] for offer in dataset.get("hasPolicy", [])),
+    }

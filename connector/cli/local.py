@@ -1,0 +1,38 @@
+"""What every command shares: the data directory, the running connector's management API, and how results are shown.
+
+A command finds its connector by `--dir` (or `KIZUNA_DIR`): settings and management key lie there. It never opens the
+database: one process owns it (ADR 0004).
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from connector import settings
+from kernel.cli import ManagementClient
+from kernel.errors import Misconfigured
+from kernel.texts import texts
+
+SAY = texts("connector")
+KEY_FILE = "management.key"
+
+Directory = Annotated[Path, typer.Option("--dir", envvar="KIZUNA_DIR", help=SAY("dir"))]
+Json = Annotated[bool, typer.Option("--json", help=SAY("json"))]
+Wait = Annotated[float, typer.Option("--wait", min=0, max=600, help=SAY("wait"))]
+HERE = Path()
+
+
+def client(directory: Path) -> ManagementClient:
+    """The management API of the connector whose data lie in `directory`; raises `Misconfigured`."""
+    if not (directory / settings.FILE).exists():
+        raise Misconfigured(SAY("not_a_directory", directory=directory), next_step=SAY("not_a_directory_next", directory=directory))
+    found = settings.load(directory)
+    scheme = "https" if found.management_certificate else "http"
+    address = f"{scheme}://{found.management_bind}:{found.management_port}"
+    return ManagementClient(address, (directory / KEY_FILE).read_text(encoding="ascii").strip())
+
+
+def rows(found: Any, *columns: str) -> list[dict[str, Any]]:
+    """Only the named columns of a list, for people; `--json` shows all."""
+    return [{column: row.get(column, "") for column in columns} for row in found]

@@ -1,0 +1,90 @@
+"""`kizuna connector init | run | join | status | rotate-certificate`: set up a node and bring it into a data space."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from connector import settings
+from connector.cli.local import HERE, SAY, Directory, Json, Wait, client
+from kernel.cli import print_result
+from kernel.errors import BadInput, Misconfigured
+
+File = Annotated[Path, typer.Option(exists=True, dir_okay=False)]
+Port = Annotated[int, typer.Option(min=1, max=65535)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `connector` to the `kizuna` application."""
+    group = typer.Typer(no_args_is_help=True)
+    group.command("init", help=SAY("connector_init"))(init)
+    group.command("run", help=SAY("connector_run"))(run)
+    group.command("join", help=SAY("connector_join"))(join)
+    group.command("status", help=SAY("connector_status"))(status)
+    group.command("rotate-certificate", help=SAY("connector_rotate"))(rotate)
+    app.add_typer(group, name="connector", help=SAY("connector"))
+
+
+def init(
+    name: Annotated[str, typer.Option()],
+    profile: Annotated[str, typer.Option()],
+    authority: Annotated[str, typer.Option()],
+    tls_cert: File,
+    tls_key: File,
+    roots: File,
+    public_port: Port,
+    member_port: Port,
+    management_port: Port,
+    host: Annotated[str, typer.Option()] = "localhost",
+    allow_private: Annotated[list[str] | None, typer.Option()] = None,
+    issuer: Annotated[list[str] | None, typer.Option(help="DID=Type,Type")] = None,
+    open_peer: Annotated[list[str] | None, typer.Option(help="DID=Type,Type: a peer without mTLS")] = None,
+    directory: Directory = HERE,
+    as_json: Json = False,
+) -> None:
+    if (directory / settings.FILE).exists():
+        raise Misconfigured(SAY("init_exists", directory=directory), next_step=SAY("init_exists_next"))
+    found = settings.Settings(
+        name=name,
+        profile=profile,
+        authority=authority,
+        host=host,
+        public_port=public_port,
+        member_port=member_port,
+        management_port=management_port,
+        allow_private=tuple(allow_private or ()),
+        issuers=tuple(settings.Issuer(did, types) for did, types in map(_named_types, issuer or [])),
+        peers=tuple(settings.Peer(did, "off", types) for did, types in map(_named_types, open_peer or [])),
+    )
+    settings.check(found)
+    from connector.install import install  # noqa: PLC0415  keys and database are not needed to print a help text
+
+    install(directory, found, certificate=tls_cert, key=tls_key, roots=roots)
+    print_result({"did": found.did, "directory": str(directory), "next": SAY("next_run", directory=directory)}, as_json=as_json)
+
+
+def run(directory: Directory = HERE) -> None:
+    command = [sys.executable, "-P", "-m", "connector", "--dir", str(directory)]
+    os.execv(sys.executable, command)  # noqa: S606  our own interpreter; -P keeps the working directory out of the path
+
+
+def join(invitation: Annotated[str, typer.Argument()], wait: Wait = 60, directory: Directory = HERE, as_json: Json = False) -> None:
+    print_result(client(directory).post("/v1/membership", {"invitation": invitation}, wait=wait), as_json=as_json)
+
+
+def status(directory: Directory = HERE, as_json: Json = False) -> None:
+    found: Any = client(directory).get("/v1/status")
+    print_result(found, as_json=as_json)
+
+
+def rotate(directory: Directory = HERE, as_json: Json = False) -> None:
+    print_result(client(directory).post("/v1/membership/certificate", {}), as_json=as_json)
+
+
+def _named_types(text: str) -> tuple[str, tuple[str, ...]]:
+    did, equals, types = text.partition("=")
+    if not equals or not did.startswith("did:") or not types:
+        raise BadInput(f"{text}: not DID=Type,Type", next_step="for example did:key:z6Mk...=PartnerCredential")
+    return did, tuple(types.split(","))

@@ -1,0 +1,327 @@
+"""What the participant itself may do: publish, read catalogs, negotiate, transfer, pull. The management API and nothing else calls this.
+
+Rules
+- A command that concerns a process is one commit, tried again when the process moved meanwhile; it returns when that is durable. What then happens on
+  the wire is the outbox's business: `wait` looks at the outcome.
+- A payload is validated before anything is kept; a refused one leaves nothing.
+- What a catalog says of a dataset (digest, size, schema) is kept with the negotiation, and what is received is checked against it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from catalog import describe
+from catalog.dcat import Asset, OfferTerms
+from connector.dsp import messages
+from connector.dsp.node import Node
+from connector.peers import Peers
+from connector.plane import files, pull
+from connector.plane.tokens import DataTokens
+from connector.processes import negotiation, tables, transfer
+from connector.processes.decisions import WAITS
+from connector.processes.errors import AgreementUnknown, UnknownProcess, VersionConflict
+from connector.processes.model import Commit, Kind, Process
+from connector.store.port import ReceivedObject, Store
+from kernel import wire
+from kernel.clock import Clock, iso
+from kernel.errors import BadInput, Conflict, NotFound, UnavailableError
+from policies.profiles import Profile
+
+ATTEMPTS: Final = 5
+_LARGEST_CHECKED: Final = 64 * 1024 * 1024
+_LARGEST_CATALOG: Final = 64 * 1024 * 1024
+_DEEPEST: Final = 64
+STEPS: Final = {
+    ("transfer", "suspend"): tables.SUSPENSION,
+    ("transfer", "resume"): tables.START,
+    ("transfer", "complete"): tables.COMPLETION,
+    ("transfer", "terminate"): tables.TRANSFER_TERMINATION,
+    ("negotiation", "terminate"): tables.TERMINATION,
+}
+
+
+class PayloadInvalid(BadInput):
+    """The payload violates its schema or the profile's rules."""
+
+    code, status = "payload-invalid", 422
+
+
+class Commands:
+    """Commands of one participant."""
+
+    def __init__(
+        self,
+        *,
+        directory: Path,
+        store: Store,
+        profile: Profile,
+        clock: Clock,
+        node: Node,
+        own_negotiation: Callable[[], negotiation.Context],
+        own_transfer: Callable[[], transfer.Context],
+        peers: Peers,
+        tokens: DataTokens,
+        new_id: Callable[[], str],
+        max_payload: int,
+    ) -> None:
+        self.store, self._directory, self._profile, self._clock = store, directory, profile, clock
+        self._node, self._own_negotiation, self._own_transfer = node, own_negotiation, own_transfer
+        self._peers, self._tokens, self._new_id, self._max = peers, tokens, new_id, max_payload
+        self._waiting: set[asyncio.Event] = set()
+        store.on_commit(self._wake)
+
+    # publishing ------------------------------------------------------------------------------------------------------
+
+    async def add_asset(self, parts: AsyncIterator[bytes], *, schema: str, title: dict[str, str], media_type: str) -> Asset:
+        """Validate and publish a payload; raises `PayloadInvalid` with path and reason of every violation."""
+        if not title.get("en"):
+            raise BadInput("a title is needed", next_step="--title")
+        spool = await files.spooled(parts, self._directory / "payloads", self._max)
+        try:
+            self._check(schema, spool)
+            written = spool.keep(spool.sha256)
+        finally:
+            spool.drop()
+        asset = Asset(
+            id=self._new_id(),
+            participant=self._node.participant,
+            profile=self._profile.id,
+            schema=schema,
+            title={language: text for language, text in title.items() if text},
+            media_type=media_type,
+            size=written.size,
+            sha256=written.sha256,
+            source=f"payloads/{written.sha256}",
+            created=self._now(),
+        )
+        await self.store.add_asset(asset)
+        return asset
+
+    async def add_offer(self, asset: str, template: str, parameters: dict[str, Any]) -> OfferTerms:
+        """Make an offer from a template; raises what the profile refuses."""
+        if self.store.asset(asset) is None:
+            raise NotFound(f"no dataset {asset}", next_step="see `kizuna asset list`")
+        access, contract = self._profile.offer(template, **parameters)
+        offer = OfferTerms(id=self._new_id(), asset=asset, template=template, access=access, contract=contract, created=self._now())
+        await self.store.add_offer(offer)
+        return offer
+
+    def _check(self, schema: str, spool: files.Spool) -> None:
+        if not schema:
+            return
+        if spool.size > _LARGEST_CHECKED:
+            raise PayloadInvalid(f"a document of {spool.size} bytes cannot be validated", next_step="publish it without a schema")
+        value = wire.loads(spool.path.read_bytes(), limit=_LARGEST_CHECKED, depth=_DEEPEST)
+        violations = self._profile.validate(schema, value)
+        if violations:
+            shown = "; ".join(f"{each.path or '/'}: {each.reason}" for each in violations[:5])
+            raise PayloadInvalid(f"{len(violations)} violation(s) of {schema}: {shown}", next_step="correct the payload")
+
+    # catalogs --------------------------------------------------------------------------------------------------------
+
+    async def catalog(self, peer: str) -> dict[str, Any]:
+        """The whole catalog of a participant, all pages followed."""
+        base = await self._peers.base(peer)
+        url, found = f"{base}/catalog/request", {}
+        datasets: list[dict[str, Any]] = []
+        body = messages.encode("CatalogRequestMessage")
+        while url:
+            reply = await self._peers.call("POST", url, peer, body, max_bytes=_LARGEST_CATALOG)
+            found = wire.loads(reply.body, limit=_LARGEST_CATALOG, depth=_DEEPEST)
+            datasets += found.get("dataset") or []
+            url = _next(reply.headers.get("Link", ""))
+        return found | {"dataset": datasets}
+
+    async def _dataset(self, peer: str, key: str) -> dict[str, Any]:
+        base = await self._peers.base(peer)
+        reply = await self._peers.call(
+            "GET", f"{base}/catalog/datasets/{quote(key, safe=':')}", peer, None, max_bytes=_LARGEST_CATALOG
+        )
+        found: dict[str, Any] = wire.loads(reply.body, limit=_LARGEST_CATALOG, depth=_DEEPEST)
+        return found
+
+    # contracts and transfers -----------------------------------------------------------------------------------------
+
+    async def negotiate(self, peer: str, dataset: str, offer: str, terms: dict[str, Any] | None) -> Process:
+        """Ask for a contract under an offer of the peer's catalog, or under `terms` said to be its."""
+        described: dict[str, Any] = {}
+        if terms is None:
+            found = await self._dataset(peer, dataset)
+            offers = [each for each in found.get("hasPolicy") or () if not offer or each["@id"] == offer]
+            if not offers:
+                raise NotFound(f"{peer} has no such offer for {dataset}", next_step="see `kizuna catalog show`")
+            chosen, described = offers[0], describe.facts(found)
+        else:
+            chosen = describe.offer_of(OfferTerms(id=offer, asset=dataset, template="", access={}, contract=terms, created=""))
+        asked = {**chosen, "@type": "Offer", "target": dataset}
+        base = await self._peers.base(peer)
+        commit = negotiation.request(peer, base, asked, self._own_negotiation(), described=described)
+        await self.store.commit(commit)
+        return commit.process
+
+    async def request_transfer(self, agreement: str, format_: str) -> Process:
+        """Ask for the dataset of an agreement."""
+        found = self.store.agreement(agreement)
+        if found is None or found.role != "consumer":
+            raise AgreementUnknown(f"no agreement {agreement} as consumer", next_step="see `kizuna agreement list`")
+        key = self._new_id()
+        shell = Process(id=key, participant=found.participant, kind="transfer", role="consumer", peer=found.peer, state="")
+        address = self._tokens.inbox(shell) if format_ == transfer.PUSH else None
+        base = await self._peers.base(found.peer)
+        commit = transfer.request(found, base, format_, key=key, data_address=address, context=self._own_transfer())
+        await self.store.commit(commit)
+        return commit.process
+
+    async def step(self, kind: Kind, key: str, name: str, reason: str) -> Process:
+        """Our own step in a process: suspend, resume, complete, terminate."""
+        message = STEPS[kind, name]
+        for _ in range(ATTEMPTS):
+            process = self.process(kind, key)
+            try:
+                commit = self._command(process, message, reason)
+                await self.store.commit(commit)
+            except VersionConflict:
+                continue
+            return commit.process
+        raise VersionConflict("the process keeps moving", next_step="try again")
+
+    def _command(self, process: Process, message: str, reason: str) -> Commit:
+        if process.kind == "negotiation":
+            return negotiation.command(process, message, self._own_negotiation(), reason=reason)
+        return transfer.command(process, message, self._own_transfer(), reason=reason)
+
+    def process(self, kind: Kind, key: str) -> Process:
+        """A process of ours; raises `UnknownProcess`."""
+        found = self.store.process(key)
+        if found is None or found.kind != kind:
+            raise UnknownProcess(f"no {kind} {key}")
+        return found
+
+    # data ------------------------------------------------------------------------------------------------------------
+
+    async def pull(self, key: str, output: str, rate: float) -> dict[str, Any]:
+        """Fetch, verify, validate and keep the data of a started pull transfer."""
+        process = self.process("transfer", key)
+        address = process.data.get("dataAddress")
+        if process.role != "consumer" or process.data["format"] != transfer.PULL or not transfer.open_now(process) or not address:
+            raise Conflict(
+                f"nothing to pull: the transfer is {process.state}", next_step="start a HttpData-PULL transfer as consumer"
+            )
+        tokens = pull.Tokens(address, self._peers.client, lambda: self._peers.token(process.peer), self._peers.pin(process.peer))
+        pulled = await pull.pull(
+            self._peers.client,
+            address["endpoint"],
+            tokens,
+            self._directory / "inbox",
+            limit=self._max,
+            sha256=self._described(process).get("sha256", ""),
+            rate=rate,
+            expect_did=self._peers.pin(process.peer),
+        )
+        received = await self.keep(process, pulled.spool)
+        if output:
+            await asyncio.to_thread(_copy, self._directory / received.file, Path(output))
+        return {"bytes": received.size, "sha256": received.sha256, "schema": received.schema, "file": output or received.file,
+                "tokens": pulled.tokens}  # fmt: skip
+
+    async def access(self, key: str) -> dict[str, str]:
+        """Address and current token of a started pull transfer, for a program of our own that fetches the data itself."""
+        process = self.process("transfer", key)
+        address = process.data.get("dataAddress")
+        if process.role != "consumer" or not transfer.open_now(process) or not address:
+            raise Conflict(f"no access: the transfer is {process.state}", next_step="start a HttpData-PULL transfer as consumer")
+        tokens = pull.Tokens(address, self._peers.client, lambda: self._peers.token(process.peer), self._peers.pin(process.peer))
+        await tokens.renew()
+        return {"endpoint": str(address["endpoint"]), "authorization": tokens.header}
+
+    async def take(self, process: Process, spool: files.Spool) -> None:
+        """Keep a pushed dataset; a repeat changes nothing."""
+        known = self.store.received(process.id)
+        if known and known[0].sha256 == spool.sha256:
+            return
+        await self.keep(process, spool)
+
+    async def keep(self, process: Process, spool: files.Spool) -> ReceivedObject:
+        """Verify against what was announced, validate, store; on error nothing is left."""
+        try:
+            described = self._described(process)
+            if described.get("sha256") and described["sha256"] != spool.sha256:
+                raise BadInput("the bytes are not the ones announced in the catalog", next_step="tell the provider")
+            schema = self._known_schema(described.get("schema", ""))
+            self._check(schema, spool)
+            written = spool.keep(files.safe_name(process.id))
+        finally:
+            spool.drop()
+        found = ReceivedObject(
+            transfer=process.id,
+            agreement=process.data["agreementId"],
+            dataset=process.data["dataset"],
+            peer=process.peer,
+            sha256=written.sha256,
+            size=written.size,
+            file=f"inbox/{written.path.name}",
+            schema=schema,
+            at=self._now(),
+        )
+        await self.store.add_received(found)
+        return found
+
+    def _described(self, process: Process) -> dict[str, Any]:
+        agreement = self.store.agreement(process.data["agreementId"])
+        contract = self.store.process(agreement.negotiation) if agreement else None
+        return dict(contract.data.get("described") or {}) if contract else {}
+
+    def _known_schema(self, name: str) -> str:
+        profile, _, schema = name.rpartition("#")
+        return schema if profile == self._profile.id and schema in self._profile.schema_ids else ""
+
+    # waiting ---------------------------------------------------------------------------------------------------------
+
+    async def wait(self, settled: Callable[[], bool], seconds: float) -> None:
+        """Return when `settled` holds, at the latest after `seconds`; looks again after every commit."""
+        event = asyncio.Event()
+        self._waiting.add(event)
+        try:
+            async with asyncio.timeout(seconds):
+                while not settled():
+                    event.clear()
+                    await event.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._waiting.discard(event)
+
+    def _wake(self) -> None:
+        for event in self._waiting:
+            event.set()
+
+    def is_settled(self, key: str, *states: str) -> bool:
+        """Whether a process is in one of these states, has ended, or waits for somebody."""
+        process = self.store.process(key)
+        if process is None:
+            return True
+        ended = process.state in tables.TABLES[process.kind].final and process.pending is None
+        parked = any(row.parked for row in self.store.outbox(key))
+        return ended or parked or process.note.startswith(WAITS) or (process.state in states and process.pending is None)
+
+    def _now(self) -> str:
+        return iso(self._clock.now())
+
+
+def _next(link: str) -> str:
+    """The URL of `rel="next"`."""
+    for part in link.split(","):
+        target, _, relation = part.partition(";")
+        if 'rel="next"' in relation.replace(" ", ""):
+            return target.strip().strip("<>")
+    return ""
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        target.write_bytes(source.read_bytes())
+    except OSError as error:
+        raise UnavailableError(f"cannot write {target}: {error.strerror}", next_step=f"the data are in {source}") from error

@@ -1,0 +1,64 @@
+"""What the wire needs of the rest of the connector: ports, put together in `connector.app`."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from connector.processes import negotiation, transfer
+from connector.processes.model import Commit, InboxRow, Kind, Process, TokenUse
+from identity.verify import Caller, VerifiedParticipant
+from identity.verify import TokenUse as VerifiedUse
+
+
+class Processes(Protocol):
+    """Processes of the participant, durable."""
+
+    def process(self, key: str) -> Process | None: ...
+
+    def process_of_peer(self, peer: str, kind: Kind, peer_pid: str) -> Process | None: ...
+
+    def replay(self, peer: str, process: str, message_id: str) -> InboxRow | None: ...
+
+    async def commit(self, commit: Commit) -> None:
+        """Store all or nothing; raises `VersionConflict`, `Unauthorized` (used token), `StorageFull`."""
+
+    async def spend(self, token: TokenUse) -> None:
+        """Use a token up; raises `Unauthorized` when it was used before."""
+
+
+class Catalog(Protocol):
+    """What a participant may see."""
+
+    def page(self, who: VerifiedParticipant, after: str, limit: int) -> tuple[list[dict[str, Any]], str]:
+        """Datasets whose id follows `after`, and the id to go on with (empty at the end)."""
+
+    def slice(self, who: VerifiedParticipant, offset: int, limit: int) -> list[dict[str, Any]]:
+        """Datasets by position."""
+
+    def dataset(self, who: VerifiedParticipant, key: str) -> dict[str, Any] | None:
+        """One dataset, or None when it is not there or hidden."""
+
+    def envelope(self, datasets: list[dict[str, Any]]) -> dict[str, Any]:
+        """The catalog around datasets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """Collaborators of the protocol routes."""
+
+    participant: str
+    base_url: str
+    authenticate: Callable[[Caller, bool], Awaitable[VerifiedParticipant]]
+    processes: Processes
+    catalog: Catalog
+    negotiation: Callable[[VerifiedParticipant], negotiation.Context]
+    transfer: Callable[[VerifiedParticipant], transfer.Context]
+    check_callback: Callable[[VerifiedParticipant, str], Awaitable[None]]
+    now: Callable[[], float]
+    page_size: int
+    page_key: bytes
+
+
+def spent(use: VerifiedUse) -> TokenUse:
+    """A verified token as stores keep it; it is remembered a minute longer than it counts."""
+    return TokenUse(use.issuer, use.jti, int(use.expires.timestamp()) + 60)

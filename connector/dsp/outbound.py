@@ -1,0 +1,117 @@
+"""What goes out: messages rendered once for the outbox, sent with a fresh token for every attempt, and answers rendered for peers.
+
+Rules: a message keeps its body and `@id` over all attempts; paths are those of the HTTPS binding, below the peer's callback address; answers of peers are
+read leniently (no content type, empty bodies, chunked), since only the status decides.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct
+
+from connector.dsp.messages import Acknowledgement, encode
+from connector.processes import tables
+from connector.processes.model import Process
+from kernel import wire
+from kernel.errors import KizunaError
+from kernel.http import GuardedClient
+
+_NEGOTIATION_PATHS: Final = {
+    tables.REQUEST: "request",
+    tables.OFFER: "offers",
+    tables.ACCEPTED_EVENT: "events",
+    tables.AGREEMENT: "agreement",
+    tables.VERIFICATION: "agreement/verification",
+    tables.FINALIZED_EVENT: "events",
+    tables.TERMINATION: "termination",
+}
+_TRANSFER_PATHS: Final = {
+    tables.TRANSFER_REQUEST: "request",
+    tables.START: "start",
+    tables.SUSPENSION: "suspension",
+    tables.COMPLETION: "completion",
+    tables.TRANSFER_TERMINATION: "termination",
+}
+_ENDINGS: Final = (tables.TERMINATION, tables.TRANSFER_TERMINATION, tables.SUSPENSION)
+_MOST: Final = 65_536
+
+
+class Answer(Struct, frozen=True):
+    """A peer's answer to one of our messages."""
+
+    status: int
+    acknowledgement: Acknowledgement
+    retry_after: str
+    excerpt: str
+
+
+def renderer(callback: str) -> Callable[[str, Process, str, dict[str, Any]], tuple[str, bytes]]:
+    """Makes (path, body) of our messages; `callback` is our own base address."""
+
+    def render(message: str, process: Process, message_id: str, content: dict[str, Any]) -> tuple[str, bytes]:
+        own, theirs = pids(process)
+        members: dict[str, Any] = {"@id": message_id, **own, **(theirs if process.peer_pid else {})}
+        if not process.peer_pid or message == tables.TRANSFER_REQUEST:
+            members["callbackAddress"] = callback
+        members |= _content(message, process, content)
+        type_, _, event = message.partition(":")
+        return path_of(message, process), encode(type_, **members, **({"eventType": event} if event else {}))
+
+    return render
+
+
+def pids(process: Process) -> tuple[dict[str, str], dict[str, str]]:
+    """Our own pid and the peer's, under their names."""
+    names = ("providerPid", "consumerPid") if process.role == "provider" else ("consumerPid", "providerPid")
+    return {names[0]: process.id}, {names[1]: process.peer_pid}
+
+
+def path_of(message: str, process: Process) -> str:
+    """The path below the peer's base address."""
+    folder, paths = ("negotiations", _NEGOTIATION_PATHS) if process.kind == "negotiation" else ("transfers", _TRANSFER_PATHS)
+    pid = f"/{quote(process.peer_pid, safe=':')}" if process.peer_pid else ""
+    return f"/{folder}{pid}/{paths[message]}"
+
+
+def _content(message: str, process: Process, content: dict[str, Any]) -> dict[str, Any]:
+    if message in (tables.REQUEST, tables.OFFER):
+        return {"offer": process.data["offer"]}
+    if message == tables.AGREEMENT:
+        return {"agreement": process.data["agreement"]}
+    if message == tables.TRANSFER_REQUEST:
+        address = process.data.get("ownAddress")
+        return {"agreementId": process.data["agreementId"], "format": process.data["format"], "dataAddress": address}
+    if message == tables.START:
+        return {"dataAddress": content.get("dataAddress")}
+    if message in _ENDINGS and content.get("reason"):
+        return {"code": "ended", "reason": [content["reason"]]}
+    return {}
+
+
+def acknowledgement(process: Process) -> bytes:
+    """ContractNegotiation or TransferProcess, as it stands."""
+    own, theirs = pids(process)
+    type_ = "ContractNegotiation" if process.kind == "negotiation" else "TransferProcess"
+    return encode(type_, **{"@id": process.id, **own, **theirs, "state": process.state})
+
+
+async def post(
+    client: GuardedClient, url: str, body: bytes, token: str, *, expect_did: str | None, timeout: float = 30.0
+) -> Answer:
+    """Send one message; raises `Unreachable` or `Blocked`."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    reply = await client.request("POST", url, headers=headers, body=body, expect_did=expect_did, timeout=timeout)
+    return Answer(
+        reply.status, _read(reply.body), reply.headers.get("Retry-After", ""), reply.body[:300].decode("utf-8", "replace")
+    )
+
+
+def _read(body: bytes) -> Acknowledgement:
+    if not body.strip():
+        return Acknowledgement()
+    try:
+        return msgspec.convert(wire.loads(body, limit=_MOST), Acknowledgement)
+    except (KizunaError, msgspec.ValidationError):
+        return Acknowledgement()

@@ -1,0 +1,105 @@
+"""Catalog requests: pages, continuation tokens, and the filter dialect of one widespread peer (DSP 2025-1, Catalog HTTPS binding; RFC 8288).
+
+Rules
+- A page has `page_size` datasets in the order of their ids; the next one begins after the last id, so a page costs the same wherever it lies.
+- Continuation tokens are ours alone: signed, for one participant, for an hour. A wrong one is `BadContinuation`, never a silent first page.
+- `filter` may hold one QuerySpec with `offset` and `limit` and no expression (EDC's crawler pages by it). Every other filter is `UnsupportedFilter`.
+- Bodies over 4 KiB are compressed when the caller takes gzip.
+"""
+
+import hashlib
+import hmac
+from typing import Any, Final
+
+from aiohttp import web
+
+from connector.dsp import messages
+from connector.dsp.inbound import caller
+from connector.dsp.node import Node, spent
+from connector.errors import BadContinuation, DatasetUnknown, UnsupportedFilter
+from identity.verify import VerifiedParticipant
+from kernel import wire
+from kernel.errors import BadInput
+from kernel.wire import b64url, unb64url
+
+LIFE: Final = 3600
+MOST: Final = 1000
+COMPRESS: Final = 4096
+
+
+async def catalog(node: Node, request: web.Request) -> web.Response:
+    """`POST /catalog/request`."""
+    request["dsp"] = ("catalog", "", "")
+    message = messages.decode(messages.CatalogRequestMessage, await request.read())
+    who = await _who(node, request)
+    query = _query(message.filter)
+    if query is not None:
+        return _reply(request, node.catalog.envelope(node.catalog.slice(who, *query)), {})
+    after = _opened(node, who, request.query.get("continuationToken", ""))
+    datasets, following = node.catalog.page(who, after, node.page_size)
+    links = {}
+    if following:
+        url = f"{node.base_url}/catalog/request?continuationToken={_sealed(node, who, following)}"
+        links["Link"] = f'<{url}>; rel="next"'
+    return _reply(request, node.catalog.envelope(datasets), links)
+
+
+async def dataset(node: Node, request: web.Request) -> web.Response:
+    """`GET /catalog/datasets/{id}`."""
+    request["dsp"] = ("catalog", "", "")
+    who = await _who(node, request)
+    found = node.catalog.dataset(who, request.match_info["id"])
+    if found is None:
+        raise DatasetUnknown("no such dataset", peer=who.did)
+    return _reply(request, {"@context": [messages.CONTEXT], **found}, {})
+
+
+async def _who(node: Node, request: web.Request) -> VerifiedParticipant:
+    who = await node.authenticate(caller(request), False)
+    await node.processes.spend(spent(who.token))
+    return who
+
+
+def _query(filters: list[Any]) -> tuple[int, int] | None:
+    """(offset, limit) of a QuerySpec; None without a filter."""
+    if not filters:
+        return None
+    spec = filters[0]
+    known = isinstance(spec, dict) and str(spec.get("@type", "")).rpartition("/")[2].rpartition(":")[2] == "QuerySpec"
+    if len(filters) != 1 or not known or spec.get("filterExpression") or spec.get("sortField"):
+        raise UnsupportedFilter("this filter is not supported", next_step="send no filter, or a QuerySpec with offset and limit")
+    offset, limit = spec.get("offset", 0), spec.get("limit", 50)
+    if not all(type(each) is int and each >= 0 for each in (offset, limit)):
+        raise UnsupportedFilter("offset and limit are not numbers")
+    return offset, min(limit, MOST)
+
+
+def _sealed(node: Node, who: VerifiedParticipant, after: str) -> str:
+    text = wire.dumps([after, int(node.now()) + LIFE])
+    return f"{b64url(text)}.{b64url(_mac(node, who, text))}"
+
+
+def _opened(node: Node, who: VerifiedParticipant, token: str) -> str:
+    if not token:
+        return ""
+    text, _, mac = token.partition(".")
+    try:
+        raw = unb64url(text)
+        good = hmac.compare_digest(unb64url(mac), _mac(node, who, raw))
+        after, until = wire.loads(raw) if good else ("", 0)
+    except BadInput as error:
+        raise BadContinuation("the continuation token is not one of ours") from error
+    if not good or until < node.now():
+        raise BadContinuation("the continuation token is not for you, or has expired", next_step="begin with the first page")
+    return str(after)
+
+
+def _mac(node: Node, who: VerifiedParticipant, text: bytes) -> bytes:
+    return hmac.digest(node.page_key, who.did.encode() + b"\0" + text, hashlib.sha256)
+
+
+def _reply(request: web.Request, value: dict[str, Any], headers: dict[str, str]) -> web.Response:
+    response = web.Response(body=wire.dumps(value), headers=headers, content_type="application/json")
+    if len(response.body or b"") > COMPRESS and "gzip" in request.headers.get("Accept-Encoding", ""):  # type: ignore[arg-type]
+        response.enable_compression(web.ContentCoding.gzip)
+    return response

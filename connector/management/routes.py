@@ -1,0 +1,329 @@
+"""Routes of the management API; its OpenAPI document is made from this table (`GET /openapi.json`).
+
+Every route but `/health` needs the key. Lists are paged by key: `?after=<last id>&limit=<n>`, with `next` in the answer. `?wait=<seconds>` lets a route
+return when the outcome is known, at the latest then.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import msgspec
+from aiohttp import web
+from msgspec import Struct
+
+from connector.management import views
+from connector.processes import tables
+from connector.processes.model import Kind, Process
+from connector.store.port import Membership, ReceivedObject
+from kernel.errors import BadInput, NotFound
+from kernel.web import Route, json_response, openapi, read_json
+
+VERSION: Final = "0.1.0"
+_KEY: Final = "key"
+_MOST: Final = 1000
+T = TypeVar("T")
+
+
+class Join(Struct, frozen=True, forbid_unknown_fields=True):
+    """The code that the operator handed out."""
+
+    invitation: str
+
+
+class AwaitState(Struct, frozen=True, forbid_unknown_fields=True):
+    """A membership state to wait for."""
+
+    state: str
+
+
+class NewOffer(Struct, frozen=True, forbid_unknown_fields=True):
+    """An offer to make from a template of the profile."""
+
+    asset: str
+    template: str
+    parameters: dict[str, Any] = {}
+
+
+class OfPeer(Struct, frozen=True, forbid_unknown_fields=True):
+    """A participant, by its DID."""
+
+    peer: str
+
+
+class Negotiate(Struct, frozen=True, forbid_unknown_fields=True):
+    """A contract to ask for; with `terms` the catalog is not read."""
+
+    peer: str
+    dataset: str
+    offer: str = ""
+    terms: dict[str, Any] | None = None
+
+
+class NewTransfer(Struct, frozen=True, forbid_unknown_fields=True):
+    """A transfer to ask for."""
+
+    agreement: str
+    format: str = "HttpData-PULL"
+
+
+class Reason(Struct, frozen=True, forbid_unknown_fields=True):
+    """Why; the peer is told."""
+
+    reason: str = ""
+
+
+class PullWanted(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where to put the data (empty: the inbox only), and bytes per second (0: as fast as it goes)."""
+
+    output: str = ""
+    rate: float = 0
+
+
+class Management:
+    """Handlers over a running connector."""
+
+    def __init__(self, connector: Any) -> None:
+        self._connector = connector
+        self._commands, self._store = connector.commands, connector.store
+
+    def routes(self) -> list[Route]:
+        """The table."""
+        table = [
+            self._route("GET", "/health", self.health, "Whether the connector answers", auth="none"),
+            self._route("GET", "/v1/status", self.status, "Who this connector is, its certificate, credentials and outbox"),
+            self._route("GET", "/v1/state-machines", self.machines, "The transition tables"),
+            self._route("GET", "/v1/membership", self.membership, "How far joining has come", response=Membership),
+            self._route("POST", "/v1/membership", self.join, "Apply with an invitation", Join, Membership, query=("wait",)),
+            self._route("POST", "/v1/membership/wait", self.await_state, "Wait for a state", AwaitState, Membership, query=("wait",)),
+            self._route("POST", "/v1/membership/certificate", self.rotate, "Enrol for a new member certificate"),
+            self._route("GET", "/v1/assets", self.assets, "Published datasets", query=("after", "limit")),
+            self._route("POST", "/v1/assets", self.add_asset, "Validate and publish a payload (the request body)",
+                        response=views.AssetView, query=("schema", "title", "titleJa", "mediaType"), status=201),
+            self._route("GET", "/v1/offers", self.offers, "Offers", query=("after", "limit")),
+            self._route("POST", "/v1/offers", self.add_offer, "Make an offer", NewOffer, views.OfferView, status=201),
+            self._route("POST", "/v1/catalog", self.catalog, "Read a participant's catalog", OfPeer),
+            self._route("GET", "/v1/agreements", self.agreements, "Contract agreements", query=("after", "limit")),
+            self._route("GET", "/v1/agreements/{id}", self.agreement, "One contract agreement"),
+            self._route("POST", "/v1/negotiations", self.negotiate, "Ask for a contract", Negotiate, views.ProcessView, query=("wait",)),
+            self._route("POST", "/v1/transfers", self.transfer, "Ask for a transfer", NewTransfer, views.ProcessView, query=("wait",)),
+            self._route("POST", "/v1/transfers/{id}/pull", self.pull, "Fetch, verify and validate the data", PullWanted),
+            self._route("GET", "/v1/transfers/{id}/access", self.access, "Data address and token, for a program of our own"),
+            self._route("GET", "/v1/received", self.received, "Datasets received under agreements"),
+            self._route("GET", "/v1/outbox", self.outbox, "Messages that are not delivered yet"),
+            self._route("POST", "/v1/outbox/{id}/release", self.release, "Try a parked message again now"),
+        ]  # fmt: skip
+        for kind in ("negotiation", "transfer"):
+            table += self._process_routes(kind)
+        table.append(self._route("GET", "/openapi.json", self._description(table), "This document", auth="none"))
+        return table
+
+    def _process_routes(self, kind: Kind) -> list[Route]:
+        base, view = f"/v1/{kind}s", views.ProcessView
+        steps = ("terminate",) if kind == "negotiation" else ("suspend", "resume", "complete", "terminate")
+        return [
+            self._route("GET", base, self._listing(kind), f"All {kind} processes, newest first", query=("after", "limit")),
+            self._route(
+                "GET", f"{base}/{{id}}", self._showing(kind), f"One {kind} with its journal", response=view, query=("wait",)
+            ),
+            *(
+                self._route("POST", f"{base}/{{id}}/{step}", self._stepping(kind, step), f"{step} a {kind}", Reason, view)
+                for step in steps
+            ),
+        ]
+
+    def _route(
+        self,
+        method: str,
+        path: str,
+        handler: Any,
+        summary: str,
+        request: Any = None,
+        response: Any = None,
+        *,
+        auth: str = _KEY,
+        query: tuple[str, ...] = (),
+        status: int = 200,
+    ) -> Route:
+        return Route(
+            method=method, path=path, handler=handler, auth=auth, summary=summary, request=request, response=response,
+            query=query, status=status,
+        )  # fmt: skip
+
+    def _description(self, table: list[Route]) -> Any:
+        async def describe(_request: web.Request) -> web.Response:
+            return json_response(openapi(table, "Kizuna connector management", VERSION))
+
+        return describe
+
+    # node ------------------------------------------------------------------------------------------------------------
+
+    async def health(self, _request: web.Request) -> web.Response:
+        return json_response({"status": "ok"})
+
+    async def status(self, _request: web.Request) -> web.Response:
+        connector, waiting = self._connector, self._store.outbox()
+        held = [{"id": each.id, "type": each.type, "issuer": each.issuer, "until": each.until} for each in self._store.held()]
+        return json_response(
+            {
+                "did": connector.settings.did,
+                "name": connector.settings.name,
+                "membership": self._store.membership(),
+                "certificate": connector.channel.described(),
+                "credentials": held,
+                "outbox": {"waiting": len(waiting), "parked": sum(each.parked for each in waiting)},
+            }
+        )
+
+    async def machines(self, _request: web.Request) -> web.Response:
+        rows = {
+            name: [
+                {part: getattr(row, part) for part in ("state", "message", "sender", "to", "guard", "effects", "clause")}
+                for row in table.rows
+            ]
+            for name, table in tables.TABLES.items()
+        }
+        return json_response(rows)
+
+    async def membership(self, _request: web.Request) -> web.Response:
+        return json_response(self._store.membership())
+
+    async def join(self, request: web.Request) -> web.Response:
+        wanted = await _body(request, Join)
+        return json_response(await self._connector.joining.apply(wanted.invitation))
+
+    async def await_state(self, request: web.Request) -> web.Response:
+        wanted = await _body(request, AwaitState)
+        await self._commands.wait(lambda: self._store.membership().state in (wanted.state, "REFUSED"), _seconds(request))
+        return json_response(self._store.membership())
+
+    async def rotate(self, _request: web.Request) -> web.Response:
+        await self._connector.joining.renew()
+        return json_response(self._connector.channel.described())
+
+    # what we publish, and what others do -----------------------------------------------------------------------------
+
+    async def assets(self, request: web.Request) -> web.Response:
+        after, limit = _page(request)
+        return _listed([views.asset_view(each) for each in self._store.assets(after, limit)], limit)
+
+    async def add_asset(self, request: web.Request) -> web.Response:
+        query = request.query
+        asset = await self._commands.add_asset(
+            request.content.iter_chunked(262_144),
+            schema=query.get("schema", ""),
+            title={"en": query.get("title", ""), "ja": query.get("titleJa", "")},
+            media_type=query.get("mediaType", "application/json"),
+        )
+        return json_response(views.asset_view(asset), status=201)
+
+    async def offers(self, request: web.Request) -> web.Response:
+        after, limit = _page(request)
+        return _listed([views.offer_view(each) for each in self._store.offers(after, limit)], limit)
+
+    async def add_offer(self, request: web.Request) -> web.Response:
+        wanted = await _body(request, NewOffer)
+        offer = await self._commands.add_offer(wanted.asset, wanted.template, wanted.parameters)
+        return json_response(views.offer_view(offer), status=201)
+
+    async def catalog(self, request: web.Request) -> web.Response:
+        return json_response(await self._commands.catalog((await _body(request, OfPeer)).peer))
+
+    # contracts and transfers -----------------------------------------------------------------------------------------
+
+    async def agreements(self, request: web.Request) -> web.Response:
+        after, limit = _page(request)
+        return _listed([views.agreement_view(each) for each in self._store.agreements(after, limit)], limit)
+
+    async def agreement(self, request: web.Request) -> web.Response:
+        found = self._store.agreement(request.match_info["id"])
+        if found is None:
+            raise NotFound("no such agreement", next_step="see `kizuna agreement list`")
+        return json_response(views.agreement_view(found))
+
+    async def negotiate(self, request: web.Request) -> web.Response:
+        wanted = await _body(request, Negotiate)
+        process = await self._commands.negotiate(wanted.peer, wanted.dataset, wanted.offer, wanted.terms)
+        return await self._shown(process, _seconds(request))
+
+    async def transfer(self, request: web.Request) -> web.Response:
+        wanted = await _body(request, NewTransfer)
+        process = await self._commands.request_transfer(wanted.agreement, wanted.format)
+        return await self._shown(process, _seconds(request), "STARTED")
+
+    async def pull(self, request: web.Request) -> web.Response:
+        wanted = await _body(request, PullWanted)
+        return json_response(await self._commands.pull(request.match_info["id"], wanted.output, wanted.rate))
+
+    async def access(self, request: web.Request) -> web.Response:
+        return json_response(await self._commands.access(request.match_info["id"]))
+
+    async def received(self, _request: web.Request) -> web.Response:
+        found: list[ReceivedObject] = self._store.received()
+        return _listed(found, _MOST)
+
+    async def outbox(self, _request: web.Request) -> web.Response:
+        return _listed([views.undelivered(each) for each in self._store.outbox()], _MOST)
+
+    async def release(self, request: web.Request) -> web.Response:
+        if not await self._store.release(request.match_info["id"]):
+            raise NotFound("no such message", next_step="see `kizuna outbox list`")
+        return json_response({"released": request.match_info["id"]})
+
+    def _listing(self, kind: Kind) -> Any:
+        async def listing(request: web.Request) -> web.Response:
+            after, limit = _page(request)
+            found = self._store.processes(kind, after, limit)
+            return _listed([views.process_view(each, self._store, full=False) for each in found], limit)
+
+        return listing
+
+    def _showing(self, kind: Kind) -> Any:
+        async def showing(request: web.Request) -> web.Response:
+            return await self._shown(self._commands.process(kind, request.match_info["id"]), _seconds(request))
+
+        return showing
+
+    def _stepping(self, kind: Kind, name: str) -> Any:
+        async def stepping(request: web.Request) -> web.Response:
+            reason = (await _body(request, Reason)).reason
+            return await self._shown(await self._commands.step(kind, request.match_info["id"], name, reason), _seconds(request))
+
+        return stepping
+
+    async def _shown(self, process: Process, seconds: float, *states: str) -> web.Response:
+        if seconds:
+            await self._commands.wait(lambda: self._commands.is_settled(process.id, *states), seconds)
+        current = self._store.process(process.id) or process
+        return json_response(views.process_view(current, self._store, full=True))
+
+
+def routes(connector: Any) -> list[Route]:
+    """The management API of a running connector."""
+    return Management(connector).routes()
+
+
+async def _body(request: web.Request, cls: type[T]) -> T:
+    try:
+        return msgspec.convert(await read_json(request), cls)
+    except msgspec.ValidationError as error:
+        raise BadInput(str(error), next_step="see /openapi.json") from error
+
+
+def _seconds(request: web.Request) -> float:
+    try:
+        return min(600.0, max(0.0, float(request.query.get("wait", "0"))))
+    except ValueError as error:
+        raise BadInput("wait is not a number of seconds") from error
+
+
+def _page(request: web.Request) -> tuple[str, int]:
+    limit = request.query.get("limit", "100")
+    if not limit.isdigit() or not 1 <= int(limit) <= _MOST:
+        raise BadInput(f"limit is not between 1 and {_MOST}")
+    return request.query.get("after", ""), int(limit)
+
+
+def _listed(items: list[Any], limit: int) -> web.Response:
+    key: Callable[[Any], str] = lambda item: item["id"] if isinstance(item, dict) else getattr(item, "id", "")  # noqa: E731
+    following = key(items[-1]) if len(items) == limit else ""
+    return json_response({"items": items, "next": following})

@@ -1,0 +1,164 @@
+"""What the management API shows: values with stable names, described in its OpenAPI document."""
+
+from typing import Any
+
+from msgspec import Struct
+
+from catalog.dcat import Asset, OfferTerms
+from connector.processes.model import Agreement, Process
+from connector.store.port import Due, Store
+
+
+class JournalEntry(Struct, frozen=True, rename="camel"):
+    """One transition."""
+
+    before: str
+    after: str
+    message: str
+    sender: str
+    message_id: str
+    at: str
+
+
+class Undelivered(Struct, frozen=True, rename="camel"):
+    """A message that is not delivered yet, and why."""
+
+    id: str
+    process: str
+    peer: str
+    message: str
+    due: str
+    attempts: int
+    reason: str
+    parked: bool
+
+
+class AgreementBrief(Struct, frozen=True):
+    """An agreement's id and hash."""
+
+    id: str
+    hash: str
+
+
+class ProcessView(Struct, frozen=True, kw_only=True, rename="camel"):
+    """A negotiation or transfer; `note` says why it waits or ended."""
+
+    id: str
+    kind: str
+    role: str
+    peer: str
+    peer_pid: str
+    state: str
+    pending: str
+    note: str
+    dataset: str
+    format: str = ""
+    offer: dict[str, Any] | None = None
+    agreement: AgreementBrief | None = None
+    journal: list[JournalEntry] = []
+    outbox: list[Undelivered] = []
+    created: str
+    updated: str
+
+
+class AssetView(Struct, frozen=True, kw_only=True, rename="camel"):
+    """A published dataset."""
+
+    id: str
+    schema: str
+    title: dict[str, str]
+    media_type: str
+    size: int
+    sha256: str
+    created: str
+
+
+class OfferView(Struct, frozen=True, kw_only=True):
+    """An offer; `terms` says the contract policy in short lines."""
+
+    id: str
+    asset: str
+    template: str
+    contract: dict[str, Any]
+    terms: list[str]
+
+
+def process_view(process: Process, store: Store, *, full: bool) -> ProcessView:
+    """A process for people and programs; `full` adds journal and outbox."""
+    waiting = store.outbox(process.id)
+    agreement = process.data.get("agreement") if process.kind == "negotiation" and process.state == "FINALIZED" else None
+    return ProcessView(
+        id=process.id,
+        kind=process.kind,
+        role=process.role,
+        peer=process.peer,
+        peer_pid=process.peer_pid,
+        state=process.state or "NEW",
+        pending=process.pending.message if process.pending else "",
+        note=process.note or next((each.reason for each in waiting if each.reason), ""),
+        dataset=process.data.get("dataset", ""),
+        format=process.data.get("format", ""),
+        offer=process.data.get("offer"),
+        agreement=AgreementBrief(agreement["@id"], process.data["agreementHash"]) if agreement else None,
+        journal=[JournalEntry(*(getattr(row, name) for name in row.__struct_fields__)) for row in store.journal(process.id)]
+        if full
+        else [],
+        outbox=[undelivered(each) for each in waiting] if full else [],
+        created=process.created,
+        updated=process.updated,
+    )
+
+
+def undelivered(due: Due) -> Undelivered:
+    return Undelivered(due.row.id, due.row.process, due.peer, due.row.message, due.row.due, due.attempts, due.reason, due.parked)
+
+
+def asset_view(asset: Asset) -> AssetView:
+    return AssetView(
+        id=asset.id,
+        schema=asset.schema,
+        title=asset.title,
+        media_type=asset.media_type,
+        size=asset.size,
+        sha256=asset.sha256,
+        created=asset.created,
+    )
+
+
+def offer_view(offer: OfferTerms) -> OfferView:
+    return OfferView(id=offer.id, asset=offer.asset, template=offer.template, contract=offer.contract, terms=terms(offer.contract))
+
+
+def agreement_view(agreement: Agreement) -> dict[str, Any]:
+    return {name: getattr(agreement, name) for name in ("id", "role", "peer", "negotiation", "dataset", "policy", "hash", "at")}
+
+
+def terms(policy: dict[str, Any]) -> list[str]:
+    """A policy in short lines: `permission use: role eq ...`."""
+    return [
+        f"{kind} {_short(rule['action'])}" + (f": {_constraints(rule['constraint'])}" if rule.get("constraint") else "")
+        for kind in ("permission", "prohibition", "obligation")
+        for rule in policy.get(kind) or ()
+    ]
+
+
+def _constraints(found: list[dict[str, Any]]) -> str:
+    parts = []
+    for each in found:
+        logical = next((name for name in ("and", "or", "xone", "andSequence") if name in each), "")
+        if logical:
+            parts.append(f"{logical}({_constraints(each[logical])})")
+        else:
+            parts.append(f"{_short(each['leftOperand'])} {each['operator']} {_right(each['rightOperand'])}")
+    return ", ".join(parts)
+
+
+def _right(value: Any) -> str:
+    listed = value if isinstance(value, list) else [value]
+    return " ".join(
+        _short(str(each.get("@value", each.get("@id", each))) if isinstance(each, dict) else str(each)) for each in listed
+    )
+
+
+def _short(text: str) -> str:
+    return text.rpartition("#")[2] or text

@@ -1,0 +1,84 @@
+"""Calling other participants: where they are, how they must show themselves, and with which token.
+
+Rules
+- A peer's base address comes from its DID document: `#dsp` for members, `#dsp-public` where its rule needs no member certificate, else its first
+  DataService.
+- Calls to peers whose rule requires mTLS insist on the server's DID.
+- A callback address must have the origin of one of the peer's own services: a message cannot make us call somebody else.
+- Our token lets the peer query the credentials that the profile asks of members, and no others.
+"""
+
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from connector.dsp import outbound
+from connector.dsp.outbound import Answer
+from connector.processes.model import OutboxRow, Process
+from identity.resolve import Resolver
+from identity.verify import PeerRule, VerifiedParticipant
+from identity.wallet.sts import Sts
+from kernel.errors import BadInput, KizunaError, NotFound, UnavailableError
+from kernel.http import GuardedClient, Reply
+
+
+class PeerRefused(KizunaError):
+    """A peer refuses a request of ours."""
+
+    code, status = "peer-refused", 502
+
+
+class Peers:
+    """The other participants, as one participant reaches them."""
+
+    def __init__(
+        self, client: GuardedClient, resolver: Resolver, sts: Sts, rules: Callable[[str], PeerRule], scopes: tuple[str, ...]
+    ) -> None:
+        self.client, self._resolver, self._sts, self._rules, self._scopes = client, resolver, sts, rules, scopes
+
+    def token(self, peer: str) -> str:
+        """A fresh SI token for one call."""
+        return self._sts.token(peer, scopes=self._scopes)
+
+    def pin(self, peer: str) -> str | None:
+        """The DID that the peer's server certificate must name, if its rule wants that."""
+        return peer if self._rules(peer).mtls == "required" else None
+
+    async def base(self, peer: str) -> str:
+        """Base address of the peer's DSP endpoints; raises `UnavailableError`."""
+        document = await self._resolver.resolve(peer)
+        wanted = "dsp" if self._rules(peer).mtls == "required" else "dsp-public"
+        services = {each.id: each.endpoint for each in document.services if "DataService" in each.types}
+        found = services.get(f"{peer}#{wanted}") or next(iter(services.values()), None)
+        if found is None:
+            raise UnavailableError(f"{peer} names no DataService in its DID document")
+        return found
+
+    async def call(self, method: str, url: str, peer: str, body: bytes | None, *, max_bytes: int) -> Reply:
+        """One request under a fresh token; raises `NotFound` or `PeerRefused` for what the peer refuses."""
+        headers = {"Authorization": f"Bearer {self.token(peer)}", "Content-Type": "application/json"}
+        reply = await self.client.request(
+            method, url, headers=headers, body=body, max_bytes=max_bytes, timeout=30, expect_did=self.pin(peer)
+        )
+        if reply.status == 404:
+            raise NotFound(f"{peer} has no such thing, or hides it", next_step="see `kizuna catalog show`")
+        if not 200 <= reply.status < 300:
+            raise PeerRefused(f"{peer} answers {reply.status}: {reply.body[:200].decode('utf-8', 'replace')}")
+        return reply
+
+    async def send(self, process: Process, row: OutboxRow) -> Answer:
+        """Carry out one outbox row."""
+        return await outbound.post(
+            self.client, process.callback + row.path, row.body, self.token(process.peer), expect_did=self.pin(process.peer)
+        )
+
+    async def check_callback(self, who: VerifiedParticipant, url: str) -> None:
+        """Refuse a callback address that is not one of the peer's own services; raises `BadInput`."""
+        origin = _origin(url)
+        document = await self._resolver.resolve(who.did)
+        if not origin or all(_origin(each.endpoint) != origin for each in document.services):
+            raise BadInput("callbackAddress is not one of the services in your DID document")
+
+
+def _origin(url: str) -> tuple[str, str] | None:
+    parts = urlsplit(url)
+    return (parts.scheme, parts.netloc.lower()) if parts.netloc else None

@@ -1,0 +1,1 @@
+"""Contract negotiation and transfer processes: the pure core. No I/O, no clock, no database."""

@@ -1,0 +1,123 @@
+"""The values that negotiation and transfer processes are made of.
+
+Rules
+- A `Process` is one side's view of one contract negotiation or transfer process. It is immutable; a new version is
+  written on condition that the stored version is the expected one.
+- Our own step is first *pending*: it is committed together with its outbox row, and the state moves when the peer's
+  answer arrives, or when the peer sends something that is legal only after our step (ADR 0002).
+- Everything that one message changes is one `Commit`, written in one transaction.
+
+Not done here: deciding (`tables`, `machine`, `negotiation`, `transfer`), storing (`connector.store`), sending
+(`connector.worker`). Times are ISO 8601 in UTC with `Z`; ids are `urn:uuid:`.
+"""
+
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+Kind = Literal["negotiation", "transfer"]
+Role = Literal["consumer", "provider"]
+
+
+class Pending(Struct, frozen=True):
+    """Our own step on its way to the peer."""
+
+    message: str  # row name of the transition table, for example "ContractAgreementMessage"
+    to: str  # the state that both sides hold once it is delivered
+    row: str  # id of its outbox row
+
+
+class LastAccepted(Struct, frozen=True):
+    """The peer's last accepted message, as long as nothing else has been applied since."""
+
+    digest: str  # SHA-256 of the body, hexadecimal
+    answer: bytes  # what we answered
+
+
+class Process(Struct, frozen=True, kw_only=True):
+    """One side's view of one process; `data` holds what its kind needs (see `negotiation`, `transfer`)."""
+
+    id: str  # our own pid
+    participant: str  # DID of the participant whose process this is
+    kind: Kind
+    role: Role
+    peer: str  # DID of the counterparty
+    peer_pid: str = ""  # the counterparty's pid; empty until it is known
+    callback: str = ""  # base URL under which the counterparty takes our messages, without a trailing slash
+    state: str
+    version: int = 0  # 0 = not stored yet
+    pending: Pending | None = None
+    last_accepted: LastAccepted | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+    note: str = ""  # why it waits, or why it ended: for our own side only
+    created: str = ""
+    updated: str = ""
+
+
+class JournalRow(Struct, frozen=True):
+    """One transition; append-only, numbered by the process version that it made."""
+
+    before: str
+    after: str
+    message: str
+    sender: Role
+    message_id: str
+    at: str
+
+
+class OutboxRow(Struct, frozen=True, kw_only=True):
+    """A message (or other outward act) that must happen. Body and `@id` stay the same over all attempts."""
+
+    id: str
+    process: str
+    act: Literal["dsp", "push"]  # "dsp": POST to the peer; "push": let the data plane push the dataset
+    message: str  # row name of the transition table, or "push"
+    path: str = ""  # below the peer's callback, for example "/negotiations/urn:uuid:.../agreement"
+    body: bytes = b""
+    due: str = ""  # when the next attempt may start; empty = at once
+
+
+class InboxRow(Struct, frozen=True):
+    """An accepted message and its answer, so that a repeat gets the same answer and has no second effect."""
+
+    peer: str
+    process: str
+    message_id: str
+    answer: bytes
+    status: int
+
+
+class TokenUse(Struct, frozen=True):
+    """A Self-Issued ID token that was spent: (issuer, jti) is unique until it has expired."""
+
+    issuer: str
+    jti: str
+    expires: int  # seconds since the epoch
+
+
+class Agreement(Struct, frozen=True, kw_only=True):
+    """A concluded contract agreement, the same on both sides byte for byte in canonical form."""
+
+    id: str
+    participant: str
+    role: Role
+    peer: str
+    negotiation: str
+    dataset: str
+    policy: dict[str, Any]  # the ODRL agreement as it went over the wire
+    hash: str  # "sha256:<hex>" of its canonical form (RFC 8785)
+    at: str
+
+
+class Commit(Struct, frozen=True, kw_only=True):
+    """Everything that one message or one own decision changes: one transaction."""
+
+    process: Process  # with its new version
+    expected: int  # the stored version; 0 = a new process
+    journal: tuple[JournalRow, ...] = ()
+    outbox: tuple[OutboxRow, ...] = ()  # rows to add
+    confirmed: tuple[str, ...] = ()  # outbox rows whose delivery is proven
+    withdrawn: tuple[str, ...] = ()  # outbox rows that a crossing message made pointless
+    inbox: InboxRow | None = None
+    token: TokenUse | None = None
+    agreement: Agreement | None = None

@@ -1,0 +1,118 @@
+"""Settings of a connector: `connector.toml` in its data directory, each overridable by an environment variable.
+
+Rules
+- One frozen value, read once at start. An unknown key stops the start and names the nearest known one.
+- `KIZUNA_CONNECTOR_<FIELD>` overrides a plain field. Tables (`issuers`, `peers`) come from the file only.
+- The management API listens on 127.0.0.1; another address needs `management_certificate` and `management_key`, so that no
+  key crosses a network in the clear (`check`).
+- No setting makes the connector accept an unsigned caller.
+
+Not done here: making the directory (`connector.cli`), loading keys and certificates (`connector.app`).
+"""
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from kernel import settings
+from kernel.errors import Misconfigured
+
+FILE = "connector.toml"
+ENVIRONMENT = "KIZUNA_CONNECTOR_"
+DSP_PATH = "/dsp/2025-1"
+
+
+class Issuer(Struct, frozen=True, forbid_unknown_fields=True):
+    """A trusted issuer of credentials."""
+
+    did: Annotated[str, Meta(description="DID of the issuer.")]
+    types: Annotated[tuple[str, ...], Meta(description="Credential types that this issuer may issue.")]
+
+
+class Peer(Struct, frozen=True, forbid_unknown_fields=True):
+    """What holds for one counterparty and not for all."""
+
+    did: Annotated[str, Meta(description="DID of the counterparty.")]
+    mtls: Annotated[
+        Literal["required", "preferred", "off"],
+        Meta(description="Whether its member certificate must be there: required, preferred or off."),
+    ] = "required"
+    scopes: Annotated[
+        tuple[str, ...], Meta(description="DCP scopes to ask of it instead of the profile's; empty = the profile's.")
+    ] = ()
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings of one connector."""
+
+    name: Annotated[str, Meta(description="Name of the company, shown in catalogs.")]
+    host: Annotated[str, Meta(description="Host name of both listeners; part of the DID.")] = "localhost"
+    bind: Annotated[str, Meta(description="Address that the public and the member listener bind to.")] = "127.0.0.1"
+    public_port: Annotated[int, Meta(description="HTTPS port of the public listener; part of the DID.", gt=0, lt=65536)]
+    member_port: Annotated[int, Meta(description="HTTPS port of the member listener.", gt=0, lt=65536)]
+    management_port: Annotated[int, Meta(description="Port of the management API.", gt=0, lt=65536)]
+    management_bind: Annotated[str, Meta(description="Address of the management API.")] = "127.0.0.1"
+    management_certificate: Annotated[str, Meta(description="PEM file; needed unless management_bind is a loopback.")] = ""
+    management_key: Annotated[str, Meta(description="PEM file; needed unless management_bind is a loopback.")] = ""
+    profile: Annotated[str, Meta(description="Data-space profile: the name of a shipped one, or a folder.")]
+    authority: Annotated[str, Meta(description="DID of the consortium's identity service, pinned at installation.")]
+    issuers: Annotated[
+        tuple[Issuer, ...], Meta(description="Trusted issuers beside the authority, with their credential types.")
+    ] = ()
+    peers: Annotated[tuple[Peer, ...], Meta(description="Rules for single counterparties.")] = ()
+    allow_private: Annotated[
+        tuple[str, ...],
+        Meta(description="Host names or networks with private addresses that peers may name; none by default."),
+    ] = ()
+    page_size: Annotated[int, Meta(description="Datasets in one catalog page.", ge=1, le=1000)] = 50
+    max_payload: Annotated[int, Meta(description="Largest dataset taken in or pulled, in bytes.", ge=1)] = 10_737_418_240
+    parallel_sends: Annotated[int, Meta(description="Messages sent at the same time.", ge=1, le=1024)] = 64
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Lowest level logged.")] = "info"
+
+    @property
+    def did(self) -> str:
+        """The participant's DID: `did:web` over the public listener."""
+        return f"did:web:{self.host}%3A{self.public_port}"
+
+    @property
+    def public_url(self) -> str:
+        """Base URL of the public listener, without a trailing slash."""
+        return f"https://{self.host}:{self.public_port}"
+
+    @property
+    def member_url(self) -> str:
+        """Base URL of the member listener, without a trailing slash."""
+        return f"https://{self.host}:{self.member_port}"
+
+    @property
+    def dsp_url(self) -> str:
+        """Base URL of DSP 2025-1 for members: the callback address of our messages."""
+        return self.member_url + DSP_PATH
+
+
+def load(directory: Path) -> Settings:
+    """Read and check the settings of the data directory; raises `Misconfigured`."""
+    found = settings.load(Settings, directory / FILE, env_prefix=ENVIRONMENT)
+    check(found)
+    return found
+
+
+def check(found: Settings) -> None:
+    """Refuse what would be unsafe or cannot work; raises `Misconfigured` with the next step."""
+    ports = (found.public_port, found.member_port, found.management_port)
+    if len(set(ports)) != len(ports):
+        raise Misconfigured("two listeners have the same port", next_step="give each listener a port of its own")
+    if not _loopback(found.management_bind) and not (found.management_certificate and found.management_key):
+        raise Misconfigured(
+            f"management_bind = {found.management_bind} would send the management key in the clear",
+            next_step="set management_certificate and management_key, or bind to 127.0.0.1",
+        )
+
+
+def _loopback(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"

@@ -1,0 +1,1 @@
+"""Migrations of the connector's database: one linear history."""

@@ -1,0 +1,26 @@
+"""The first tables (version 0.1.0)."""
+
+from alembic import op
+from sqlmodel import SQLModel
+
+from connector.store import schema
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+TABLES = (
+    "process journal outbox inbox spent agreement asset offer credential credential_request received membership".split()  # noqa: SIM905
+)
+
+
+def upgrade() -> None:
+    """Make all tables as `connector.store.schema` declared them at this version."""
+    assert schema  # noqa: S101  the import declares the tables
+    SQLModel.metadata.create_all(op.get_bind(), tables=[SQLModel.metadata.tables[name] for name in TABLES])
+
+
+def downgrade() -> None:
+    """Drop them."""
+    SQLModel.metadata.drop_all(op.get_bind(), tables=[SQLModel.metadata.tables[name] for name in TABLES])

@@ -1,0 +1,160 @@
+"""Tables of a connector, declared once (SQLModel). Imported by migrations and tests only: serving uses prepared statements (`sqlite`).
+
+Every table has a participant column, so that several participants can share a database. Times are ISO 8601 texts in UTC; bodies are msgpack.
+"""
+
+from sqlalchemy import Index, LargeBinary, text
+from sqlmodel import Field, SQLModel
+
+
+class ProcessRecord(SQLModel, table=True):
+    """Negotiations and transfers; `body` is the whole `Process`, the columns are what is searched."""
+
+    __tablename__ = "process"
+    __table_args__ = (
+        Index(
+            "process_of_peer", "participant", "peer", "kind", "role", "peer_pid",
+            unique=True, sqlite_where=text("peer_pid <> ''"), postgresql_where=text("peer_pid <> ''"),
+        ),
+        Index("process_by_kind", "participant", "kind", "created", "id"),
+    )  # fmt: skip
+    id: str = Field(primary_key=True)
+    participant: str
+    kind: str
+    role: str
+    peer: str
+    peer_pid: str
+    state: str
+    version: int
+    created: str
+    body: bytes = Field(sa_type=LargeBinary)
+
+
+class JournalRecord(SQLModel, table=True):
+    """Transitions, append-only."""
+
+    __tablename__ = "journal"
+    process: str = Field(primary_key=True)
+    seq: int = Field(primary_key=True)
+    participant: str
+    before: str
+    after: str
+    message: str
+    sender: str
+    message_id: str
+    at: str
+
+
+class OutboxRecord(SQLModel, table=True):
+    """What must still happen outwardly."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (Index("outbox_due", "due", "seq"), Index("outbox_process", "process"))
+    seq: int | None = Field(default=None, primary_key=True)
+    id: str = Field(unique=True)
+    participant: str
+    process: str
+    act: str
+    message: str
+    path: str
+    body: bytes = Field(sa_type=LargeBinary)
+    due: str
+    attempts: int
+    reason: str
+    parked: bool
+    owner: str = ""
+    leased_until: str = ""
+    fence: int = 0
+
+
+class InboxRecord(SQLModel, table=True):
+    """Accepted messages and their answers."""
+
+    __tablename__ = "inbox"
+    peer: str = Field(primary_key=True)
+    process: str = Field(primary_key=True)
+    message_id: str = Field(primary_key=True)
+    participant: str
+    answer: bytes = Field(sa_type=LargeBinary)
+    status: int
+
+
+class SpentRecord(SQLModel, table=True):
+    """Used tokens."""
+
+    __tablename__ = "spent"
+    __table_args__ = (Index("spent_expires", "expires"),)
+    issuer: str = Field(primary_key=True)
+    jti: str = Field(primary_key=True)
+    participant: str
+    expires: int
+
+
+class AgreementRecord(SQLModel, table=True):
+    """Contract agreements of either role."""
+
+    __tablename__ = "agreement"
+    __table_args__ = (Index("agreement_at", "participant", "at", "id"),)
+    id: str = Field(primary_key=True)
+    participant: str = Field(primary_key=True)
+    negotiation: str
+    peer: str
+    at: str
+    body: bytes = Field(sa_type=LargeBinary)
+
+
+class AssetRecord(SQLModel, table=True):
+    """Published datasets."""
+
+    __tablename__ = "asset"
+    id: str = Field(primary_key=True)
+    participant: str
+    body: bytes = Field(sa_type=LargeBinary)
+
+
+class OfferRecord(SQLModel, table=True):
+    """Offers for datasets."""
+
+    __tablename__ = "offer"
+    __table_args__ = (Index("offer_asset", "asset"),)
+    id: str = Field(primary_key=True)
+    participant: str
+    asset: str
+    body: bytes = Field(sa_type=LargeBinary)
+
+
+class CredentialRecord(SQLModel, table=True):
+    """Held credentials."""
+
+    __tablename__ = "credential"
+    id: str = Field(primary_key=True)
+    participant: str
+    type: str
+    issuer: str
+    body: bytes = Field(sa_type=LargeBinary)
+
+
+class CredentialRequestRecord(SQLModel, table=True):
+    """Our requests to issuers."""
+
+    __tablename__ = "credential_request"
+    id: str = Field(primary_key=True)
+    participant: str
+    body: bytes = Field(sa_type=LargeBinary)
+
+
+class ReceivedRecord(SQLModel, table=True):
+    """Datasets received under an agreement: pushed to us or pulled by us."""
+
+    __tablename__ = "received"
+    transfer: str = Field(primary_key=True)
+    participant: str
+    body: bytes = Field(sa_type=LargeBinary)
+
+
+class MembershipRecord(SQLModel, table=True):
+    """How far the participant has come in joining its data space."""
+
+    __tablename__ = "membership"
+    participant: str = Field(primary_key=True)
+    body: bytes = Field(sa_type=LargeBinary)

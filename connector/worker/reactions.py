@@ -1,0 +1,54 @@
+"""What an answer of a peer means for a message of ours: one row per class of answer (peers.md F09).
+
+`deliver`: it has arrived. `refuse`: the peer will never take it; the process says so. `retry`: again, later. `park`: again every hour, shown to the
+operator, who can release it. Nothing is given up: a peer may be away for a week. A first message that is refused ends its process, since nothing
+exists at the peer; later ones wait for a person or for the peer.
+"""
+
+from typing import Final, Literal
+
+from msgspec import Struct
+
+Action = Literal["deliver", "refuse", "retry", "park"]
+
+
+class Reaction(Struct, frozen=True):
+    """A class of answers; `text` is for the operator."""
+
+    statuses: tuple[int, ...]
+    action: Action
+    first: float  # seconds until the next attempt
+    text: str
+
+
+UNREACHABLE: Final = Reaction((), "retry", 0.5, "the peer cannot be reached")
+UNEXPECTED: Final = Reaction((), "park", 5.0, "the peer gave an answer that the protocol does not know")
+REACTIONS: Final = (
+    Reaction((200, 201, 202, 204), "deliver", 0, ""),
+    Reaction((400, 405, 406, 410, 413, 415, 422), "refuse", 0, "the peer refuses the message"),
+    Reaction((401,), "park", 1.0, "the peer does not accept our token, credentials or certificate"),
+    Reaction((403,), "park", 5.0, "the peer forbids it"),
+    Reaction((404,), "park", 1.0, "the peer does not know the process, or hides it from us"),
+    Reaction((408, 425), "retry", 0.5, "the peer asks to come again"),
+    Reaction((409,), "retry", 0.2, "a step of the peer crosses ours"),
+    Reaction((429,), "retry", 2.0, "the peer limits our rate"),
+    Reaction((500, 502, 503, 504, 507), "retry", 1.0, "the peer has a fault of its own"),
+)
+BY_STATUS: Final = {status: each for each in REACTIONS for status in each.statuses}
+CAP: Final = 3600.0
+TRIES_BEFORE_PARKED: Final = 2
+
+
+def reaction(status: int, *, first_message: bool) -> Reaction:
+    """The row for a status; a first message that is not taken is refused for good."""
+    found = BY_STATUS.get(status, UNEXPECTED)
+    if first_message and status in (403, 404):
+        return Reaction((status,), "refuse", 0, found.text)
+    return found
+
+
+def delay(found: Reaction, attempts: int, retry_after: str, jitter: float) -> float:
+    """Seconds until the next attempt: what the peer asks for, else doubled with every attempt, at most an hour. `jitter` is 0 to 1."""
+    if retry_after.isdigit():
+        return min(CAP, float(retry_after))
+    return min(CAP, found.first * 2.0 ** min(attempts, 20)) * (0.8 + 0.4 * jitter)

@@ -1,0 +1,86 @@
+"""`kizuna demo [story] [--keep] [--json]`."""
+
+import shutil
+import signal
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kernel.errors import KizunaError
+
+Story = Annotated[str, typer.Argument(help="Which story: the name of a folder in deploy/pilots.")]
+Keep = Annotated[bool, typer.Option("--keep", help="Leave everything running until interrupted, and keep the files.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per step.")]
+Directory = Annotated[Path | None, typer.Option("--dir", help="Where the data directories go (default: a temporary one).")]
+
+
+def register(app: typer.Typer) -> None:
+    """Called by `kernel.cli` through the entry point `kizuna.commands`."""
+    app.command("demo", help="Tell the story of two companies, end to end, on this machine.")(demo)
+
+
+def demo(story: Story = "battery", keep: Keep = False, as_json: Json = False, directory: Directory = None) -> None:
+    from deploy.demo import report, topology  # noqa: PLC0415  not needed to print a help text
+
+    space = topology.load(story)
+    told: report.Told = report.ForMachines() if as_json else report.ForPeople()
+    trail = report.Trail(told)
+    place = directory or Path(tempfile.mkdtemp(prefix="kizuna-demo-"))
+    began = time.monotonic()
+    ending: dict[str, Any] = {"story": story, "title": space.title["en"], "ok": False}
+    try:
+        _run(place, story, space, trail, ending, keep=keep)
+        ending["ok"] = True
+    except KizunaError as error:
+        ending |= {"error": error.detail, "next": error.next_step, "directory": str(place)}
+    finally:
+        ending |= {"steps": trail.steps, "seconds": round(time.monotonic() - began, 1)}
+        told.end(ending)
+        if ending["ok"] and not keep and directory is None:
+            shutil.rmtree(place, ignore_errors=True)
+    raise typer.Exit(0 if ending["ok"] else 1)
+
+
+def _run(place: Path, story: str, space: Any, trail: Any, ending: dict[str, Any], *, keep: bool) -> None:
+    from deploy.demo.outsider import Outsider  # noqa: PLC0415
+    from deploy.demo.processes import own_memory  # noqa: PLC0415
+    from deploy.demo.story import Story  # noqa: PLC0415
+    from deploy.demo.world import World  # noqa: PLC0415
+
+    world = World(place, story, space)
+    outsider = Outsider.create(world.directory / "outsider", world.outsider_port, world.roots)
+    try:
+        trail.chapter(f"{space.title['en']} / {space.title['ja']}")
+        trail.step("set-up", "data directories, keys, certificates", lambda: _make(world, outsider))
+        trail.step("start", "one identity service and three connectors start", lambda: _start(world))
+        outsider.start()
+        Story(world, trail, outsider).tell()
+        memory = {node.name: round(node.memory(), 1) for node in world.nodes}
+        ending["memory"] = memory | {"demonstration": round(own_memory(), 1), "unit": "MB PSS"}
+        ending["total_mb"] = round(sum(memory.values()) + own_memory(), 1)
+        if keep:
+            trail.chapter(f"Everything keeps running; the data directories are in {place}. Ctrl-C ends it.")
+            signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    finally:
+        outsider.stop()
+        for node in reversed(world.nodes):
+            node.stop()
+
+
+def _make(world: Any, outsider: Any) -> dict[str, Any]:
+    world.make_identity()
+    outsider.make(world.server_certificate("outsider-server"))
+    for part in world.connectors:
+        world.make_connector(part, outsider.issuer_did)
+    return {"directory": str(world.directory)}
+
+
+def _start(world: Any) -> dict[str, Any]:
+    for node in world.nodes:
+        node.start()
+    for node in world.nodes:
+        node.wait_ready()
+    return {node.name: f"log {node.log_file}" for node in world.nodes}

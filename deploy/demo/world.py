@@ -1,0 +1,107 @@
+"""What the story needs before it begins: a certificate authority that everybody trusts, ports, and data directories.
+
+Outside the demonstration the server certificates come from a public CA. Here `WebCa` plays that part, for host `localhost` only.
+"""
+
+import socket
+from pathlib import Path
+
+from deploy.demo.processes import Node, command
+from deploy.demo.topology import PILOTS, Company, DataSpace, Part
+from identity.tls import web
+from kernel.errors import InUse
+
+HOST = "localhost"
+PORTS = range(17000, 27000, 20)
+
+
+class World:
+    """The nodes of one story under one directory."""
+
+    def __init__(self, directory: Path, story: str, space: DataSpace) -> None:
+        self.directory = directory
+        self.space = space
+        self.samples = PILOTS / story
+        self.base = free_ports()
+        self._ca = web.WebCa.create()
+        directory.mkdir(parents=True, exist_ok=True)
+        self.roots = directory / "roots.pem"
+        self.roots.write_bytes(self._ca.certificate_pem)
+        self._ca_key = directory / "web-ca.key"
+        self._ca.save(self._ca_key)
+        self.authority_did = f"did:web:{HOST}%3A{self.base}"
+        self.identity = Node("identity service", directory / "identity", ("identity", "run"), f"http://127.0.0.1:{self.base + 1}")
+        self.connectors = {
+            company.part: Node(
+                company.name, directory / company.key, ("connector", "run"), f"http://127.0.0.1:{self.port(index) + 2}"
+            )
+            for index, company in enumerate(space.company)
+        }
+        self.outsider_port = self.base + 18
+        self.outsider_did = f"did:web:{HOST}%3A{self.outsider_port}"
+
+    @property
+    def nodes(self) -> list[Node]:
+        return [self.identity, *self.connectors.values()]
+
+    def port(self, index: int) -> int:
+        """First of the three ports of the company at `index`: public, member, management."""
+        return self.base + 4 + 4 * index
+
+    def did(self, part: Part) -> str:
+        index = [company.part for company in self.space.company].index(part)
+        return f"did:web:{HOST}%3A{self.port(index)}"
+
+    def company(self, part: Part) -> Company:
+        return next(company for company in self.space.company if company.part == part)
+
+    def server_certificate(self, name: str) -> tuple[Path, Path]:
+        """A server certificate for `localhost`: (certificate, key) files."""
+        certificate, key = self._ca.issue([HOST, "127.0.0.1"])
+        paths = self.directory / f"{name}.pem", self.directory / f"{name}.key"
+        for path, data in zip(paths, (certificate, key), strict=True):
+            path.touch(mode=0o600)
+            path.write_bytes(data)
+        return paths
+
+    def make_identity(self) -> None:
+        """`kizuna identity init`."""
+        certificate, key = self.server_certificate("identity-server")
+        consortium = self.space.consortium
+        command(
+            "identity", "init", "--dir", str(self.identity.directory), "--host", HOST, "--port", str(self.base),
+            "--management-port", str(self.base + 1), "--tls-cert", str(certificate), "--tls-key", str(key),
+            "--roots", str(self.roots), "--definitions", str(PILOTS / "definitions.toml"), "--name", consortium.name,
+            "--data-space", consortium.data_space, "--allow-private", HOST,
+        )  # fmt: skip
+
+    def make_connector(self, part: Part, issuer: str) -> None:
+        """`kizuna connector init`; `issuer` is the DID of the recognised issuer of outsiders."""
+        company, node = self.company(part), self.connectors[part]
+        certificate, key = self.server_certificate(f"{company.key}-server")
+        port = self.port(self.space.company.index(company))
+        command(
+            "connector", "init", "--dir", str(node.directory), "--name", company.name, "--profile", self.space.profile,
+            "--authority", self.authority_did, "--host", HOST, "--public-port", str(port), "--member-port", str(port + 1),
+            "--management-port", str(port + 2), "--tls-cert", str(certificate), "--tls-key", str(key),
+            "--roots", str(self.roots), "--allow-private", HOST, "--issuer", f"{issuer}=PartnerCredential",
+            "--open-peer", f"{self.outsider_did}=PartnerCredential",
+        )  # fmt: skip
+
+
+def free_ports() -> int:
+    """The first of twenty free ports in a row; raises `InUse`."""
+    for base in PORTS:
+        if all(_free(port) for port in range(base, base + 20)):
+            return base
+    raise InUse("no twenty free ports in a row from 17000 on", next_step="stop a demonstration that was kept running")
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

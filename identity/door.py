@@ -1,0 +1,155 @@
+"""What `identity.verify` is given: the caller's raw facts, the rule for each peer, and the collaborators behind the door.
+
+Values and ports only. Deciding is `identity.verify` (token, channel) and `identity.presented` (credentials).
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import ClassVar, Final, Literal
+from weakref import WeakValueDictionary
+
+from msgspec import Struct
+
+from identity.jose import Signer
+from identity.leaf import Leaf
+from identity.resolve import Resolving
+from identity.statusread import ReadsStatus
+from identity.trust import TrustPolicy
+from identity.vc import Credential
+from kernel.clock import Clock
+from kernel.errors import BadInput
+from kernel.http import GuardedClient
+
+Mtls = Literal["required", "preferred", "off"]
+_CAPACITY: Final = 4_096
+
+
+class Refused(BadInput):
+    """A step of the verification said no. `facts["reason"]` is a fixed word; it never leaves the process."""
+
+    code: ClassVar[str] = "refused-caller"
+
+    def __init__(self, detail: str, *, reason: str) -> None:
+        super().__init__(detail, reason=reason)
+
+
+class Caller(Struct, frozen=True):
+    """What came with a request: every value of the header `Authorization`, and the TLS client certificate (DER), if any.
+
+    The certificate has been verified against the consortium's CA by the TLS layer.
+    """
+
+    authorization: tuple[str, ...]
+    certificate: bytes | None = None
+
+
+class TokenUse(Struct, frozen=True):
+    """What the receiver commits so that a token works once: until `expires` and the leeway after it."""
+
+    issuer: str
+    jti: str
+    expires: datetime
+
+
+class VerifierProfile(Struct, frozen=True):
+    """How strict we are with a kind of peer. The default is the strict profile.
+
+    `access_token`: the token must carry one for the credential service. `audience`: a presentation must name us and an end.
+    """
+
+    access_token: bool = True
+    audience: bool = True
+
+
+class PeerRule(Struct, frozen=True):
+    """What one peer has to show.
+
+    `scopes` are asked for and must be answered; `optional` are asked for too, and what is missing is a missing fact for the
+    policies.
+    """
+
+    did: str
+    mtls: Mtls = "required"
+    scopes: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    profile: VerifierProfile = VerifierProfile()
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        return self.scopes + self.optional
+
+
+class Shown(Struct, frozen=True):
+    """A verified presentation: its credentials, their claims by type, until when it counts, and the policy that judged it."""
+
+    credentials: tuple[Credential, ...]
+    claims: dict[str, tuple[dict[str, object], ...]]
+    noticed: tuple[str, ...]
+    complete: bool
+    until: datetime
+    trust: TrustPolicy
+
+
+Asked = tuple[str, tuple[str, ...], tuple[str, ...]]
+
+
+class Presentations:
+    """Verified presentations by (holder, scopes), until the earliest expiry; one exchange at a time for each."""
+
+    __slots__ = ("_held", "_turns")
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[Asked, Shown] = OrderedDict()
+        self._turns: WeakValueDictionary[Asked, asyncio.Lock] = WeakValueDictionary()
+
+    def get(self, key: Asked, now: datetime, trust: TrustPolicy) -> Shown | None:
+        """What is held and still counts under this policy."""
+        found = self._held.get(key)
+        if found is None or found.until <= now or found.trust is not trust:
+            return None
+        return found
+
+    def keep(self, key: Asked, shown: Shown) -> None:
+        self._held[key] = shown
+        self._held.move_to_end(key)
+        if len(self._held) > _CAPACITY:
+            self._held.popitem(last=False)
+
+    def drop(self, key: Asked) -> None:
+        self._held.pop(key, None)
+
+    def turn(self, key: Asked) -> asyncio.Lock:
+        """The lock of this key, for as long as somebody holds it."""
+        found = self._turns.get(key)
+        if found is None:
+            found = self._turns[key] = asyncio.Lock()
+        return found
+
+
+@dataclass(slots=True, kw_only=True)
+class TokenDoor:
+    """Enough to verify Self-Issued ID tokens. `seen` tells whether a token (issuer, jti) has been used up."""
+
+    did: str
+    resolver: Resolving
+    clock: Clock
+    seen: Callable[[str, str], bool]
+    leaves: OrderedDict[bytes, Leaf] = field(default_factory=OrderedDict, repr=False)
+
+
+@dataclass(slots=True, kw_only=True)
+class Door(TokenDoor):
+    """All collaborators of `authenticate`. `trust` may be replaced while running: cached presentations are judged anew then.
+
+    `signer` makes our own tokens for credential services (purpose `si`); `rules` gives the rule for any DID.
+    """
+
+    trust: TrustPolicy
+    status: ReadsStatus
+    client: GuardedClient
+    signer: Signer
+    rules: Callable[[str], PeerRule]
+    presentations: Presentations = field(default_factory=Presentations, repr=False)

@@ -1,0 +1,6 @@
+"""Private keys of a participant: one file per key, by purpose (`files`). `Signer` is the port that everything signs through."""
+
+from identity.jose.keys import Signer
+from identity.keys.files import PURPOSES, USES, FileSigner, KeyStore
+
+__all__ = ["PURPOSES", "USES", "FileSigner", "KeyStore", "Signer"]

@@ -1,0 +1,169 @@
+"""Steps 11 to 13 of `identity.verify`: what a proven caller shows for itself (DCP 1.0, 5; identity.md 1.2).
+
+    11  the presentation: cached for this holder and these scopes, else asked of the credential service in the holder's DID
+        document, with a token of our own that carries the caller's access token back
+    12  each VP: signed by the holder with a key for authentication, for us, inside its window
+    13  each VC that was asked for: issuer trusted for all its types (before anything that the credential names is fetched), kid
+        of the issuer, key in its assertionMethod, window, subject = holder, claim table; then its status, as fresh as asked
+
+Rules
+- One failure refuses the whole presentation. Credentials that nobody asked for are left alone, their links never followed.
+- A cached presentation counts until its earliest expiry and at most five minutes, so an issuer's withdrawn key is dead by then;
+  its status is read again every time.
+- A holder without an optional credential is asked again by every decision (`fresh`), so that a new one counts at once.
+- A denied status drops the cached presentation, and the holder is asked once more: it may have a new credential.
+"""
+
+import secrets
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from identity import jose
+from identity.did import ASSERTION, AUTHENTICATION, DidDocument
+from identity.door import Asked, Door, PeerRule, Refused, Shown, VerifierProfile
+from identity.resolve import Resolving
+from identity.status import DENYING
+from identity.vc import DCP_CONTEXT, Credential, Presentation, Scope, check_signature_of, parse_presentations, parse_scope
+from identity.vc.scope import ID_ALIAS, TYPE_ALIAS
+from kernel import wire
+
+LEEWAY: Final = timedelta(seconds=10)
+KEPT: Final = timedelta(minutes=5)
+FRESH: Final = 1.0
+STALE: Final = 900.0
+_MAX_ANSWER: Final = 1_048_576
+
+
+async def presented(door: Door, holder: str, rule: PeerRule, access_token: str | None, *, fresh: bool) -> Shown:
+    """The verified presentation of this holder; raises `Refused` or the error of the step that failed."""
+    if not rule.asked:
+        raise Refused("no scope is configured for this peer", reason="no-scopes")
+    key: Asked = (holder, rule.scopes, rule.optional)
+    age = FRESH if fresh else STALE
+    shown = _cached(door, key, fresh=fresh)
+    if shown is not None and not await _denied(door, shown, age):
+        return shown
+    async with door.presentations.turn(key):
+        newer = _cached(door, key, fresh=fresh)
+        if newer is None or newer is shown:
+            newer = await _exchange(door, holder, rule, access_token)
+        if denied := await _denied(door, newer, age):
+            door.presentations.drop(key)
+            raise Refused(f"the credential is under {denied}", reason=denied)
+        door.presentations.keep(key, newer)
+    return newer
+
+
+def _cached(door: Door, key: Asked, *, fresh: bool) -> Shown | None:
+    found = door.presentations.get(key, door.clock.now(), door.trust)
+    return None if found is None or (fresh and not found.complete) else found
+
+
+async def _denied(door: Door, shown: Shown, age: float) -> str | None:
+    """The purpose that denies one of the credentials: `revocation` before `suspension`."""
+    purposes: set[str] = set()
+    for credential in shown.credentials:
+        purposes |= await door.status.read(credential, max_age=age)
+    return min(purposes & DENYING, default=None)
+
+
+async def _exchange(door: Door, holder: str, rule: PeerRule, access_token: str | None) -> Shown:
+    document = await door.resolver.resolve(holder)
+    presentations = parse_presentations(await _query(door, document, rule, access_token))  # 11
+    for each in presentations:
+        _check_presentation(door, each, document, rule.profile)  # 12
+    wanted = [parse_scope(each) for each in rule.asked]
+    credentials = tuple(_wanted((one for each in presentations for one in each.credentials), wanted))
+    missing = [each for each in wanted if not any(_answers(one, each) for one in credentials)]
+    if any(each in missing for each in wanted[: len(rule.scopes)]):
+        raise Refused("a credential that was asked for is not there", reason="missing-credential")
+    for credential in credentials:
+        await _check_credential(door, credential, holder)  # 13
+    return _shown(door, presentations, credentials, complete=not missing)
+
+
+async def _query(door: Door, document: DidDocument, rule: PeerRule, access_token: str | None) -> list[Any]:
+    endpoint = document.endpoint("CredentialService")
+    if endpoint is None:
+        raise Refused("the DID document names no CredentialService", reason="no-credential-service")
+    now = door.clock.now()
+    token = jose.token_for(door.signer, document.id, now=now, jti=secrets.token_urlsafe(16), token=access_token)
+    message = {"@context": [DCP_CONTEXT], "type": "PresentationQueryMessage", "scope": list(rule.asked)}
+    reply = await door.client.request(
+        "POST",
+        f"{endpoint}/presentations/query",
+        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json", "Accept": "application/json"},
+        body=wire.dumps(message),
+        max_bytes=_MAX_ANSWER,
+    )
+    if not 200 <= reply.status < 300:
+        raise Refused(f"the credential service answered {reply.status}", reason="query-status")
+    answer = wire.loads(reply.body, limit=_MAX_ANSWER)
+    if not isinstance(answer, dict) or answer.get("type") != "PresentationResponseMessage":
+        raise Refused("the credential service sent something else than a presentation", reason="query-form")
+    found = answer.get("presentation")
+    if not isinstance(found, list) or not found:
+        raise Refused("the presentation is empty", reason="presentation-empty")
+    return found
+
+
+def _check_presentation(door: Door, shown: Presentation, document: DidDocument, profile: VerifierProfile) -> None:
+    holder, now = document.id, door.clock.now()
+    if shown.holder is not None and shown.holder != holder:
+        raise Refused("the presentation is of another holder", reason="presentation-holder")
+    check_signature_of(shown.token, holder)
+    if shown.audience != door.did and (shown.audience is not None or profile.audience):
+        raise Refused("the presentation is for somebody else", reason="presentation-aud")
+    if (shown.expires is None and profile.audience) or (shown.expires is not None and shown.expires + LEEWAY <= now):
+        raise Refused("the presentation has expired or never ends", reason="presentation-expired")
+    if shown.not_before is not None and shown.not_before > now + LEEWAY:
+        raise Refused("the presentation is not valid yet", reason="presentation-window")
+    jose.verify(shown.token, document.key(shown.token.kid, AUTHENTICATION))
+
+
+async def _check_credential(door: Door, credential: Credential, holder: str) -> None:
+    if not door.trust.trusts(credential.issuer, credential.kinds):
+        raise Refused(f"{credential.issuer} is not trusted for {sorted(credential.kinds)}", reason="untrusted-issuer")
+    await check_credential(door.resolver, credential, holder=holder, now=door.clock.now())
+    if wrong := door.trust.wrong_claims(credential):
+        raise Refused(f"claims missing or of the wrong form: {', '.join(wrong)}", reason="claims")
+
+
+async def check_credential(resolver: Resolving, credential: Credential, *, holder: str, now: datetime) -> None:
+    """Prove a credential: kid and key of its issuer, signature, window, every subject = holder.
+
+    Raises `Refused`, `BadCredential`, `BadDid`, `BadToken` or the client's errors. Trust comes before this, status after it. The
+    wallet checks with it what it is given to store.
+    """
+    check_signature_of(credential.token, credential.issuer)
+    document = await resolver.resolve(credential.issuer)
+    jose.verify(credential.token, document.key(credential.token.kid, ASSERTION))
+    if credential.valid_from is not None and credential.valid_from > now + LEEWAY:
+        raise Refused("a credential is not valid yet", reason="not-yet-valid")
+    if credential.valid_until is not None and credential.valid_until <= now:
+        raise Refused("a credential has expired", reason="expired-credential")
+    if any(subject.get("id") != holder for subject in credential.subjects):
+        raise Refused("a credential is about somebody else", reason="subject")
+
+
+def _shown(door: Door, presentations: Iterable[Presentation], credentials: tuple[Credential, ...], *, complete: bool) -> Shown:
+    claims: dict[str, tuple[dict[str, object], ...]] = {}
+    for credential in credentials:
+        for kind in sorted(credential.kinds):
+            claims[kind] = claims.get(kind, ()) + credential.subjects
+    noticed = tuple(each for credential in credentials for each in door.trust.unknown_claims(credential))
+    ends: list[datetime | None] = [each.expires for each in presentations]
+    ends += [each.valid_until for each in credentials]
+    until = min([door.clock.now() + KEPT, *(each for each in ends if each is not None)])
+    return Shown(credentials, claims, noticed, complete, until, door.trust)
+
+
+def _wanted(credentials: Iterable[Credential], scopes: list[Scope]) -> Iterable[Credential]:
+    return (one for one in credentials if any(_answers(one, each) for each in scopes))
+
+
+def _answers(credential: Credential, scope: Scope) -> bool:
+    if scope.alias == TYPE_ALIAS:
+        return scope.discriminator in credential.kinds
+    return scope.alias == ID_ALIAS and scope.discriminator == credential.id

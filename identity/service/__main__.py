@@ -1,0 +1,31 @@
+"""`python -m identity.service --dir DIR`: the serving process of `kizuna identity run`.
+
+Ends with the exit code of the error that stopped the start (`kernel.errors`), its cause and next step on standard error.
+"""
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+from identity.service.app import run
+from kernel.errors import KizunaError
+
+
+def main() -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="identity.service")
+    parser.add_argument("--dir", type=Path, required=True)
+    directory: Path = parser.parse_args().dir
+    try:
+        asyncio.run(run(directory))
+    except KizunaError as error:
+        sys.stderr.write(f"kizuna: {error.detail or error.code}\n")
+        if error.next_step:
+            sys.stderr.write(f"  next: {error.next_step}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,215 @@
+"""Composition root of the identity service: opens the data directory, wires the parts, serves.
+
+One process owns the directory. Start: settings, private files, keys, definitions, database, lists and CRL signed,
+listeners, worker, then one `ready` line. A restart resumes the outbox and signs what a crash left unsigned.
+
+The public listener asks for a client certificate of the consortium's CA without requiring one; routes decide (DESIGN 5).
+"""
+
+import asyncio
+import signal
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from identity.did import Service as ServiceEntry
+from identity.did import document
+from identity.keys import KeyStore
+from identity.resolve import Resolver
+from identity.service import settings as configuration
+from identity.service import setup
+from identity.service.authority.admission import Admission
+from identity.service.authority.routes import AuthorityRoutes
+from identity.service.authority.standing import Standing
+from identity.service.ca.crl import RevocationList
+from identity.service.ca.enrolment import Enrolment
+from identity.service.ca.routes import CaRoutes
+from identity.service.callers import Callers
+from identity.service.issuer import definitions
+from identity.service.issuer.delivery import Delivery
+from identity.service.issuer.requests import Requests
+from identity.service.issuer.routes import PATH as ISSUER
+from identity.service.issuer.routes import IssuerRoutes
+from identity.service.issuer.statuslists import StatusLists
+from identity.service.management import Management
+from identity.service.settings import Settings
+from identity.service.store.ledger import Ledger, ledger, open_database
+from identity.service.worker import Worker
+from identity.tls import contexts
+from identity.tls.ca import Authority
+from identity.verify import TokenDoor
+from kernel import telemetry
+from kernel.clock import Clock, SystemClock
+from kernel.db import Database
+from kernel.http import GuardedClient, Outbound
+from kernel.web import Route, application, json_response, openapi, require_key, serve
+
+VERSION = "0.1.0"
+_log = telemetry.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A wired service; `open_service` makes it, `serving` runs it."""
+
+    directory: Path
+    settings: Settings
+    database: Database
+    authority: Authority
+    client: GuardedClient
+    lists: StatusLists
+    crl: RevocationList
+    worker: Worker
+    public: Sequence[Route]
+    management: Management
+
+    async def publish(self) -> None:
+        """Sign what a change made out of date."""
+        await self.lists.publish()
+        await self.crl.publish()
+
+
+def open_service(directory: Path, clock: Clock) -> Service:
+    """Open and wire everything; raises `Misconfigured`, `InUse`, `NewerData` with the next step."""
+    settings = configuration.load(directory)
+    setup.check_private(directory / name for name in (setup.SERVER_KEY, setup.MANAGEMENT_KEY))
+    keys = KeyStore(directory / "keys", settings.did)
+    authority = Authority.open(directory / "ca")
+    credentials = definitions.load(directory / definitions.FILE)
+    database = open_database(directory)
+    books = ledger(settings.did, database, clock)
+    client = GuardedClient(Outbound(allow=frozenset(settings.allow_private)), tls=lambda: _outgoing(directory, settings))
+    resolver = Resolver(client, clock)
+    callers = Callers(_door(settings, resolver, books), books)
+    requests = Requests(books, credentials, settings.data_space)
+    lists = StatusLists(books, keys.open("vc"), settings.url)
+    crl = RevocationList(books, authority)
+    delivery = Delivery(
+        ledger=books,
+        definitions=credentials,
+        data_space=settings.data_space,
+        lists=lists,
+        credential_signer=keys.open("vc"),
+        token_signer=keys.open("si"),
+        resolver=resolver,
+        client=client,
+        give_up=timedelta(days=settings.delivery_days),
+    )
+    admission = Admission(books, settings.invitation_days)
+    enrolment = Enrolment(books, authority, timedelta(hours=settings.certificate_hours), settings.certificates_per_hour)
+
+    async def publish() -> None:
+        await lists.publish()
+        await crl.publish()
+
+    routes = [
+        *IssuerRoutes(
+            base_url=settings.url,
+            callers=callers,
+            requests=requests,
+            lists=lists,
+            status_max_age=settings.status_max_age,
+        ).routes(),
+        *AuthorityRoutes(base_url=settings.url, callers=callers, admission=admission).routes(),
+        *CaRoutes(callers=callers, enrolment=enrolment, crl=crl).routes(),
+    ]
+    return Service(
+        directory=directory,
+        settings=settings,
+        database=database,
+        client=client,
+        authority=authority,
+        lists=lists,
+        crl=crl,
+        worker=Worker(books, delivery, [(lists.publish, lists.next_due), (crl.publish, crl.next_due)]),
+        public=[*_own_routes(settings, keys), *routes],
+        management=Management(ledger=books, admission=admission, standing=Standing(books, publish)),
+    )
+
+
+def _outgoing(directory: Path, settings: Settings) -> ssl.SSLContext:
+    """Outgoing HTTPS: the system's roots, or those of the settings."""
+    return contexts.client_context(directory / settings.roots if settings.roots else None)
+
+
+def _door(settings: Settings, resolver: Resolver, books: Ledger) -> TokenDoor:
+    """Verifies tokens of companies; what they may do is in the register."""
+    return TokenDoor(
+        did=settings.did,
+        resolver=resolver,
+        clock=books.clock,
+        seen=lambda issuer, jti: books.database.read(lambda c: books.journal.spent(c, issuer, jti)),
+    )
+
+
+def _own_routes(settings: Settings, keys: KeyStore) -> list[Route]:
+    """The service's DID document, its health, and the description of its API."""
+    service = ServiceEntry(f"{settings.did}#issuer", "IssuerService", settings.url + ISSUER)
+    published = document(settings.did, keys.published(), [service])
+
+    async def did_document(_request: web.Request) -> web.Response:
+        return json_response(published, headers={"Cache-Control": "max-age=60"}, content_type="application/did+json")
+
+    async def health(_request: web.Request) -> web.Response:
+        return json_response({"status": "ok"})
+
+    return [
+        Route(method="GET", path="/.well-known/did.json", handler=did_document, auth="none", summary="DID document"),
+        Route(method="GET", path="/health", handler=health, auth="none", summary="Whether the service answers"),
+    ]
+
+
+@asynccontextmanager
+async def serving(directory: Path, clock: Clock | None = None) -> AsyncIterator[Service]:
+    """Open the directory, listen, work; everything is closed on leaving."""
+    service = open_service(directory, clock or SystemClock())
+    settings = service.settings
+    tls = contexts.server_context(directory / setup.SERVER, directory / setup.SERVER_KEY)
+    tls.load_verify_locations(cadata=service.authority.bundle)
+    tls.verify_mode = ssl.CERT_OPTIONAL
+    service.database.on_commit(service.worker.wake.set)
+    described = openapi(service.public, "Kizuna identity service", VERSION)
+    public = [*service.public, _description(described)]
+    management = service.management.routes()
+    guard = require_key(lambda: setup.management_key(directory / setup.MANAGEMENT_KEY))
+    listeners = []
+    try:
+        await service.publish()
+        listeners.append(await serve(application(public), settings.bind, settings.port, tls))
+        app = application(management, middlewares=[guard])
+        listeners.append(await serve(app, settings.management_bind, settings.management_port))
+        worker = asyncio.create_task(service.worker.run())
+        try:
+            yield service
+        finally:
+            worker.cancel()
+            await asyncio.gather(worker, return_exceptions=True)
+    finally:
+        for listener in listeners:
+            await listener.close()
+        await service.client.close()
+        service.database.close()
+
+
+def _description(described: dict[str, Any]) -> Route:
+    async def show(_request: web.Request) -> web.Response:
+        return json_response(described)
+
+    return Route(method="GET", path="/openapi.json", handler=show, auth="none", summary="This API's description")
+
+
+async def run(directory: Path) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    telemetry.configure(configuration.load(directory).log_level)
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    async with serving(directory) as service:
+        _log.info("ready", did=service.settings.did, url=service.settings.url, management_port=service.settings.management_port)
+        await stop.wait()

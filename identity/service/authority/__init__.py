@@ -1,0 +1,1 @@
+"""Governance of the consortium: invitations, applications, the register of members and their standing."""

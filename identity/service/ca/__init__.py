@@ -1,0 +1,1 @@
+"""HTTP around the consortium's certificate authority (`identity.tls.ca`)."""

@@ -1,0 +1,1 @@
+"""DCP 1.0 issuer: definitions, metadata, requests, delivery, status lists."""

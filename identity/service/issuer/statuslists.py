@@ -1,0 +1,97 @@
+"""Publication of status lists: signed at every change and before expiry, served to everybody (identity.md 2.4).
+
+Rules
+- A list is never served unsigned and never behind the database: a read between a commit and its signature waits for the signature.
+- Signed anew at every change and every six hours; valid for a day. Verifiers that cannot reach us fail closed.
+- The ETag is the digest of the signed form; Cache-Control is a few seconds, so that a suspension is seen soon.
+"""
+
+import asyncio
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from sqlite3 import Connection
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from identity.keys import Signer
+from identity.service.issuer import signing
+from identity.service.store.ledger import Ledger
+from identity.service.store.status import ListRow
+from kernel.clock import iso, parse_iso
+from kernel.errors import NotFound
+from kernel.faults import crashpoint
+
+LIFE: Final = timedelta(hours=24)
+RESIGN: Final = timedelta(hours=6)
+
+
+class Served(Struct, frozen=True):
+    """The signed list and its ETag (quoted)."""
+
+    jwt: str
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatusLists:
+    """The lists of one issuer; `base_url` is the service's, without a trailing slash."""
+
+    ledger: Ledger
+    signer: Signer
+    base_url: str
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def url(self, key: str) -> str:
+        """Address of a list, as entries name it."""
+        return f"{self.base_url}/status/{key}"
+
+    async def publish(self) -> None:
+        """Sign every list that is missing, behind or old. Nothing is written when there is none."""
+        async with self.turn:
+            before = iso(self.ledger.clock.now() - RESIGN)
+            rows = self.ledger.database.read(lambda c: self.ledger.statuses.unsigned(c, before))
+            for row in rows:
+                await self._sign(row.id)
+
+    async def _sign(self, key: str) -> None:
+        row, marked = self.ledger.database.read(lambda c: self._snapshot(c, key))
+        now = self.ledger.clock.now()
+        until = now + LIFE
+        jwt = signing.status_list(
+            row, marked, signer=self.signer, issuer=self.ledger.participant, url=self.url(key), start=now, until=until
+        )
+        signed = msgspec.structs.replace(row, jwt=jwt, signed=iso(now), expires=iso(until), signed_version=row.version)
+        crashpoint("statuslist.signed")
+        await self.ledger.database.write(lambda c: self.ledger.statuses.publish(c, signed))
+
+    def _snapshot(self, connection: Connection, key: str) -> tuple[ListRow, list[int]]:
+        row = self.ledger.statuses.get(connection, key)
+        if row is None:
+            raise NotFound("no such status list")
+        return row, list(self.ledger.statuses.marked(connection, key))
+
+    async def fetch(self, key: str) -> Served:
+        """The current signed form; raises `NotFound`."""
+        row = self._row(key)
+        if not self._fresh(row):
+            await self.publish()
+            row = self._row(key)
+        jwt = row.jwt or ""
+        return Served(jwt, f'"{hashlib.sha256(jwt.encode()).hexdigest()}"')
+
+    def _row(self, key: str) -> ListRow:
+        row = self.ledger.database.read(lambda c: self.ledger.statuses.get(c, key))
+        if row is None:
+            raise NotFound("no such status list")
+        return row
+
+    def _fresh(self, row: ListRow) -> bool:
+        return row.current and row.expires is not None and row.expires > self.ledger.now()
+
+    def next_due(self) -> datetime | None:
+        """When the oldest signed form must be renewed; None while there is no list."""
+        oldest = self.ledger.database.read(self.ledger.statuses.oldest)
+        return None if oldest is None else parse_iso(oldest) + RESIGN

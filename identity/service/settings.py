@@ -1,0 +1,82 @@
+"""Settings of the identity service: `identity.toml` in its data directory, each overridable by an environment variable.
+
+Rules
+- One frozen value, read once at start. An unknown key stops the start and names the nearest known one.
+- `KIZUNA_IDENTITY_<FIELD>` overrides a field.
+- The management API listens on loopback only: its key must not cross a network in the clear. `check` refuses anything else.
+- Host and port are part of the DID, so they cannot change once members trust it: a new port is a new identity.
+
+Not done here: making the directory (`setup`), reading keys (`app`).
+"""
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct
+
+from kernel import settings
+from kernel.errors import Misconfigured
+
+FILE: Final = "identity.toml"
+ENVIRONMENT: Final = "KIZUNA_IDENTITY_"
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings of one identity service."""
+
+    name: Annotated[str, Meta(description="Name of the operator, shown in logs.")]
+    data_space: Annotated[str, Meta(description="Name of the data space; the claim memberOf.", min_length=1)]
+    host: Annotated[str, Meta(description="Host name of the public listener; part of the DID.")] = "localhost"
+    bind: Annotated[str, Meta(description="Address that the public listener binds to.")] = "127.0.0.1"
+    port: Annotated[int, Meta(description="HTTPS port of the public listener; part of the DID.", gt=0, lt=65536)]
+    management_port: Annotated[int, Meta(description="Port of the management API.", gt=0, lt=65536)]
+    management_bind: Annotated[str, Meta(description="Address of the management API; loopback only.")] = "127.0.0.1"
+    roots: Annotated[str, Meta(description="PEM file with the roots trusted for outgoing HTTPS; empty = the system's.")] = ""
+    allow_private: Annotated[
+        tuple[str, ...],
+        Meta(description="Host names or networks with private addresses that members may have; none by default."),
+    ] = ()
+    invitation_days: Annotated[int, Meta(description="Life of an invitation in days.", ge=1, le=366)] = 30
+    certificate_hours: Annotated[int, Meta(description="Life of a member certificate in hours (1 to 168).", ge=1, le=168)] = 72
+    certificates_per_hour: Annotated[
+        int, Meta(description="Member certificates that one member may get within an hour.", ge=1, le=1000)
+    ] = 20
+    delivery_days: Annotated[int, Meta(description="Days after which an undeliverable credential is given up.", ge=1, le=90)] = 7
+    status_max_age: Annotated[int, Meta(description="Seconds that a status list may be cached (Cache-Control).", ge=0, le=300)] = 5
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Lowest level logged.")] = "info"
+
+    @property
+    def did(self) -> str:
+        """DID of the service: authority, issuer and CA."""
+        return f"did:web:{self.host}%3A{self.port}"
+
+    @property
+    def url(self) -> str:
+        """Base URL of the public listener, without a trailing slash."""
+        return f"https://{self.host}:{self.port}"
+
+
+def load(directory: Path) -> Settings:
+    """Read and check the settings of the data directory; raises `Misconfigured`."""
+    found = settings.load(Settings, directory / FILE, env_prefix=ENVIRONMENT)
+    check(found)
+    return found
+
+
+def check(found: Settings) -> None:
+    """Refuse what would be unsafe or cannot work; raises `Misconfigured` with the next step."""
+    if found.port == found.management_port:
+        raise Misconfigured("port and management_port are the same", next_step="give each listener a port of its own")
+    if not _loopback(found.management_bind):
+        raise Misconfigured(
+            f"management_bind = {found.management_bind} would send the management key in the clear",
+            next_step="bind the management API to 127.0.0.1 and reach it over SSH or a TLS proxy",
+        )
+
+
+def _loopback(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"

@@ -1,0 +1,127 @@
+"""Making the data directory of a new identity service.
+
+    DIR/identity.toml       settings            DIR/keys/   keys of the DID document (0600)
+    DIR/definitions.toml    credentials         DIR/ca/     root and issuing CA (keys 0600)
+    DIR/management.key      API key (0600)      DIR/tls/    server.pem, server.key (0600), roots.pem
+    DIR/data.sqlite         the database
+
+Rules
+- Nothing is ever overwritten: a directory with any content is refused.
+- All or nothing: everything is made in a new directory beside it, which is renamed at the end.
+"""
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from identity.keys import KeyStore
+from identity.service.issuer import definitions
+from identity.service.settings import FILE, Settings, check
+from identity.service.store.ledger import open_database
+from identity.tls import ca
+from kernel.clock import Clock
+from kernel.errors import Conflict, Misconfigured
+
+MANAGEMENT_KEY: Final = "management.key"
+SERVER: Final = Path("tls/server.pem")
+SERVER_KEY: Final = Path("tls/server.key")
+ROOTS: Final = Path("tls/roots.pem")
+PURPOSES: Final = ("si", "vc")
+
+
+def initialise(
+    directory: Path,
+    settings: Settings,
+    *,
+    certificate: Path,
+    key: Path,
+    credential_definitions: Path,
+    roots: Path | None,
+    clock: Clock,
+) -> None:
+    """Make the directory; raises `Conflict` when it is not empty, `Misconfigured` for what cannot be read or is wrong."""
+    check(settings)
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise Conflict(f"{directory} is not empty", next_step="choose another directory; nothing is ever overwritten")
+    definitions.load(credential_definitions)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    work = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}")
+    work.mkdir(mode=0o700)
+    try:
+        _fill(work, settings, certificate=certificate, key=key, roots=roots, clock=clock)
+        _write(work / definitions.FILE, credential_definitions.read_bytes())
+        work.rename(directory)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _fill(work: Path, settings: Settings, *, certificate: Path, key: Path, roots: Path | None, clock: Clock) -> None:
+    for folder in ("keys", "ca", "tls"):
+        (work / folder).mkdir(mode=0o700)
+    _write(work / SERVER, _read(certificate))
+    _write(work / SERVER_KEY, _read(key), secret=True)
+    if roots is not None:
+        _write(work / ROOTS, _read(roots))
+        settings = msgspec.structs.replace(settings, roots=str(ROOTS))
+    _write(work / FILE, toml(settings).encode())
+    _write(work / MANAGEMENT_KEY, secrets.token_urlsafe(32).encode() + b"\n", secret=True)
+    store = KeyStore(work / "keys", settings.did)
+    for purpose in PURPOSES:
+        store.generate(purpose)
+    ca.create(work / "ca", name=settings.data_space, crl_url=f"{settings.url}/ca/v1/crl/issuing.crl", now=clock.now())
+    open_database(work).close()
+
+
+def toml(settings: Settings) -> str:
+    """The settings as TOML, without the fields that have their default value."""
+    fields = msgspec.structs.fields(Settings)
+    values = [(field.name, getattr(settings, field.name), field.default) for field in fields]
+    lines = [f"{name} = {_literal(value)}" for name, value, default in values if value != default]
+    return "\n".join(["# Settings of this identity service; all of them: docs/reference/settings.md", *lines, ""])
+
+
+def _literal(value: Any) -> str:
+    """A TOML literal: JSON strings, numbers and lists of strings are TOML too."""
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+
+
+def check_private(paths: Iterable[Path]) -> None:
+    """Every file is there, readable by us and by nobody else; raises `Misconfigured` naming the file and the command."""
+    for path in paths:
+        try:
+            mode = path.stat().st_mode
+        except OSError as error:
+            raise Misconfigured(f"{path}: {error.strerror}", next_step="restore it from the backup") from error
+        if mode & 0o077:
+            raise Misconfigured(f"{path} is readable by others", next_step=f"chmod 600 {path}")
+        if not os.access(path, os.R_OK):
+            raise Misconfigured(f"{path} cannot be read", next_step="run the service as the owner of its directory")
+
+
+def management_key(path: Path) -> str:
+    """The API key in a file; raises `Misconfigured` when others can read it or it is too short to be one."""
+    check_private([path])
+    found = path.read_text(encoding="ascii").strip()
+    if len(found) < 32:
+        raise Misconfigured(f"{path} holds no management key", next_step="put at least 32 random characters in it")
+    return found
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Misconfigured(f"{path}: {error.strerror}", next_step="check the path and its permissions") from error
+
+
+def _write(path: Path, data: bytes, *, secret: bool = False) -> None:
+    """A new file, private from its first byte on."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if secret else 0o644)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)

@@ -1,0 +1,1 @@
+"""Alembic history of the identity service: one line of revisions."""

@@ -1,0 +1,146 @@
+"""Status lists as rows: allocation of random positions without reuse, bits, and the signed form of each list.
+
+Rules (identity.md 2.4)
+- A position is random and never given twice: the primary key (participant, list, position) holds that.
+- A list is filled up to half of its length, so that a random draw hits a free position within a few attempts and the list keeps its
+  herd privacy; then a new list is opened.
+- `version` grows with every change of a bit; the list is current while `signed_version` equals it.
+"""
+
+import secrets
+from collections.abc import Iterable
+from sqlite3 import Connection
+from typing import Final
+
+from msgspec import Struct
+
+LENGTH: Final = 131_072
+_COLUMNS: Final = "id, format, purpose, length, version, signed_version, jwt, signed, expires"
+
+
+class ListRow(Struct, frozen=True, kw_only=True):
+    """One list; `jwt` shows `signed_version`."""
+
+    id: str
+    format: str
+    purpose: str
+    length: int
+    version: int
+    signed_version: int
+    jwt: str | None
+    signed: str | None
+    expires: str | None
+
+    @property
+    def current(self) -> bool:
+        """Whether the signed form shows all changes."""
+        return self.jwt is not None and self.version == self.signed_version
+
+
+class Entry(Struct, frozen=True):
+    """One allocated position of a credential."""
+
+    list: str
+    purpose: str
+    position: int
+
+
+class StatusRows(Struct, frozen=True):
+    """The status lists of one participant."""
+
+    participant: str
+    length: int = LENGTH
+
+    def allocate(self, connection: Connection, credential: str, form: str, purpose: str) -> Entry:
+        """A free random position in the open list of this format and purpose, given to the credential for ever."""
+        key, length = self._open(connection, form, purpose)
+        while True:
+            position = secrets.randbelow(length)
+            done = connection.execute(
+                "INSERT INTO status_entry (participant, list, position, credential, value) VALUES (?,?,?,?,0)"
+                " ON CONFLICT DO NOTHING",
+                (self.participant, key, position, credential),
+            )
+            if done.rowcount == 1:
+                break
+        connection.execute("UPDATE status_list SET taken = taken + 1 WHERE participant = ? AND id = ?", (self.participant, key))
+        return Entry(key, purpose, position)
+
+    def _open(self, connection: Connection, form: str, purpose: str) -> tuple[str, int]:
+        row = connection.execute(
+            "SELECT id, length FROM status_list WHERE participant = ? AND format = ? AND purpose = ?"
+            " AND taken * 2 < length ORDER BY rowid DESC LIMIT 1",
+            (self.participant, form, purpose),
+        ).fetchone()
+        if row is not None:
+            return str(row[0]), int(row[1])
+        key = secrets.token_hex(8)
+        connection.execute(
+            "INSERT INTO status_list (participant, id, format, purpose, length, taken, version, signed_version)"
+            " VALUES (?,?,?,?,?,0,1,0)",
+            (self.participant, key, form, purpose, self.length),
+        )
+        return key, self.length
+
+    def entries(self, connection: Connection, credential: str) -> list[Entry]:
+        """Where the status of a credential stands."""
+        rows = connection.execute(
+            "SELECT e.list, l.purpose, e.position FROM status_entry e"
+            " JOIN status_list l ON l.participant = e.participant AND l.id = e.list"
+            " WHERE e.participant = ? AND e.credential = ? ORDER BY l.purpose",
+            (self.participant, credential),
+        )
+        return [Entry(*row) for row in rows]
+
+    def mark_member(self, connection: Connection, member: str, purpose: str, *, value: bool) -> None:
+        """Set one purpose's bit of all credentials of a member, and make the lists concerned due for signing."""
+        connection.execute(
+            "UPDATE status_list SET version = version + 1 WHERE participant = ? AND purpose = ? AND id IN"
+            " (SELECT e.list FROM status_entry e"
+            " JOIN credential c ON c.participant = e.participant AND c.id = e.credential"
+            " WHERE e.participant = ? AND c.member = ? AND e.value <> ?)",
+            (self.participant, purpose, self.participant, member, int(value)),
+        )
+        connection.execute(
+            "UPDATE status_entry SET value = ? WHERE participant = ?"
+            " AND credential IN (SELECT id FROM credential WHERE participant = ? AND member = ?)"
+            " AND list IN (SELECT id FROM status_list WHERE participant = ? AND purpose = ?)",
+            (int(value), self.participant, self.participant, member, self.participant, purpose),
+        )
+
+    def get(self, connection: Connection, key: str) -> ListRow | None:
+        row = connection.execute(
+            f"SELECT {_COLUMNS} FROM status_list WHERE participant = ? AND id = ?",  # noqa: S608  # constant
+            (self.participant, key),
+        ).fetchone()
+        return None if row is None else ListRow(**dict(zip(ListRow.__struct_fields__, row, strict=True)))
+
+    def unsigned(self, connection: Connection, signed_before: str) -> list[ListRow]:
+        """Lists whose signed form is missing, behind, or older than the given time."""
+        rows = connection.execute(
+            f"SELECT {_COLUMNS} FROM status_list WHERE participant = ?"  # noqa: S608  # constant
+            " AND (jwt IS NULL OR version <> signed_version OR signed <= ?)",
+            (self.participant, signed_before),
+        )
+        return [ListRow(**dict(zip(ListRow.__struct_fields__, row, strict=True))) for row in rows]
+
+    def oldest(self, connection: Connection) -> str | None:
+        """When the list that was signed longest ago was signed."""
+        (signed,) = connection.execute("SELECT MIN(signed) FROM status_list WHERE participant = ?", (self.participant,)).fetchone()
+        return None if signed is None else str(signed)
+
+    def marked(self, connection: Connection, key: str) -> Iterable[int]:
+        """Positions whose bit is set."""
+        rows = connection.execute(
+            "SELECT position FROM status_entry WHERE participant = ? AND list = ? AND value = 1",
+            (self.participant, key),
+        )
+        return [int(position) for (position,) in rows]
+
+    def publish(self, connection: Connection, row: ListRow) -> None:
+        """Store a signed form, unless a newer one is there."""
+        connection.execute(
+            "UPDATE status_list SET jwt = ?, signed = ?, expires = ?, signed_version = ?"
+            " WHERE participant = ? AND id = ? AND signed_version <= ?",
+            (row.jwt, row.signed, row.expires, row.signed_version, self.participant, row.id, row.signed_version),
+        )

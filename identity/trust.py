@@ -1,0 +1,95 @@
+"""Whom we believe what (DCP 1.0, 5.4.3; identity.md 1.6, 8.3): trusted issuers by credential type, and claim tables.
+
+Rules
+- An issuer is trusted for a type only by a rule that names both. Every type of a credential (but `VerifiableCredential`) must be
+  covered, so a type that rides along unseen is refused. `*` covers all types.
+- A claim table says what a credential type holds. A claim of the wrong form, or a required one that is missing, refuses the
+  credential. Claims that no table knows are noticed, and never lost silently.
+- Values only: where they come from (settings, profile, trust list) is decided above, and a new policy is a new value.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Literal
+
+from msgspec import Struct, field
+
+from identity.vc import Credential
+
+ANY: Final = "*"
+Form = Literal["text", "texts", "number", "boolean", "object", "objects", "any"]
+
+
+class IssuerRule(Struct, frozen=True):
+    """Credential types that one issuer may issue."""
+
+    did: str
+    types: frozenset[str]
+
+
+class Claim(Struct, frozen=True):
+    """The form of one claim. `texts` is a list of texts, `objects` a list of objects."""
+
+    form: Form = "any"
+    required: bool = False
+
+
+class ClaimTable(Struct, frozen=True):
+    """The claims of one credential type, beside `id`."""
+
+    type: str
+    claims: Mapping[str, Claim] = field(default_factory=dict)
+
+
+class TrustPolicy:
+    """Trusted issuers and claim tables. Immutable; replace it to change it."""
+
+    __slots__ = ("_issuers", "_tables")
+
+    def __init__(self, issuers: Iterable[IssuerRule], tables: Iterable[ClaimTable] = ()) -> None:
+        found: dict[str, frozenset[str]] = {}
+        for rule in issuers:
+            found[rule.did] = found.get(rule.did, frozenset()) | rule.types
+        self._issuers = found
+        self._tables = {table.type: table for table in tables}
+
+    def trusts(self, issuer: str, types: Iterable[str]) -> bool:
+        """Whether the issuer is trusted for every one of the types (at least one)."""
+        wanted = frozenset(types)
+        allowed = self._issuers.get(issuer, frozenset())
+        return bool(wanted) and (ANY in allowed or wanted <= allowed)
+
+    def wrong_claims(self, credential: Credential) -> tuple[str, ...]:
+        """Claims that are missing or of the wrong form, as `Type.claim`."""
+        tables = self._tables_of(credential)
+        return tuple(
+            f"{table.type}.{name}"
+            for table in tables
+            for subject in credential.subjects
+            for name, claim in table.claims.items()
+            if not (_fits(subject[name], claim.form) if name in subject else not claim.required)
+        )
+
+    def unknown_claims(self, credential: Credential) -> tuple[str, ...]:
+        """Claims that no table of the credential's types knows, as `Type.claim`; nothing where there is no table at all."""
+        tables = self._tables_of(credential)
+        known = {"id", "type"}.union(*(table.claims for table in tables))
+        if not tables:
+            return ()
+        kind = tables[0].type
+        return tuple(f"{kind}.{name}" for subject in credential.subjects for name in subject if name not in known)
+
+    def _tables_of(self, credential: Credential) -> tuple[ClaimTable, ...]:
+        return tuple(self._tables[kind] for kind in sorted(credential.kinds) if kind in self._tables)
+
+
+def _fits(value: Any, form: Form) -> bool:
+    if form == "any":
+        return True
+    if form == "texts":
+        return isinstance(value, list) and all(isinstance(each, str) for each in value)
+    if form == "objects":
+        return isinstance(value, list) and all(isinstance(each, dict) for each in value)
+    if form == "number":
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    kinds: Mapping[str, type] = {"text": str, "boolean": bool, "object": dict}
+    return isinstance(value, kinds[form])

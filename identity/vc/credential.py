@@ -1,0 +1,188 @@
+"""Reading a credential from its JWT (VC-DM 1.1 section 6.3.1, VC-JOSE-COSE; identity.md 2.1, 2.2).
+
+Rules
+- 1.1: the credential lies in the `vc` claim. `iss`, `sub`, `jti`, `nbf`, `exp` stand for issuer, subject id, id, issuance and
+  expiration; where both forms exist they must agree (times to the second).
+- 2.0: the payload is the credential; `vc` and `vp` claims are refused. Registered claims may be there and must not contradict.
+- `type` holds `VerifiableCredential`; the first `@context` fixes the model; no inner `@context`; every subject is a non-empty
+  object.
+- The signer's DID (`kid`) equals `issuer`: `check_signature_of` refuses anything else before a key is looked up.
+
+Not done here: signature, trust, window, status (`identity.verify`); `credentialSchema` is handed up, never fetched.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from msgspec import Struct
+
+from identity import jose
+from identity.did.errors import BadDid
+from identity.did.syntax import did_of_url, parse
+from identity.jose import BadToken, Unverified
+from identity.vc.errors import BadCredential
+from identity.vc.model import (
+    CONTEXT_11,
+    CONTEXT_20,
+    VC11,
+    VC20,
+    StatusEntry,
+    first_context,
+    inner_contexts,
+    moment,
+    objects,
+    status_entries,
+    texts,
+)
+
+LIMIT: Final = 65_536
+TYPE: Final = "VerifiableCredential"
+TYPES_20: Final = frozenset({"vc+jwt"})
+_TYPES_11: Final = frozenset({None, "JWT"})
+_MAX_TIME: Final = 253_402_300_799
+_TYPED: Final = ("credentialSchema", "evidence", "termsOfUse", "refreshService")
+
+
+class Credential(Struct, frozen=True, kw_only=True):
+    """A credential as its JWT says it; proven by nobody yet.
+
+    `issuer` is a DID; `types` includes `VerifiableCredential`; `raw` is the JWT, `token` the same parsed.
+    """
+
+    id: str | None
+    types: tuple[str, ...]
+    issuer: str
+    subjects: tuple[dict[str, Any], ...]
+    valid_from: datetime | None
+    valid_until: datetime | None
+    status: tuple[StatusEntry, ...]
+    schemas: tuple[dict[str, Any], ...]
+    format: str
+    raw: str
+    token: Unverified
+
+    @property
+    def subject(self) -> dict[str, Any]:
+        """The first subject; most credentials have one."""
+        return self.subjects[0]
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The types without `VerifiableCredential`: what trust and scopes speak of."""
+        return frozenset(self.types) - {TYPE}
+
+
+def parse_vc(token: str, *, limit: int = LIMIT) -> Credential:
+    """Read a credential of either model; raises `BadCredential` with the reason."""
+    try:
+        found = jose.parse(token, limit=limit)
+    except BadToken as error:
+        raise BadCredential(error.detail, reason=str(error.facts["reason"])) from error
+    return _version_11(found) if "vc" in found.claims else _version_20(found)
+
+
+def check_signature_of(token: Unverified, signer: str) -> None:
+    """The kid is absolute and of this DID, text for text; raises `BadCredential` (reason `kid`)."""
+    try:
+        same = token.kid is not None and did_of_url(token.kid) == signer
+    except BadDid:
+        same = False
+    if not same:
+        raise BadCredential("the kid is not of the DID that signs", reason="kid")
+
+
+def _version_11(found: Unverified) -> Credential:
+    body, claims = found.claims["vc"], found.claims
+    if not isinstance(body, dict) or "vp" in claims or found.typ not in _TYPES_11:
+        raise BadCredential("the vc claim is no credential", reason="form")
+    first_context(body.get("@context"), CONTEXT_11)
+    valid_from = _agreed(claims.get("nbf"), body.get("issuanceDate"), "issuanceDate")
+    if valid_from is None:
+        raise BadCredential("a credential without issuance date", reason="time")
+    valid_until = _agreed(claims.get("exp"), body.get("expirationDate"), "expirationDate")
+    return _credential(found, body, VC11, valid_from, valid_until)
+
+
+def _version_20(found: Unverified) -> Credential:
+    body = found.claims
+    if "vp" in body or found.typ not in TYPES_20:
+        raise BadCredential("neither a vc claim nor the type of a credential", reason="typ")
+    if found.header.get("cty", "vc") not in {"vc", "application/vc"}:
+        raise BadCredential("the content is not a credential", reason="cty")
+    first_context(body.get("@context"), CONTEXT_20)
+    for name in _TYPED:
+        if not all(isinstance(each.get("type"), str | list) for each in objects(body.get(name), name)):
+            raise BadCredential(f"{name} has no type", reason="form")
+    valid_from = _agreed(body.get("nbf"), body.get("validFrom"), "validFrom")
+    valid_until = _agreed(body.get("exp"), body.get("validUntil"), "validUntil")
+    return _credential(found, body, VC20, valid_from, valid_until)
+
+
+def _credential(
+    found: Unverified, body: Mapping[str, Any], version: str, valid_from: datetime | None, valid_until: datetime | None
+) -> Credential:
+    types = texts(body.get("type"), "type")
+    if TYPE not in types:
+        raise BadCredential(f"the type does not hold {TYPE}", reason="type")
+    if valid_from is not None and valid_until is not None and valid_from > valid_until:
+        raise BadCredential("the credential ends before it begins", reason="time")
+    inner_contexts({name: value for name, value in body.items() if name != "@context"})
+    return Credential(
+        id=_same(found.claims.get("jti"), body.get("id"), "id"),
+        types=types,
+        issuer=_issuer(found.claims.get("iss"), body.get("issuer")),
+        subjects=_subjects(found.claims.get("sub"), body.get("credentialSubject")),
+        valid_from=valid_from,
+        valid_until=valid_until,
+        status=status_entries(body.get("credentialStatus")),
+        schemas=objects(body.get("credentialSchema"), "credentialSchema"),
+        format=version,
+        raw=found.raw,
+        token=found,
+    )
+
+
+def _issuer(claim: Any, value: Any) -> str:
+    issuer = _same(claim, value.get("id") if isinstance(value, dict) else value, "issuer")
+    try:
+        return parse(issuer or "").text
+    except BadDid as error:
+        raise BadCredential("the issuer is no DID that we read", reason="issuer") from error
+
+
+def _subjects(claim: Any, value: Any) -> tuple[dict[str, Any], ...]:
+    subjects = objects(value, "credentialSubject")
+    if not subjects:
+        raise BadCredential("a credential without a subject", reason="subject")
+    if claim is not None and any(each.get("id", claim) != claim for each in subjects):
+        raise BadCredential("sub and credentialSubject.id differ", reason="disagreement")
+    if claim is None:
+        return subjects
+    return tuple(each if "id" in each else {"id": _same(claim, None, "sub"), **each} for each in subjects)
+
+
+def _same(claim: Any, value: Any, name: str) -> str | None:
+    """The text of a claim or a property; both must be the same where both exist."""
+    for each in (claim, value):
+        if each is not None and (not isinstance(each, str) or not 0 < len(each) <= 2_048):
+            raise BadCredential(f"{name} is no text", reason="form")
+    if claim is not None and value is not None and claim != value:
+        raise BadCredential(f"claim and property differ: {name}", reason="disagreement")
+    return str(value if claim is None else claim) if (claim is not None or value is not None) else None
+
+
+def _agreed(claim: Any, value: Any, name: str) -> datetime | None:
+    """The time of a NumericDate, a dateTimeStamp, or both when they mean the same second."""
+    numeric = None if claim is None else numeric_date(claim, name)
+    written = None if value is None else moment(value, name)
+    if numeric is not None and written is not None and abs((numeric - written).total_seconds()) >= 1:
+        raise BadCredential(f"claim and property differ: {name}", reason="disagreement")
+    return written if written is not None else numeric
+
+
+def numeric_date(value: Any, name: str) -> datetime:
+    """The time of a NumericDate; raises `BadCredential` (reason `time`)."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MAX_TIME:
+        raise BadCredential(f"{name} is no NumericDate", reason="time")
+    return datetime.fromtimestamp(value, UTC)

@@ -1,0 +1,322 @@
+"""The one door for callers: `authenticate` turns a request into a `VerifiedParticipant`, or refuses it.
+
+The steps, in this order (identity.md 1.1, 1.2; DESIGN 5). Nothing of a later step is done before an earlier one has passed.
+
+    1  header       one `Authorization`, scheme exactly `Bearer`, one token, size
+    2  parse        compact JWS, allowed `alg`, no key or extension in the header, no duplicate members, no other `typ` than JWT
+    3  identity     `iss` = `sub`, a DID; the DID of `kid` is the same text
+    4  audience     `aud` is our DID and nothing else
+    5  time         `exp`, `iat`, `nbf` within 10 s of leeway; life of at most 600 s
+    6  document     the DID document of `iss`
+    7  key          the `kid`'s key is in `capabilityInvocation`, controlled by the DID
+    8  signature    by that key, with its own algorithm
+    9  jti          not used before; the receiver commits the use (`TokenUse`) with what it authorises
+    10 channel      DID of the TLS leaf = `iss`; `cnf.x5t#S256` = its hash; as the rule for this peer demands
+    11 to 13        presentation, VPs, VCs (`identity.presented`)
+    14 made         `VerifiedParticipant`, which nothing else can make
+
+Every refusal is the same `Unauthorized`; the step and the reason are in its `facts`, for the log alone. A caller's failure to
+be reached, an unreadable status list and a forged token look alike from outside.
+
+Not done here: spending the token (commit `participant.token`), entitlement (policies), HTTP.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import InitVar, dataclass
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, Final, Self
+
+from msgspec import Struct
+
+from identity import jose
+from identity.did import INVOCATION, BadDid, did_of_url, parse
+from identity.door import Caller, Door, Mtls, PeerRule, Presentations, Refused, TokenDoor, TokenUse, VerifierProfile
+from identity.jose import BadToken, Unverified
+from identity.leaf import Leaf, read_leaf
+from identity.presented import check_credential, presented
+from identity.vc import BadCredential, Credential
+from identity.vc.credential import numeric_date
+from kernel.errors import BadInput, Unauthorized, UnavailableError
+
+__all__ = [
+    "Caller",
+    "Door",
+    "Mtls",
+    "PeerRule",
+    "Presentations",
+    "TokenDoor",
+    "TokenUse",
+    "VerifiedParticipant",
+    "VerifiedToken",
+    "VerifierProfile",
+    "authenticate",
+    "check_credential",
+    "verify_token",
+]
+
+LEEWAY: Final = timedelta(seconds=10)
+MAX_LIFE: Final = timedelta(seconds=600)
+DETAIL: Final = "the caller is not authenticated"
+_MAX_TEXT: Final = 256
+_MAX_ACCESS_TOKEN: Final = 8_192
+_LEAVES: Final = 1_024
+_TYPES: Final = frozenset({None, "JWT", "jwt"})
+_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]+")
+_SEAL: Final = object()
+
+
+class VerifiedToken(Struct, frozen=True):
+    """A caller proven by its token: steps 1 to 10. `thumbprint` and `member_channel` speak of the TLS leaf that came with it."""
+
+    did: str
+    use: TokenUse
+    access_token: str | None = None
+    thumbprint: str | None = None
+    member_channel: bool = False
+    claims: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedParticipant:
+    """A caller proven by token, channel and credentials. Only `authenticate` can make one.
+
+    `claims` holds the subjects by credential type. `thumbprint` is the base64url SHA-256 of the member certificate that the call
+    came with (`member_channel`). `token` is to be committed with what it authorises. `noticed` names claims that no table knows.
+    """
+
+    did: str
+    credentials: tuple[Credential, ...]
+    claims: Mapping[str, tuple[dict[str, Any], ...]]
+    thumbprint: str | None
+    member_channel: bool
+    token: TokenUse
+    noticed: tuple[str, ...] = ()
+    seal: InitVar[object] = None
+
+    def __post_init__(self, seal: object) -> None:
+        if seal is not _SEAL:
+            raise TypeError("a VerifiedParticipant is made by identity.verify.authenticate and by nothing else")
+
+
+async def authenticate(door: Door, caller: Caller, *, fresh: bool) -> VerifiedParticipant:
+    """Verify a caller in all steps; raises `Unauthorized`.
+
+    `fresh` is for decisions (negotiation, transfer, data): status lists are read as they are now. Otherwise they are at most 15
+    minutes old.
+    """
+    with _Steps() as steps:
+        token = await _token(door, caller, steps)
+        rule = door.rules(token.issuer)
+        steps.at(10)
+        leaf = _channel(door, caller, token, rule.mtls)
+        steps.at(11)
+        access_token = _access_token(token.claims, required=rule.profile.access_token)
+        shown = await presented(door, token.issuer, rule, access_token, fresh=fresh)
+        steps.at(14)
+        return VerifiedParticipant(
+            did=token.issuer,
+            credentials=shown.credentials,
+            claims=shown.claims,
+            thumbprint=leaf.thumbprint if leaf else None,
+            member_channel=leaf is not None,
+            token=token.use,
+            noticed=shown.noticed,
+            seal=_SEAL,
+        )
+
+
+async def verify_token(door: TokenDoor, caller: Caller, *, mtls: Mtls = "preferred") -> VerifiedToken:
+    """Verify the token and the channel alone (steps 1 to 10); raises `Unauthorized`. For credential service, issuer and CA."""
+    with _Steps() as steps:
+        token = await _token(door, caller, steps)
+        steps.at(10)
+        leaf = _channel(door, caller, token, mtls)
+        return VerifiedToken(
+            did=token.issuer,
+            use=token.use,
+            access_token=_access_token(token.claims, required=False),
+            thumbprint=leaf.thumbprint if leaf else None,
+            member_channel=leaf is not None,
+            claims=token.claims,
+        )
+
+
+class _Proven(Struct, frozen=True):
+    """A token after step 9."""
+
+    issuer: str
+    use: TokenUse
+    claims: dict[str, Any]
+
+
+class _Steps:
+    """Where the verification stands; leaving it by an error makes the one `Unauthorized` of it."""
+
+    __slots__ = ("_peer", "_step")
+
+    def __init__(self) -> None:
+        self._step = 1
+        self._peer = ""
+
+    def at(self, step: int, peer: str = "") -> None:
+        self._step = step
+        self._peer = peer or self._peer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None) -> None:
+        if isinstance(error, BadInput | Unauthorized | UnavailableError):
+            raise Unauthorized(
+                DETAIL,
+                reason=str(error.facts.get("reason", error.code)),
+                step=self._step,
+                peer=self._peer,
+                cause=error.detail,
+                temporary=isinstance(error, UnavailableError),
+            ) from error
+
+
+async def _token(door: TokenDoor, caller: Caller, steps: _Steps) -> _Proven:
+    text = _header(caller.authorization)
+    steps.at(2)
+    token = jose.parse(text)
+    if token.typ not in _TYPES:
+        raise Refused("the token is of another kind", reason="typ")
+    steps.at(3)
+    issuer = _identity(token)
+    steps.at(4, issuer)
+    if _audience(token.claims.get("aud")) != door.did:
+        raise Refused("the token is for somebody else", reason="aud")
+    steps.at(5)
+    expires = _times(token.claims, door.clock.now())
+    jti = _jti(token.claims)
+    await _signature(door, token, issuer, steps)
+    steps.at(9)
+    if door.seen(issuer, jti):
+        raise Refused("the token has been used before", reason="jti")
+    return _Proven(issuer, TokenUse(issuer, jti, expires), token.claims)
+
+
+def _header(values: tuple[str, ...]) -> str:
+    """Step 1: the token of the one header."""
+    if len(values) != 1:
+        raise Refused("no Authorization header, or several", reason="header")
+    scheme, blank, token = values[0].partition(" ")
+    if scheme != "Bearer" or not blank or not _TOKEN.fullmatch(token):
+        raise Refused("not one Bearer token", reason="header")
+    return token
+
+
+def _identity(token: Unverified) -> str:
+    """Step 3: the DID that the token claims to be of."""
+    issuer = token.claims.get("iss")
+    if not isinstance(issuer, str) or issuer != token.claims.get("sub"):
+        raise Refused("iss and sub are not the same DID", reason="iss-sub")
+    parse(issuer)
+    if token.kid is not None and not token.kid.startswith("#") and did_of_url(token.kid) != issuer:
+        raise Refused("the kid is of another DID", reason="kid")
+    return issuer
+
+
+def _audience(value: Any) -> str | None:
+    found = value[0] if isinstance(value, list) and len(value) == 1 else value
+    return found if isinstance(found, str) else None
+
+
+def _times(claims: Mapping[str, Any], now: datetime) -> datetime:
+    """Step 5: when the token ends."""
+    expires, issued = _date(claims, "exp"), _date(claims, "iat")
+    if expires + LEEWAY <= now:
+        raise Refused("the token has expired", reason="exp")
+    if issued > now + LEEWAY:
+        raise Refused("the token is from the future", reason="iat")
+    if "nbf" in claims and _date(claims, "nbf") > now + LEEWAY:
+        raise Refused("the token is not valid yet", reason="nbf")
+    if expires - issued > MAX_LIFE:
+        raise Refused(f"the token lives longer than {MAX_LIFE}", reason="life")
+    return expires
+
+
+def _date(claims: Mapping[str, Any], name: str) -> datetime:
+    try:
+        return numeric_date(claims.get(name), name)
+    except BadCredential as error:
+        raise Refused(error.detail, reason=name) from error
+
+
+def _jti(claims: Mapping[str, Any]) -> str:
+    found = claims.get("jti")
+    if not isinstance(found, str) or not 0 < len(found) <= _MAX_TEXT:
+        raise Refused("the token has no jti", reason="jti-form")
+    return found
+
+
+async def _signature(door: TokenDoor, token: Unverified, issuer: str, steps: _Steps) -> None:
+    """Steps 6 to 8. A key that the cached document does not hold is looked for in a fresh one, once."""
+    steps.at(6)
+    document = await door.resolver.resolve(issuer)
+    try:
+        steps.at(7)
+        key = document.key(token.kid, INVOCATION)
+        steps.at(8)
+        jose.verify(token, key)
+    except (BadDid, BadToken):
+        newer = await door.resolver.refresh(issuer)
+        if newer is document:
+            raise
+        steps.at(7)
+        key = newer.key(token.kid, INVOCATION)
+        steps.at(8)
+        jose.verify(token, key)
+
+
+def _channel(door: TokenDoor, caller: Caller, token: _Proven, mtls: Mtls) -> Leaf | None:
+    """Step 10: the member certificate that this call came with and that binds it, or None.
+
+    A certificate of another DID, or a token bound to another certificate, is refused whatever the rule: it has been stolen or
+    mixed up.
+    """
+    leaf = None if caller.certificate is None else _leaf(door, caller.certificate)
+    if leaf is not None and leaf.did != token.issuer and (leaf.did is not None or mtls == "required"):
+        raise Refused("the certificate is of another DID than the token", reason="tls-did")
+    bound = _confirmation(token.claims)
+    if bound is not None and (leaf is None or bound != leaf.thumbprint):
+        raise Refused("the token is bound to another certificate", reason="cnf")
+    if mtls == "required":
+        if leaf is None:
+            raise Refused("a member certificate is required", reason="tls-missing")
+        if bound is None:
+            raise Refused("the token is not bound to the certificate", reason="cnf-missing")
+    return leaf if leaf is not None and leaf.did is not None else None
+
+
+def _confirmation(claims: Mapping[str, Any]) -> str | None:
+    found = claims.get("cnf")
+    if found is None and "cnf" not in claims:
+        return None
+    value = found.get("x5t#S256") if isinstance(found, dict) else None
+    if not isinstance(value, str) or not value:
+        raise Refused("a confirmation of a kind that is not read", reason="cnf")
+    return value
+
+
+def _leaf(door: TokenDoor, certificate: bytes) -> Leaf:
+    """What binds this certificate; parsed once, since a connection is used again and again."""
+    found = door.leaves.get(certificate)
+    if found is None:
+        found = door.leaves[certificate] = read_leaf(certificate)
+        if len(door.leaves) > _LEAVES:
+            door.leaves.popitem(last=False)
+    return found
+
+
+def _access_token(claims: Mapping[str, Any], *, required: bool) -> str | None:
+    found = claims.get("token")
+    if found is None and not required:
+        return None
+    if not isinstance(found, str) or not 0 < len(found) <= _MAX_ACCESS_TOKEN:
+        raise Refused("the token carries no access token for the credential service", reason="access-token")
+    return found

@@ -1,0 +1,207 @@
+"""The credential service (DCP 1.0 sections 5 and 6; identity.md 1.2, 1.4).
+
+`POST /cs/presentations/query`, `POST /cs/credentials`, `POST /cs/offers`.
+
+Rules
+- A query needs the verifier's SI token with our access token for it. Given are credentials of scopes that are both granted and asked
+  for, by exact type or id; what was not granted is left out without a word. Only credentials inside their validity are shown.
+- Scopes come as `alias:discriminator` and as `alias:discriminator:read`; a `contextUrl#Type` discriminator means the type.
+- Exactly one of `scope` and `presentationDefinition`; a definition that is not empty is answered with 501.
+- One presentation per format. It is for the verifier alone.
+- Credentials are taken only from the issuer of an open request, all or none, each verified first (signature, issuer, subject, type, window);
+  the same delivery again is acknowledged again.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import uuid4
+
+import msgspec
+from aiohttp import web
+from msgspec import Struct
+
+from identity.jose import Signer
+from identity.vc import DCP_CONTEXT, VC11, VC20, BadCredential, Credential, parse_scope, parse_vc, present
+from identity.vc.scope import ID_ALIAS, TYPE_ALIAS
+from identity.verify import Caller, TokenDoor, VerifiedToken, check_credential, verify_token
+from identity.wallet.port import CredentialRequest, CredentialStore, Held
+from identity.wallet.sts import Sts
+from kernel import telemetry
+from kernel.errors import BadInput, KizunaError, NotFound
+from kernel.web import Route, client_certificate, json_response, read_json
+
+PATH: Final = "/cs"
+_FORMATS: Final = {"jwt", VC11, VC20}
+log = telemetry.get(__name__)
+
+
+class NotSupported(KizunaError):
+    """Presentation definitions are optional in DCP 1.0 and not supported."""
+
+    code, status = "not-supported", 501
+
+
+class Container(Struct, frozen=True, rename="camel"):
+    """One delivered credential."""
+
+    credential_type: str
+    payload: str
+    format: str
+
+
+class CredentialMessage(Struct, frozen=True, rename="camel"):
+    """DCP 1.0 CredentialMessage, as the storage interface takes it."""
+
+    issuer_pid: str
+    holder_pid: str
+    status: str
+    credentials: tuple[Container, ...] = ()
+    rejection_reason: str | None = None
+
+
+class CredentialService:
+    """The routes over one participant's wallet."""
+
+    def __init__(self, door: TokenDoor, sts: Sts, presenter: Signer, store: CredentialStore) -> None:
+        self._door, self._sts, self._presenter, self._store = door, sts, presenter, store
+
+    def routes(self) -> list[Route]:
+        return [
+            Route(method="POST", path=f"{PATH}/presentations/query", handler=self.query, auth="token", summary="DCP 5.4: query presentations"),
+            Route(method="POST", path=f"{PATH}/credentials", handler=self.take, auth="token", summary="DCP 6.5: deliver credentials"),
+            Route(method="POST", path=f"{PATH}/offers", handler=self.offer, auth="token", summary="DCP 6.6: offer credentials"),
+        ]  # fmt: skip
+
+    async def query(self, request: web.Request) -> web.Response:
+        token = await self._proven(request)
+        granted = self._sts.granted(token.claims.get("token"), token.did)
+        await self._store.spend(token.use)
+        message = _message(await read_json(request), "PresentationQueryMessage")
+        wanted = _scopes(message)
+        allowed = {_scope(each) for each in granted}
+        now = self._door.clock.now()
+        shown = [each for each in self._store.held() if _valid(each, now) and _named(each) & allowed & wanted]
+        presentations = [self._present(token.did, shown, format_) for format_ in (VC20, VC11)]
+        answer = {
+            "@context": [DCP_CONTEXT],
+            "type": "PresentationResponseMessage",
+            "presentation": [each for each in presentations if each],
+        }
+        return json_response(answer)
+
+    def _present(self, verifier: str, held: Sequence[Held], format_: str) -> str | None:
+        jwts = [each.jwt for each in held if each.format == format_]
+        if not jwts:
+            return None
+        now = self._door.clock.now()
+        return present(self._presenter, jwts, audience=verifier, format=format_, now=now, jti=str(uuid4()))
+
+    async def take(self, request: web.Request) -> web.Response:
+        token = await self._proven(request)
+        value = _message(await read_json(request, 1_048_576), "CredentialMessage")
+        try:
+            message = msgspec.convert(value, CredentialMessage)
+        except msgspec.ValidationError as error:
+            raise BadInput(f"CredentialMessage: {error}") from error
+        known = self._store.request(message.holder_pid)
+        if known is None or known.issuer != token.did:
+            await self._store.spend(token.use)
+            raise NotFound("no such credential request")
+        if message.status == "REJECTED":
+            await self._rejected(known, message, token)
+        elif message.status == "ISSUED":
+            await self._issued(known, message, token)
+        else:
+            raise BadInput("status is neither ISSUED nor REJECTED")
+        return json_response({}, status=200)
+
+    async def _rejected(self, known: CredentialRequest, message: CredentialMessage, token: VerifiedToken) -> None:
+        if known.state == "ISSUED":
+            await self._store.spend(token.use)
+            raise BadInput("the request was fulfilled before")
+        note = (message.rejection_reason or "rejected by the issuer")[:500]
+        await self._store.save_request(msgspec.structs.replace(known, state="REJECTED", note=note), token.use)
+        log.warning("credentials rejected", peer=token.did, pid=known.id, reason=note)
+
+    async def _issued(self, known: CredentialRequest, message: CredentialMessage, token: VerifiedToken) -> None:
+        if known.state == "REJECTED":
+            await self._store.spend(token.use)
+            raise BadInput("the request was rejected before")
+        if not message.credentials:
+            raise BadInput("no credentials")
+        held = [await self._checked(each, known) for each in message.credentials]
+        await self._store.store(msgspec.structs.replace(known, state="ISSUED"), held, token.use)
+        log.info("credentials stored", peer=token.did, pid=known.id, types=[each.type for each in held])
+
+    async def _checked(self, container: Container, known: CredentialRequest) -> Held:
+        if container.format not in _FORMATS:
+            raise BadInput(f"format {container.format[:40]!r} is not supported")
+        credential = parse_vc(container.payload)
+        if credential.issuer != known.issuer:
+            raise BadInput("a credential of another issuer")
+        now = self._door.clock.now()
+        await check_credential(self._door.resolver, credential, holder=self._door.did, now=now)
+        if container.credential_type not in credential.kinds:
+            raise BadInput("a credential of another type than announced")
+        return held(credential)
+
+    async def offer(self, request: web.Request) -> web.Response:
+        token = await self._proven(request)
+        message = _message(await read_json(request), "CredentialOfferMessage")
+        if message.get("issuer") != token.did or not message.get("credentials"):
+            raise BadInput("an offer names its sender as issuer, and at least one credential")
+        await self._store.spend(token.use)
+        log.info("credentials offered", peer=token.did, count=len(message["credentials"]))
+        return json_response({}, status=200)
+
+    async def _proven(self, request: web.Request) -> VerifiedToken:
+        caller = Caller(tuple(request.headers.getall("Authorization", [])), client_certificate(request))
+        return await verify_token(self._door, caller, mtls="preferred")
+
+
+def held(credential: Credential) -> Held:
+    """A verified credential as it is kept."""
+    return Held(
+        id=credential.id or f"urn:uuid:{uuid4()}",
+        type=min(credential.kinds),
+        issuer=credential.issuer,
+        format=credential.format,
+        since=credential.valid_from,
+        until=credential.valid_until,
+        jwt=credential.raw,
+    )
+
+
+def _message(value: Any, type_: str) -> dict[str, Any]:
+    if not isinstance(value, dict) or value.get("type") != type_ or DCP_CONTEXT not in (value.get("@context") or ()):
+        raise BadInput(f"not a {type_} of DCP 1.0")
+    return value
+
+
+def _scopes(message: dict[str, Any]) -> set[tuple[str, str]]:
+    scope, definition = message.get("scope"), message.get("presentationDefinition")
+    if "presentationDefinition" in message:
+        if scope is not None or not isinstance(definition, dict) or not definition:
+            raise BadInput("exactly one of scope and presentationDefinition, and not an empty one")
+        raise NotSupported("presentation definitions are not supported", next_step="query by scope")
+    if not isinstance(scope, list) or not scope or len(scope) > 100 or not all(isinstance(each, str) for each in scope):
+        raise BadInput("scope is not a list of texts")
+    return {_scope(each) for each in scope}
+
+
+def _scope(text: str) -> tuple[str, str]:
+    """(alias, discriminator) of a scope in either form; raises `BadInput`."""
+    try:
+        found = parse_scope(text)
+    except BadCredential as error:
+        raise BadInput(f"not a scope: {text[:100]!r}") from error
+    return found.alias, found.discriminator.rpartition("#")[2] if found.alias == TYPE_ALIAS else found.discriminator
+
+
+def _named(credential: Held) -> set[tuple[str, str]]:
+    return {(TYPE_ALIAS, credential.type), (ID_ALIAS, credential.id)}
+
+
+def _valid(credential: Held, now: datetime) -> bool:
+    return (credential.since is None or credential.since <= now) and (credential.until is None or now < credential.until)

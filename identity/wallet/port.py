@@ -1,0 +1,52 @@
+"""What the wallet needs of a store. The connector's database holds credentials and requests beside everything else of the participant."""
+
+from datetime import datetime
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from identity.verify import TokenUse
+
+RequestState = Literal["CREATED", "REQUESTED", "ISSUED", "REJECTED"]
+
+
+class Held(Struct, frozen=True, kw_only=True):
+    """A credential that we hold, verified before it was stored. Times are those of the credential."""
+
+    id: str
+    type: str
+    issuer: str
+    format: str
+    since: datetime | None
+    until: datetime | None
+    jwt: str
+
+
+class CredentialRequest(Struct, frozen=True, kw_only=True):
+    """Our request to an issuer; `id` is our `holderPid`, `location` the status resource, once the issuer has told."""
+
+    id: str
+    issuer: str
+    definitions: tuple[str, ...]
+    state: RequestState
+    location: str = ""
+    note: str = ""
+
+
+class CredentialStore(Protocol):
+    """Credentials and requests of one participant."""
+
+    def held(self) -> list[Held]:
+        """All credentials, newest first."""
+
+    def request(self, key: str) -> CredentialRequest | None:
+        """One request by its holderPid."""
+
+    async def save_request(self, request: CredentialRequest, token: TokenUse | None = None) -> None:
+        """Insert or replace; spends the token in the same transaction."""
+
+    async def store(self, request: CredentialRequest, credentials: list[Held], token: TokenUse) -> None:
+        """Store credentials (replacing those of the same type and issuer) with the request's new state, all or nothing."""
+
+    async def spend(self, token: TokenUse) -> None:
+        """Use a token up; raises `Unauthorized` for one that was used before."""

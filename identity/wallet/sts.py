@@ -1,0 +1,61 @@
+"""The secure token service of one participant, in process (DCP 1.0 section 4.3; identity.md 1.2, 1.3).
+
+- SI tokens: fresh `jti` for every call, five minutes, bound by `cnf` to the member certificate of the moment when there is one.
+- Access tokens for our own credential service: signed by us for us (`iss` = `aud` = own DID), for one verifier (`sub`), for named scopes,
+  usable until they expire after five minutes, so that a verifier may repeat a query that timed out.
+
+Not done here: the OAuth2 interface for other programs.
+"""
+
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from identity.jose import BadToken, Signer, parse, sign, token_for, verify
+from kernel.clock import Clock
+from kernel.errors import Unauthorized
+
+_TYPE: Final = "at+jwt"
+LIFE: Final = 300  # seconds
+
+
+class Sts:
+    """Mints and checks the participant's own tokens."""
+
+    def __init__(self, did: str, signer: Signer, clock: Clock, thumbprint: Callable[[], str | None] = lambda: None) -> None:
+        self.did, self._signer, self._clock, self._thumbprint = did, signer, clock, thumbprint
+
+    def token(self, audience: str, *, scopes: Sequence[str] = (), inner: str | None = None) -> str:
+        """An SI token for one call; `scopes` lets the receiver query our credentials, `inner` hands a received token back."""
+        given = self.access_token(audience, scopes) if scopes and inner is None else inner
+        now, jti = self._clock.now(), str(uuid.uuid4())
+        return token_for(self._signer, audience, now=now, jti=jti, token=given, thumbprint=self._thumbprint())
+
+    def access_token(self, verifier: str, scopes: Sequence[str]) -> str:
+        """A token with which `verifier` may query credentials of these scopes."""
+        issued = int(self._clock.now().timestamp())
+        claims = {
+            "iss": self.did,
+            "aud": self.did,
+            "sub": verifier,
+            "scope": " ".join(scopes),
+            "iat": issued,
+            "exp": issued + LIFE,
+            "jti": str(uuid.uuid4()),
+        }
+        return sign(claims, self._signer, typ=_TYPE)
+
+    def granted(self, access_token: object, verifier: str) -> tuple[str, ...]:
+        """The scopes of an access token of ours, shown by its verifier; raises `Unauthorized`."""
+        if not isinstance(access_token, str):
+            raise Unauthorized("authentication failed", step="access token", reason="none")
+        try:
+            token = parse(access_token)
+            verify(token, self._signer.public_jwk())
+        except BadToken as error:
+            raise Unauthorized("authentication failed", step="access token", reason=error.detail) from error
+        claims, now = token.claims, self._clock.now().timestamp()
+        wanted = {"iss": self.did, "aud": self.did, "sub": verifier}
+        if token.typ != _TYPE or any(claims.get(name) != value for name, value in wanted.items()) or claims["exp"] <= now:
+            raise Unauthorized("authentication failed", step="access token", reason="expired, or made for somebody else")
+        return tuple(str(claims["scope"]).split())

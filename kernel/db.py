@@ -1,0 +1,201 @@
+"""SQLite, embedded: one process owns the file, one thread writes it, many writes share one durable commit.
+
+Rules
+- The file is locked for its process (`InUse` names the reason). WAL, `synchronous=FULL`: a commit that returned is on disk.
+- `write` queues a function; the writer thread runs all that wait inside one transaction, each in a savepoint of its own: one that
+  raises is rolled back alone and hears its own error. When the commit itself fails, all of them hear that.
+- `read` runs at once on the caller's thread, on a connection of its own: it sees what is committed, and never waits for writers.
+- A file of a newer revision is refused (`NewerData`); an older one is upgraded before anything else happens.
+
+Not done here: migrations (`kernel.migrate`), queries (`store` packages).
+"""
+
+import asyncio
+import fcntl
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kernel.errors import InUse, NewerData, StorageFull, UnavailableError
+from kernel.faults import crashpoint
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], Any]
+_Job = tuple[Work, "asyncio.Future[Any]", asyncio.AbstractEventLoop]
+_Outcome = tuple["asyncio.Future[Any]", asyncio.AbstractEventLoop, Any, BaseException | None]
+GROUP = 256
+
+
+class Database:
+    """An open database file. Make it with `open`, end it with `close`."""
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path = path
+        self._lock = lock
+        self._reader = _connect(path, read_only=True)
+        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._listeners: list[Callable[[], None]] = []
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="database-writer", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def open(cls, path: Path, *, head: str, upgrade: Callable[[Path], None]) -> "Database":
+        """Lock, bring to revision `head` (by `upgrade` when it is older or new), open. Raises `InUse`, `NewerData`."""
+        lock = _lock(path)
+        try:
+            found = revision(path)
+            if found != head:
+                upgrade(path)
+            if revision(path) != head:
+                raise NewerData(
+                    f"{path} has revision {found}, this version knows {head}",
+                    next_step="run the version that wrote it, or restore a backup of this one",
+                )
+            return cls(path, lock)
+        except BaseException:
+            os.close(lock)
+            raise
+
+    def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a short query now, on the loop's thread."""
+        return work(self._reader)
+
+    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` in the next transaction; returns when it is durable. Raises what `work` raises, or `StorageFull`."""
+        if self._closed:
+            raise UnavailableError("the database is closed")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._queue.put((work, future, loop))
+        return await asyncio.shield(future)
+
+    def on_commit(self, listener: Callable[[], None]) -> None:
+        """Call `listener` on the loop after every group of commits."""
+        self._listeners.append(listener)
+
+    def close(self) -> None:
+        """Finish queued writes, close, give the lock back."""
+        if self._closed:
+            return
+        self._closed = True
+        self._queue.put(None)
+        self._thread.join()
+        self._reader.close()
+        os.close(self._lock)
+
+    def _run(self) -> None:
+        connection = _connect(self.path, read_only=False)
+        open_ = True
+        while open_:
+            jobs: list[_Job] = []
+            first = self._queue.get()
+            while first is not None:
+                jobs.append(first)
+                if len(jobs) >= GROUP or self._queue.empty():
+                    break
+                first = self._queue.get()
+            open_ = first is not None
+            if jobs:
+                self._answer(_commit_group(connection, jobs))
+        connection.close()
+
+    def _answer(self, outcomes: list[_Outcome]) -> None:
+        by_loop: dict[asyncio.AbstractEventLoop, list[_Outcome]] = {}
+        for outcome in outcomes:
+            by_loop.setdefault(outcome[1], []).append(outcome)
+        for loop, group in by_loop.items():
+            try:
+                loop.call_soon_threadsafe(self._resolve, group)
+            except RuntimeError:
+                continue  # the loop ended while its last writes were on their way: they are durable, nobody listens
+
+    def _resolve(self, outcomes: list[_Outcome]) -> None:
+        for future, _, value, error in outcomes:
+            if future.done():
+                continue
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(error)
+                future.exception()  # the caller may be gone; its error was seen
+        for listener in self._listeners:
+            listener()
+
+
+def _commit_group(connection: sqlite3.Connection, jobs: list[_Job]) -> list[_Outcome]:
+    outcomes: list[_Outcome] = []
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        for work, future, loop in jobs:
+            outcomes.append((future, loop, *_one(connection, work)))
+        crashpoint("database:before-commit")
+        connection.execute("COMMIT")
+    except Exception as error:  # noqa: BLE001  whatever it was, nothing was committed, and every caller hears it
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        return [(future, loop, None, translated(error)) for _, future, loop in jobs]
+    crashpoint("database:after-commit")
+    return outcomes
+
+
+def _one(connection: sqlite3.Connection, work: Work) -> tuple[Any, BaseException | None]:
+    connection.execute("SAVEPOINT one")
+    try:
+        value = work(connection)
+    except Exception as error:
+        if not connection.in_transaction:
+            raise  # the whole transaction is gone: every caller of this group hears it
+        connection.execute("ROLLBACK TO one")
+        connection.execute("RELEASE one")
+        return None, translated(error)
+    connection.execute("RELEASE one")
+    return value, None
+
+
+def translated(error: BaseException) -> BaseException:
+    """A full disk as `StorageFull`; everything else as it is."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is not None and code & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+        return StorageFull("the disk is full or failing; nothing was changed", next_step="make space, then try again")
+    return error
+
+
+def revision(path: Path) -> str:
+    """The alembic revision of the file; empty for a new one."""
+    if not path.exists():
+        return ""
+    connection = sqlite3.connect(path)
+    try:
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.OperationalError:
+        return ""
+    finally:
+        connection.close()
+    return str(row[0]) if row else ""
+
+
+def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA busy_timeout=5000")
+    if read_only:
+        connection.execute("PRAGMA query_only=ON")
+    return connection
+
+
+def _lock(path: Path) -> int:
+    file = path.with_suffix(path.suffix + ".lock")
+    handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        raise InUse(f"{path} is open in another process", next_step="stop it first: one process owns a data directory") from error
+    return handle

@@ -1,0 +1,257 @@
+"""The one client for everything fetched because somebody else named it: DID documents, status lists, callbacks, data.
+
+Rules
+- HTTPS only (unless the rules say otherwise), no user info, no redirects, no proxies from the environment.
+- The host is resolved once, every address is checked, and the connection goes to a checked address: a second answer of a lying name
+  server changes nothing. Private, loopback, link-local, multicast, reserved addresses, in any notation or mapped into IPv6,
+  are refused unless the host name or the network stands in `allow`.
+- Bodies are read up to a cap after decompression, within a time limit.
+- With `expect_did` the server's certificate must carry exactly that DID as its URI name.
+
+Not done here: retries (`connector.worker`), caching (callers know for how long).
+"""
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from cryptography import x509
+from msgspec import Struct
+from yarl import URL
+
+from kernel.errors import BadInput, UnavailableError
+
+Lookup = Callable[[str, int], Awaitable[list[str]]]
+
+
+class Outbound(Struct, frozen=True, kw_only=True):
+    """What outgoing calls may do; `allow` holds host names and networks that may have private addresses."""
+
+    allow: frozenset[str] = frozenset()
+    require_https: bool = True
+    ports: frozenset[int] | None = None
+    max_bytes: int = 1_048_576
+    timeout: float = 10.0
+
+
+class Reply(Struct, frozen=True):
+    """An answer, read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    peer_certificate: bytes | None = None
+
+
+class Blocked(BadInput):
+    """The rules forbid this call."""
+
+    code = "blocked-address"
+
+
+class Unreachable(UnavailableError):
+    """No usable answer: refused, reset, timed out, too large, wrong certificate."""
+
+    code = "unreachable"
+
+
+class GuardedClient:
+    """A pool of connections under rules. `tls` gives the context for new connections, read anew after `reload`."""
+
+    def __init__(self, rules: Outbound, *, tls: Callable[[], ssl.SSLContext], lookup: Lookup | None = None) -> None:
+        self._rules = rules
+        self._tls = tls
+        self._resolver = _CheckedResolver(rules, lookup or _lookup)
+        self._session: aiohttp.ClientSession | None = None
+        self._retired: set[asyncio.Task[None]] = set()
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        max_bytes: int | None = None,
+        timeout: float | None = None,
+        expect_did: str | None = None,
+    ) -> Reply:
+        """One call, its answer read to the end. Raises `Blocked` or `Unreachable`, never anything of the library's."""
+        cap = max_bytes or self._rules.max_bytes
+        async with self.stream(method, url, headers=headers, body=body, timeout=timeout, expect_did=expect_did) as answer:
+            certificate = _certificate(answer)  # the connection goes back to the pool with the last byte
+            return Reply(answer.status, answer.headers, await _read(answer, cap, url), certificate)
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: Any = None,
+        timeout: float | None = None,
+        expect_did: str | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer as it comes; `body` is bytes or an asynchronous iterator of bytes."""
+        target = self._checked(url)
+        limit = aiohttp.ClientTimeout(total=timeout or self._rules.timeout)
+        try:
+            async with self._open().request(
+                method, target, headers=headers, data=body, timeout=limit, allow_redirects=False
+            ) as answer:
+                if expect_did is not None:
+                    _check_did(answer, expect_did)
+                yield answer
+        except BadInput:
+            raise
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+            cause = error.__cause__ and error.__cause__.__cause__  # the library wraps what the resolver raised
+            if isinstance(cause, Blocked):
+                raise cause from error
+            raise Unreachable(f"{target.host}: {error or type(error).__name__}", url=url) from error
+
+    def reload(self) -> None:
+        """Use fresh connections from now on: after a certificate has changed. Running calls finish."""
+        old, self._session = self._session, None
+        if old is not None:
+            task = asyncio.get_running_loop().create_task(_retire(old))
+            self._retired.add(task)
+            task.add_done_callback(self._retired.discard)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for task in list(self._retired):
+            task.cancel()
+        await asyncio.gather(*self._retired, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(ssl=self._tls(), resolver=self._resolver, limit=256, limit_per_host=64)
+            self._session = aiohttp.ClientSession(connector=connector, trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
+        return self._session
+
+    def _checked(self, url: str) -> URL:
+        try:
+            target = URL(url)
+        except ValueError as error:
+            raise Blocked(f"not a URL: {url[:200]}") from error
+        if target.scheme != "https" and (self._rules.require_https or target.scheme != "http"):
+            raise Blocked(f"not an https URL: {url[:200]}")
+        if not target.host or target.user or target.password:
+            raise Blocked(f"no plain host in {url[:200]}")
+        if self._rules.ports is not None and target.port not in self._rules.ports:
+            raise Blocked(f"port {target.port} is not allowed")
+        address = _address(target.host)
+        if address is not None and not permitted(target.host, address, self._rules):
+            raise Blocked(f"address {target.host} is not public")
+        return target
+
+
+class _CheckedResolver(AbstractResolver):
+    """Resolves once and hands only checked addresses to the connector."""
+
+    def __init__(self, rules: Outbound, lookup: Lookup) -> None:
+        self._rules = rules
+        self._lookup = lookup
+
+    async def resolve(
+        self,
+        host: str,
+        port: int = 0,
+        family: socket.AddressFamily = socket.AF_INET,  # noqa: ARG002  the signature of the library
+    ) -> list[ResolveResult]:
+        found = await self._lookup(host, port)
+        for each in found:
+            if not permitted(host, ipaddress.ip_address(each), self._rules):
+                raise OSError(f"{host} has the address {each}, which is not public") from Blocked(
+                    f"{host} has an address that is not public", address=each
+                )
+        return [
+            ResolveResult(
+                hostname=host,
+                host=each,
+                port=port,
+                family=socket.AF_INET6 if ":" in each else socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for each in found
+        ]
+
+    async def close(self) -> None:
+        return
+
+
+def permitted(host: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address, rules: Outbound) -> bool:
+    """Whether a call to `host` may go to `address`."""
+    plain = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped else address
+    if plain.is_global and not plain.is_multicast:
+        return True
+    if host.lower() in rules.allow:
+        return True
+    return any(plain in network for network in map(_network, rules.allow) if network and network.version == plain.version)
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        return None
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address written in the host, also as a decimal, octal or hexadecimal number; None for a name."""
+    try:
+        return ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        try:
+            return ipaddress.ip_address(socket.inet_aton(host))
+        except OSError:
+            return None
+
+
+async def _lookup(host: str, port: int) -> list[str]:
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(each[4][0]) for each in found))
+
+
+async def _read(answer: aiohttp.ClientResponse, cap: int, url: str) -> bytes:
+    parts, size = [], 0
+    async for part in answer.content.iter_chunked(65_536):
+        size += len(part)
+        if size > cap:
+            raise Unreachable(f"the answer is larger than {cap} bytes", url=url)
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _certificate(answer: aiohttp.ClientResponse) -> bytes | None:
+    connection = answer.connection
+    tls = connection.transport.get_extra_info("ssl_object") if connection and connection.transport else None
+    return tls.getpeercert(True) if tls else None
+
+
+def _check_did(answer: aiohttp.ClientResponse, did: str) -> None:
+    der = _certificate(answer)
+    try:
+        names = x509.load_der_x509_certificate(der or b"").extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        found = names.value.get_values_for_type(x509.UniformResourceIdentifier)
+    except (ValueError, x509.ExtensionNotFound):
+        found = []
+    if found != [did]:
+        raise Unreachable(f"the server's certificate names {found or 'no DID'}, not {did}")
+
+
+async def _retire(session: aiohttp.ClientSession) -> None:
+    await asyncio.sleep(60)
+    await session.close()

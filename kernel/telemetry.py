@@ -1,0 +1,69 @@
+"""Structured logs: one JSON object per line, with the context of the work in hand, and no secret in any of them.
+
+Rules: values under a telling name (`token`, `authorization`, `key`, `secret`, `password` and compounds) and values that look like
+a token (three base64url parts) or a private key are replaced before anything is written. `bound` adds context
+(pid, peer, state, message id) to every line of a block.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import Mapping, MutableMapping
+from contextlib import AbstractContextManager
+from typing import Any, TextIO, cast
+
+import structlog
+
+REDACTED = "[redacted]"
+_NAMES = re.compile(r"(^|[_-])(token|authorization|secret|password|key|jwt|cookie)$|^(access|refresh)token$", re.IGNORECASE)
+_VALUES = re.compile(r"[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*")
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+def configure(level: str = "info", stream: TextIO | None = None) -> None:
+    """Set up logging of this process: JSON lines to `stream` (standard error)."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+            structlog.processors.format_exc_info,
+            redact,
+            structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=structlog.PrintLoggerFactory(stream or sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(level=logging.WARNING, stream=stream or sys.stderr, force=True)
+
+
+def get(name: str) -> structlog.typing.FilteringBoundLogger:
+    """A logger whose lines carry the module's name."""
+    return cast("structlog.typing.FilteringBoundLogger", structlog.get_logger(module=name))
+
+
+def bound(**context: Any) -> AbstractContextManager[None]:
+    """Every line logged inside the block carries this context."""
+    return cast("AbstractContextManager[None]", structlog.contextvars.bound_contextvars(**context))
+
+
+def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Replace secrets by name and by shape, at any depth."""
+    for key, value in event.items():
+        event[key] = _clean(key, value)
+    return event
+
+
+def _clean(key: str, value: Any) -> Any:
+    if _NAMES.search(key) and value:
+        return REDACTED
+    if isinstance(value, str):
+        return _VALUES.sub(REDACTED, value)
+    if isinstance(value, bytes):
+        return _VALUES.sub(REDACTED, value.decode("utf-8", "replace"))
+    if isinstance(value, Mapping):
+        return {name: _clean(str(name), each) for name, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_clean("", each) for each in value]
+    return value

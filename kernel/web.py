@@ -1,0 +1,195 @@
+"""aiohttp as every service here uses it: one error middleware, limits, listeners, a route table that documents itself.
+
+Rules
+- The error middleware is the one place that catches everything. Known errors answer with their own status and body, unknown ones
+  with a bare 500; both are logged, and nothing of the inside goes out.
+- `serve` starts a listener and says which port is taken (`InUse`).
+- A `Route` carries what its OpenAPI entry needs; `openapi` makes the document from the table, so it cannot lag behind.
+"""
+
+import errno
+import hmac
+import ssl
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from msgspec import Struct
+
+from kernel import telemetry, wire
+from kernel.errors import InUse, KizunaError, NotFound, TooLarge, Unauthorized
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+ErrorBody = Callable[[web.Request, KizunaError], web.Response]
+LIMIT = 262_144
+log = telemetry.get(__name__)
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """One row of a route table. `request` and `response` are types that msgspec can describe."""
+
+    method: str
+    path: str
+    handler: Handler
+    auth: str  # "none", "key", "token": what the caller must show
+    summary: str
+    request: Any = None
+    response: Any = None
+    status: int = 200
+    query: tuple[str, ...] = ()
+
+
+def application(
+    routes: Iterable[Route], *, errors: ErrorBody | None = None, limit: int = LIMIT, middlewares: Sequence[Any] = ()
+) -> web.Application:
+    """An application of the table; `errors` gives error bodies of its own (default: RFC 9457 problems)."""
+    app = web.Application(middlewares=[_errors(errors or problem), *middlewares], client_max_size=limit)
+    app.add_routes([web.route(each.method, each.path, each.handler) for each in routes])
+    return app
+
+
+def _errors(body: ErrorBody) -> Any:
+    @web.middleware
+    async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except KizunaError as error:
+            found = error
+        except web.HTTPRequestEntityTooLarge:
+            found = TooLarge("the request body is too large")
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            found = NotFound() if error.status == 404 else _foreign(error.status, error.reason)
+        except Exception:  # the one place: whatever it was, the caller learns nothing of the inside
+            log.exception("request failed", method=request.method, path=request.path)
+            return body(request, KizunaError("internal error"))
+        _note(request, found)
+        return body(request, found)
+
+    return errors
+
+
+class _Status(KizunaError):
+    code = "http-error"
+
+
+def _foreign(status: int, reason: str) -> KizunaError:
+    error = _Status(reason)
+    error.status = status  # type: ignore[misc]
+    return error
+
+
+def _note(request: web.Request, error: KizunaError) -> None:
+    write = log.error if error.status >= 500 else log.info
+    write(
+        "refused",
+        method=request.method,
+        path=request.path,
+        status=error.status,
+        code=error.code,
+        detail=error.detail,
+        **{f"fact_{name}": value for name, value in error.facts.items()},
+    )
+
+
+def problem(_request: web.Request, error: KizunaError) -> web.Response:
+    """RFC 9457."""
+    return json_response(error.problem(), status=error.status, content_type="application/problem+json")
+
+
+def json_response(
+    value: Any, status: int = 200, *, headers: Mapping[str, str] | None = None, content_type: str = "application/json"
+) -> web.Response:
+    """A JSON answer; `value` may hold msgspec structs."""
+    return web.Response(body=msgspec.json.encode(value), status=status, headers=headers, content_type=content_type)
+
+
+async def read_json(request: web.Request, limit: int = LIMIT) -> Any:
+    """The request's JSON document; raises `BadInput` or `TooLarge`."""
+    if request.content_length is not None and request.content_length > limit:
+        raise TooLarge(f"body of {request.content_length} bytes, at most {limit} are read")
+    return wire.loads(await request.read(), limit=limit)
+
+
+def client_certificate(request: web.Request) -> bytes | None:
+    """The DER leaf that the client showed in the handshake, verified by the listener's context; None without one."""
+    transport = request.transport
+    tls = transport.get_extra_info("ssl_object") if transport is not None else None
+    return tls.getpeercert(True) if tls is not None else None
+
+
+def require_key(load: Callable[[], str], open_paths: frozenset[str] = frozenset({"/health"})) -> Any:
+    """A middleware: `Authorization: Bearer <key>`, compared in constant time."""
+
+    @web.middleware
+    async def keyed(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.headers.get("Authorization", "")
+        if request.path not in open_paths and not hmac.compare_digest(given.encode(), f"Bearer {load()}".encode()):
+            raise Unauthorized("no or wrong management key", next_step="send Authorization: Bearer <management key>")
+        return await handler(request)
+
+    return keyed
+
+
+class Listener:
+    """A listening socket; end it with `close`, which lets running requests finish."""
+
+    def __init__(self, runner: web.AppRunner, port: int) -> None:
+        self._runner = runner
+        self.port = port
+
+    async def close(self) -> None:
+        await self._runner.cleanup()
+
+
+async def serve(app: web.Application, host: str, port: int, ssl_context: ssl.SSLContext | None = None) -> Listener:
+    """Listen; port 0 takes a free one. Raises `InUse` naming address and port."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5, keepalive_timeout=75)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, ssl_context=ssl_context, backlog=512).start()
+    except OSError as error:
+        await runner.cleanup()
+        if error.errno in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
+            raise InUse(
+                f"cannot listen on {host}:{port}: {error.strerror}",
+                next_step="stop what uses the port, or choose another one",
+            ) from error
+        raise
+    return Listener(runner, int(runner.addresses[0][1]))
+
+
+def openapi(routes: Sequence[Route], title: str, version: str) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of a route table."""
+    types = [each for route in routes for each in (route.request, route.response) if each is not None]
+    schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    described = iter(schemas)
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        entry: dict[str, Any] = {"summary": route.summary, "parameters": _parameters(route)}
+        if route.request is not None:
+            entry["requestBody"] = {"content": {"application/json": {"schema": next(described)}}}
+        answer: dict[str, Any] = {"description": "done"}
+        if route.response is not None:
+            answer["content"] = {"application/json": {"schema": next(described)}}
+        entry["responses"] = {str(route.status): answer, "default": {"description": "RFC 9457 problem"}}
+        if route.auth != "none":
+            entry["security"] = [{route.auth: []}]
+        paths.setdefault(route.path, {})[route.method.lower()] = entry
+    security = {each: {"type": "http", "scheme": "bearer"} for each in sorted({r.auth for r in routes} - {"none"})}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": version},
+        "paths": paths,
+        "components": {"schemas": components, "securitySchemes": security},
+    }
+
+
+def _parameters(route: Route) -> list[dict[str, Any]]:
+    names = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
+    text = {"type": "string"}
+    return [{"name": name, "in": "path", "required": True, "schema": text} for name in names] + [
+        {"name": name, "in": "query", "required": False, "schema": text} for name in route.query
+    ]

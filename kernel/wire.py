@@ -1,0 +1,103 @@
+"""JSON as it comes from others and goes to them: RFC 8259 read strictly, RFC 8785 for what is hashed.
+
+Rules
+- Refused on reading: anything but UTF-8, NaN and infinities, duplicate members, documents over `limit` bytes or nested deeper
+  than `depth`. A duplicate member means two readers may see two documents.
+- Size is checked before parsing, nesting before the parser builds anything.
+- `canonical` is RFC 8785, so two parties hash the same bytes.
+"""
+
+import base64
+import binascii
+import hashlib
+import re
+from typing import Any
+
+import orjson
+import rfc8785
+
+from kernel.errors import BadInput, TooLarge
+
+LIMIT = 262_144
+DEPTH = 32
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"(\s*:)?')
+_BRACKETS = re.compile(rb"[\[\]{}]")
+
+
+def loads(data: bytes | str, *, limit: int = LIMIT, depth: int = DEPTH) -> Any:
+    """Parse one JSON document; raises `TooLarge` or `BadInput` with the reason."""
+    raw = data.encode() if isinstance(data, str) else data
+    if len(raw) > limit:
+        raise TooLarge(f"document of {len(raw)} bytes, at most {limit} are read")
+    members = _scan(raw, depth)
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise BadInput(f"not JSON: {error}") from error
+    if members and _members(value) != members:
+        raise BadInput("an object has the same member twice", next_step="send each member once")
+    return value
+
+
+def _scan(raw: bytes, depth: int) -> int:
+    """The number of members written in the text; raises `BadInput` when it nests too deep."""
+    members = 0
+
+    def gap(match: re.Match[bytes]) -> bytes:
+        nonlocal members
+        members += match.group(1) is not None
+        return b""
+
+    level = 0
+    for bracket in _BRACKETS.findall(_STRINGS.sub(gap, raw)):
+        level += 1 if bracket in b"[{" else -1
+        if level > depth:
+            raise BadInput(f"nested deeper than {depth} levels")
+    return members
+
+
+def _members(value: Any) -> int:
+    """The number of members in the parsed value."""
+    count, stack = 0, [value]
+    while stack:
+        each = stack.pop()
+        if type(each) is dict:
+            count += len(each)
+            stack.extend(each.values())
+        elif type(each) is list:
+            stack.extend(each)
+    return count
+
+
+def dumps(value: Any) -> bytes:
+    """JSON without blanks; members in the order given."""
+    return orjson.dumps(value)
+
+
+def canonical(value: Any) -> bytes:
+    """The canonical form of RFC 8785 (JCS); raises `BadInput` for what has none."""
+    try:
+        return rfc8785.dumps(value)
+    except rfc8785.CanonicalizationError as error:
+        raise BadInput(f"no canonical form: {error}") from error
+
+
+def digest(value: Any) -> str:
+    """`sha256:<hex>` of the canonical form."""
+    return "sha256:" + hashlib.sha256(canonical(value)).hexdigest()
+
+
+def b64url(data: bytes) -> str:
+    """base64url without padding (RFC 7515)."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def unb64url(text: str) -> bytes:
+    """The bytes of strict base64url without padding; raises `BadInput`."""
+    try:
+        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadInput("not base64url") from error
+    if b64url(data) != text:
+        raise BadInput("not base64url in its one form")
+    return data

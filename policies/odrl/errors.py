@@ -1,0 +1,16 @@
+"""The one error of policies: where in the policy, and why."""
+
+from typing import ClassVar
+
+from kernel.errors import BadInput
+
+
+class PolicyError(BadInput):
+    """A policy that cannot be taken. `path` is a JSON Pointer (RFC 6901) into it, `reason` says why, in words."""
+
+    code: ClassVar[str] = "bad-policy"
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"policy {path or '/'}: {reason}", path=path, reason=reason)
+        self.path = path
+        self.reason = reason

@@ -1,0 +1,150 @@
+"""Comparing policies term by term: is what the other side agreed to what was offered.
+
+Rules
+- Compared are profiles, rules, constraints, duties and their values. Ids, types and, on the policy, parties, target and timestamp
+  are not terms.
+- The order of rules, constraints and set values means nothing (but that of `andSequence`). A list of one and its one element, short
+  and prefixed names, `{"@value": x}` and `x` are the same. Everything else is a difference: a member that is not known too.
+- `digest` is equal for two policies exactly when `same_terms` finds no difference.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+import orjson
+
+from policies.odrl.errors import PolicyError
+from policies.odrl.operands import OPERATORS
+from policies.odrl.vocabulary import XSD, iri, term
+
+OPERATOR_TERMS: Final[Mapping[str, str]] = MappingProxyType({name: name for name in OPERATORS} | {"term-lteq": "lteq"})
+_NOT_TERMS: Final = frozenset({"@id", "@type", "uid"})
+_NOT_POLICY_TERMS: Final = _NOT_TERMS | {"@context", "assigner", "assignee", "target", "timestamp"}
+_LISTS: Final = frozenset(
+    {
+        *("permission", "prohibition", "obligation", "duty", "remedy", "consequence"),
+        *("constraint", "refinement", "action", "profile", "and", "or", "xone", "rightOperand"),
+    }
+)
+_SHOWN: Final = 200
+_DEEPEST: Final = 64
+
+
+def same_terms(first: Any, second: Any) -> list[str]:
+    """The differences between the terms of two policies as lines `path: what`; none: the terms are the same."""
+    return _differences("", _normal(first), _normal(second))
+
+
+def digest(value: Any) -> str:
+    """`sha256:<hex>` over the terms of a policy."""
+    return "sha256:" + hashlib.sha256(_bytes(_normal(value))).hexdigest()
+
+
+def _normal(policy: Any) -> Any:
+    if not isinstance(policy, dict):
+        raise PolicyError("", "an object is expected")
+    found = _object(policy, _NOT_POLICY_TERMS, 0)
+    if found.get("conflict") == "prohibit":
+        del found["conflict"]
+    return found
+
+
+def _object(value: dict[str, Any], ignored: frozenset[str], depth: int) -> dict[str, Any]:
+    if depth > _DEEPEST:
+        raise PolicyError("", "nested too deep")
+    found = {}
+    for key, each in value.items():
+        name = term(str(key)).removeprefix("rdf:")
+        if name in ignored:
+            continue
+        if name in found:
+            raise PolicyError(f"/{name}", "is there twice")
+        normal = _member(name, each, depth + 1)
+        if normal not in (None, []):
+            found[name] = normal
+    return found
+
+
+def _member(name: str, value: Any, depth: int) -> Any:
+    if depth > _DEEPEST:
+        raise PolicyError("", "nested too deep")
+    if isinstance(value, dict) and len(value) == 1 and next(iter(value)) in ("@list", "@set"):
+        value = next(iter(value.values()))
+    if name in _LISTS or isinstance(value, list):
+        parts = [_value(name, each, depth) for each in (value if isinstance(value, list) else [value]) if each is not None]
+        return parts if name == "andSequence" else sorted(parts, key=_bytes)
+    return _value(name, value, depth)
+
+
+def _value(name: str, value: Any, depth: int) -> Any:
+    if isinstance(value, list):
+        return [_value(name, each, depth + 1) for each in value]
+    if isinstance(value, dict):
+        bare = _unwrapped(name, value)
+        return _named(name, bare) if isinstance(bare, str) else _wrapped(name, bare, depth)
+    return _named(name, value) if isinstance(value, str) else value
+
+
+def _wrapped(name: str, value: Any, depth: int) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if name == "rightOperand":
+        return {key: iri(each, XSD) if key == "@type" and isinstance(each, str) else each for key, each in value.items()}
+    return _object(value, _NOT_TERMS if name != "action" else frozenset(), depth)
+
+
+def _unwrapped(name: str, value: dict[str, Any]) -> Any:
+    """The one value of `{"@id": x}` or `{"@value": x}` where a value is expected."""
+    if len(value) == 1 and (name in ("action", "leftOperand", "operator", "rightOperand", "profile", "value", "conflict")):
+        (key,) = value
+        if key in ("@id", "@value"):
+            return value[key]
+    return value
+
+
+def _named(name: str, value: str) -> str:
+    if name in ("action", "leftOperand", "value"):
+        return iri(value)
+    if name == "operator":
+        return OPERATOR_TERMS.get(term(value), value)
+    return term(value) if name == "conflict" else value
+
+
+def _differences(path: str, first: Any, second: Any) -> list[str]:
+    if isinstance(first, dict) and isinstance(second, dict):
+        names = sorted(first.keys() | second.keys())
+        return [line for name in names for line in _differences(f"{path}/{name}", first.get(name), second.get(name))]
+    if isinstance(first, list) and isinstance(second, list) and not path.endswith("/andSequence"):
+        return _unmatched(path, first, second)
+    if first == second and type(first) is type(second):
+        return []
+    if first is None or second is None:
+        return [f"{path}: only in the {'second' if first is None else 'first'}: {_show(second if first is None else first)}"]
+    return [f"{path}: {_show(first)} in the first, {_show(second)} in the second"]
+
+
+def _unmatched(path: str, first: list[Any], second: list[Any]) -> list[str]:
+    """What stands in one list and not in the other; what is left on both sides is compared pair by pair."""
+    rest: dict[bytes, list[Any]] = {}
+    for each in second:
+        rest.setdefault(_bytes(each), []).append(each)
+    left = [each for each in first if not (rest.get(_bytes(each)) and rest[_bytes(each)].pop())]
+    right = [each for some in rest.values() for each in some]
+    found: list[str] = []
+    for n in range(max(len(left), len(right))):
+        a, b = (left[n] if n < len(left) else None), (right[n] if n < len(right) else None)
+        found += _differences(f"{path}/{n}", a, b)
+    return found
+
+
+def _bytes(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except (orjson.JSONEncodeError, UnicodeEncodeError) as error:
+        raise PolicyError("", "not JSON") from error
+
+
+def _show(value: Any) -> str:
+    return _bytes(value).decode()[:_SHOWN]

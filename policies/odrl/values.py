@@ -1,0 +1,168 @@
+"""Typed values of operands: what a text on the wire or a verified fact means, and what can be compared.
+
+Rules
+- Each left operand declares one type. A right operand that does not fit is refused when the policy is read; a fact that does not
+  fit makes the constraint unknown.
+- Moments carry a zone. Numbers are decimals. Durations are ISO 8601 and compare only where the calendar leaves no doubt: P1M is
+  more than P27D and less than P32D, and nothing is known against P30D.
+- A number or a truth value may be given as text, since DSP 2025-1 carries right operands as texts only.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from types import MappingProxyType
+from typing import Any, Final, Literal
+
+from msgspec import Struct
+
+ValueType = Literal["string", "iri", "decimal", "integer", "boolean", "dateTime", "date", "duration"]
+ORDERED: Final = frozenset({"decimal", "integer", "dateTime", "date", "duration"})
+DATATYPES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "string": frozenset({"string"}),
+        "iri": frozenset({"anyURI", "string"}),
+        "decimal": frozenset({"decimal", "integer", "double", "float"}),
+        "integer": frozenset({"integer", "nonNegativeInteger", "positiveInteger", "int", "long"}),
+        "boolean": frozenset({"boolean"}),
+        "dateTime": frozenset({"dateTime", "dateTimeStamp"}),
+        "date": frozenset({"date"}),
+        "duration": frozenset({"duration", "dayTimeDuration", "yearMonthDuration"}),
+    }
+)
+_LONGEST: Final = 1_024
+_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?")
+_MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})")
+_DURATION: Final = re.compile(
+    r"P(?=.)(?:(\d{1,4})Y)?(?:(\d{1,5})M)?(?:(\d{1,5})W)?(?:(\d{1,6})D)?(?:T(?=.)(?:(\d{1,7})H)?(?:(\d{1,7})M)?(?:(\d{1,9})S)?)?",
+    re.ASCII,
+)
+_DAY: Final = 86_400
+
+
+class WrongValue(ValueError):
+    """A value that is not of the declared type; the text says why."""
+
+
+class Duration(Struct, frozen=True):
+    """An ISO 8601 duration: months of the calendar and seconds of the clock."""
+
+    months: int
+    seconds: int
+
+
+def typed(kind: ValueType, value: Any) -> Any:
+    """The value as its type says; raises `WrongValue`. Lists are the caller's business."""
+    return _READERS[kind](value)
+
+
+def ordered(left: Any, right: Any) -> int | None:
+    """-1, 0 or 1, or None where the order cannot be known (months against days)."""
+    if isinstance(left, Duration) and isinstance(right, Duration):
+        return _durations(left, right)
+    try:
+        return int(left > right) - int(left < right)
+    except TypeError:
+        return None
+
+
+def _durations(left: Duration, right: Duration) -> int | None:
+    months, seconds = left.months - right.months, left.seconds - right.seconds
+    if months == 0:
+        return (seconds > 0) - (seconds < 0)
+    sign = 1 if months > 0 else -1
+    least, most = abs(months) * 28 * _DAY + sign * seconds, abs(months) * 31 * _DAY + sign * seconds
+    if least > 0:
+        return sign
+    return -sign if most < 0 else None
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value or len(value) > _LONGEST:
+        raise WrongValue(f"a text of 1 to {_LONGEST} characters is expected")
+    return value
+
+
+def _iri(value: Any) -> str:
+    text = _text(value)
+    if ":" not in text or any(each.isspace() for each in text):
+        raise WrongValue("an IRI is expected")
+    return text
+
+
+def _decimal(value: Any) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        raise WrongValue("a number is expected")
+    text = str(value)
+    if not _NUMBER.fullmatch(text):
+        raise WrongValue("a number in plain decimal form is expected")
+    try:
+        return Decimal(text)
+    except InvalidOperation as error:
+        raise WrongValue("a number is expected") from error
+
+
+def _integer(value: Any) -> Decimal:
+    found = _decimal(value)
+    if found != found.to_integral_value():
+        raise WrongValue("a whole number is expected")
+    return found
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if value not in ("true", "false"):
+        raise WrongValue("true or false is expected")
+    return bool(value == "true")
+
+
+def _moment(value: Any) -> datetime:
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise WrongValue("a moment without a zone means nothing")
+        return value.astimezone(UTC)
+    text = _text(value)
+    if not _MOMENT.fullmatch(text):
+        raise WrongValue("a moment with date, time and zone is expected (2026-11-24T09:00:00+09:00)")
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise WrongValue("no such moment") from error
+
+
+def _date(value: Any) -> date:
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    text = _text(value)
+    try:
+        return date(int(text[:4]), int(text[5:7]), int(text[8:])) if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text) else _bad()
+    except ValueError as error:
+        raise WrongValue("a date is expected (2026-11-24)") from error
+
+
+def _bad() -> date:
+    raise WrongValue("a date is expected (2026-11-24)")
+
+
+def _duration(value: Any) -> Duration:
+    found = _DURATION.fullmatch(_text(value))
+    if not found:
+        raise WrongValue("an ISO 8601 duration is expected (P30D)")
+    years, months, weeks, days, hours, minutes, seconds = (int(each or 0) for each in found.groups())
+    return Duration(years * 12 + months, (weeks * 7 + days) * _DAY + hours * 3600 + minutes * 60 + seconds)
+
+
+_READERS: Final[Mapping[ValueType, Callable[[Any], Any]]] = MappingProxyType(
+    {
+        "string": _text,
+        "iri": _iri,
+        "decimal": _decimal,
+        "integer": _integer,
+        "boolean": _boolean,
+        "dateTime": _moment,
+        "date": _date,
+        "duration": _duration,
+    }
+)

@@ -1,0 +1,39 @@
+"""A ledger on a real SQLite file with a clock that the test moves."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from identity.service.store.ledger import ledger, open_database
+
+DID = "did:web:authority.example"
+
+
+class Moved:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.moment = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def advance(self, **by: float) -> None:
+        self.moment += timedelta(**by)
+
+
+@pytest.fixture
+def clock() -> Moved:
+    return Moved()
+
+
+@pytest.fixture
+def database(tmp_path):
+    found = open_database(tmp_path)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def books(database, clock):
+    return ledger(DID, database, clock)
