@@ -30,7 +30,7 @@ from kernel import wire
 
 LEEWAY: Final = timedelta(seconds=10)
 KEPT: Final = timedelta(minutes=5)
-FRESH: Final = 1.0
+FRESH: Final = 0.0  # seconds: a decision reads status as it is now (unchanged lists answer 304)
 STALE: Final = 900.0
 _MAX_ANSWER: Final = 1_048_576
 
@@ -64,7 +64,10 @@ async def _denied(door: Door, shown: Shown, age: float) -> str | None:
     """The purpose that denies one of the credentials: `revocation` before `suspension`."""
     purposes: set[str] = set()
     for credential in shown.credentials:
-        purposes |= await door.status.read(credential, max_age=age)
+        found = await door.status.read(credential, max_age=age)
+        if found & DENYING and age > FRESH:  # a suspension may have been lifted since: a denial is never an old one
+            found = await door.status.read(credential, max_age=FRESH)
+        purposes |= found
     return min(purposes & DENYING, default=None)
 
 

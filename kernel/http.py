@@ -17,6 +17,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import aiohttp
@@ -28,6 +29,7 @@ from yarl import URL
 from kernel.errors import BadInput, UnavailableError
 
 Lookup = Callable[[str, int], Awaitable[list[str]]]
+_expected: ContextVar[str | None] = ContextVar("expected_did", default=None)
 
 
 class Outbound(Struct, frozen=True, kw_only=True):
@@ -46,7 +48,6 @@ class Reply(Struct, frozen=True):
     status: int
     headers: Mapping[str, str]
     body: bytes
-    peer_certificate: bytes | None = None
 
 
 class Blocked(BadInput):
@@ -59,6 +60,12 @@ class Unreachable(UnavailableError):
     """No usable answer: refused, reset, timed out, too large, wrong certificate."""
 
     code = "unreachable"
+
+
+class WrongServer(Unreachable):
+    """The server's certificate does not name the DID that is called; nothing was sent."""
+
+    code = "wrong-server"
 
 
 class GuardedClient:
@@ -85,8 +92,7 @@ class GuardedClient:
         """One call, its answer read to the end. Raises `Blocked` or `Unreachable`, never anything of the library's."""
         cap = max_bytes or self._rules.max_bytes
         async with self.stream(method, url, headers=headers, body=body, timeout=timeout, expect_did=expect_did) as answer:
-            certificate = _certificate(answer)  # the connection goes back to the pool with the last byte
-            return Reply(answer.status, answer.headers, await _read(answer, cap, url), certificate)
+            return Reply(answer.status, answer.headers, await _read(answer, cap, url))
 
     @asynccontextmanager
     async def stream(
@@ -103,13 +109,14 @@ class GuardedClient:
         target = self._checked(url)
         limit = aiohttp.ClientTimeout(total=timeout or self._rules.timeout)
         try:
-            async with self._open().request(
-                method, target, headers=headers, data=body, timeout=limit, allow_redirects=False
-            ) as answer:
-                if expect_did is not None:
-                    _check_did(answer, expect_did)
+            expected = _expected.set(expect_did)
+            try:
+                sent = await self._open().request(method, target, headers=headers, data=body, timeout=limit, allow_redirects=False)
+            finally:
+                _expected.reset(expected)
+            async with sent as answer:
                 yield answer
-        except BadInput:
+        except (BadInput, Unreachable):
             raise
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             cause = error.__cause__ and error.__cause__.__cause__  # the library wraps what the resolver raised
@@ -137,7 +144,9 @@ class GuardedClient:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             connector = aiohttp.TCPConnector(ssl=self._tls(), resolver=self._resolver, limit=256, limit_per_host=64)
-            self._session = aiohttp.ClientSession(connector=connector, trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
+            self._session = aiohttp.ClientSession(
+                connector=connector, request_class=_Request, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
+            )
         return self._session
 
     def _checked(self, url: str) -> URL:
@@ -235,23 +244,30 @@ async def _read(answer: aiohttp.ClientResponse, cap: int, url: str) -> bytes:
     return b"".join(parts)
 
 
-def _certificate(answer: aiohttp.ClientResponse) -> bytes | None:
-    connection = answer.connection
-    tls = connection.transport.get_extra_info("ssl_object") if connection and connection.transport else None
-    return tls.getpeercert(True) if tls else None
+class _Request(aiohttp.ClientRequest):
+    """Looks at the server's certificate before the first byte of a request leaves."""
+
+    async def send(self, conn: Any) -> aiohttp.ClientResponse:
+        expected = _expected.get()
+        if expected is not None:
+            _check_did(conn.transport, expected)
+        return await super().send(conn)
 
 
-def _check_did(answer: aiohttp.ClientResponse, did: str) -> None:
-    der = _certificate(answer)
+def _check_did(transport: asyncio.Transport | None, did: str) -> None:
+    tls = transport.get_extra_info("ssl_object") if transport is not None else None
+    der = tls.getpeercert(True) if tls is not None else b""
     try:
-        names = x509.load_der_x509_certificate(der or b"").extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        names = x509.load_der_x509_certificate(der).extensions.get_extension_for_class(x509.SubjectAlternativeName)
         found = names.value.get_values_for_type(x509.UniformResourceIdentifier)
     except (ValueError, x509.ExtensionNotFound):
         found = []
     if found != [did]:
-        raise Unreachable(f"the server's certificate names {found or 'no DID'}, not {did}")
+        raise WrongServer(f"the server's certificate names {found[0] if found else 'no DID'}, not {did}")
 
 
 async def _retire(session: aiohttp.ClientSession) -> None:
-    await asyncio.sleep(60)
-    await session.close()
+    try:
+        await asyncio.sleep(60)
+    finally:
+        await session.close()

@@ -83,15 +83,8 @@ def _foreign(status: int, reason: str) -> KizunaError:
 
 def _note(request: web.Request, error: KizunaError) -> None:
     write = log.error if error.status >= 500 else log.info
-    write(
-        "refused",
-        method=request.method,
-        path=request.path,
-        status=error.status,
-        code=error.code,
-        detail=error.detail,
-        **{f"fact_{name}": value for name, value in error.facts.items()},
-    )
+    known = {"method": request.method, "path": request.path, "status": error.status, "code": error.code, "detail": error.detail}
+    write("refused", **(error.facts | known))
 
 
 def problem(_request: web.Request, error: KizunaError) -> web.Response:

@@ -68,7 +68,8 @@ async def receive(node: Node, request: web.Request, cls: type[Message], kind: Ki
     with telemetry.bound(pid=own, peer=who.did, message=cls.TYPE, message_id=message.id):
         try:
             return await _handled(node, arrival, token)
-        except KizunaError:
+        except KizunaError as error:
+            error.facts.update({"peer": who.did, "pid": own, "message": cls.TYPE, "message_id": message.id})
             await node.processes.spend(token)
             raise
 

@@ -270,7 +270,7 @@ class Story:
             expect(found["state"] != "FINALIZED", f"{part} still makes contracts with a suspended member")
             own = self.world.connectors[part].logged(event="refused", status=401)
             expect(own, f"the log of {part} does not say why")
-            notes[f"log of the {part}"] = str(own.get("fact_reason") if own else "")
+            notes[f"log of the {part}"] = str(own.get("reason") if own else "")
         return notes
 
     def _reinstate(self) -> Shown:

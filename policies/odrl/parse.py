@@ -16,9 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-import orjson
-
 from policies.odrl.errors import PolicyError
+from policies.odrl.limits import limited
 from policies.odrl.model import Atomic, Constraint, Duty, Logical, LogicalKind, Permission, Policy, PolicyKind, Prohibition
 from policies.odrl.operands import SETS, Operand, Registry
 from policies.odrl.operators import test
@@ -26,8 +25,6 @@ from policies.odrl.terms import OPERATOR_TERMS, digest
 from policies.odrl.values import DATATYPES, WrongValue
 from policies.odrl.vocabulary import XSD, iri, term
 
-MAX_BYTES: Final = 262_144
-MAX_DEPTH: Final = 32
 MAX_RULES: Final = 200
 MAX_CONSTRAINTS: Final = 2_000
 MAX_VALUES: Final = 10_000
@@ -46,28 +43,8 @@ _BARE = int | float | str | bool
 
 def parse(value: Any, *, operands: Registry) -> Policy:
     """Read one policy; raises `PolicyError`. The value may be anything that came out of a JSON parser."""
-    _limits(value)
+    limited(value)
     return _Reader(operands).policy(value)
-
-
-def _limits(value: Any) -> None:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [part for each in level if isinstance(each, dict | list) for part in _parts(each)]
-        if not level:
-            break
-    else:
-        raise PolicyError("", f"nested deeper than {MAX_DEPTH} levels")
-    try:
-        size = len(orjson.dumps(value))
-    except (orjson.JSONEncodeError, UnicodeEncodeError) as error:
-        raise PolicyError("", "not JSON") from error
-    if size > MAX_BYTES:
-        raise PolicyError("", f"{size} bytes, at most {MAX_BYTES} are read")
-
-
-def _parts(value: dict[str, Any] | list[Any]) -> list[Any]:
-    return list(value.values()) if isinstance(value, dict) else value
 
 
 @dataclass(slots=True)

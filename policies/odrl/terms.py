@@ -16,6 +16,7 @@ from typing import Any, Final
 import orjson
 
 from policies.odrl.errors import PolicyError
+from policies.odrl.limits import limited
 from policies.odrl.operands import OPERATORS
 from policies.odrl.vocabulary import XSD, iri, term
 
@@ -29,7 +30,6 @@ _LISTS: Final = frozenset(
     }
 )
 _SHOWN: Final = 200
-_DEEPEST: Final = 64
 
 
 def same_terms(first: Any, second: Any) -> list[str]:
@@ -43,17 +43,16 @@ def digest(value: Any) -> str:
 
 
 def _normal(policy: Any) -> Any:
+    limited(policy)
     if not isinstance(policy, dict):
         raise PolicyError("", "an object is expected")
-    found = _object(policy, _NOT_POLICY_TERMS, 0)
+    found = _object(policy, _NOT_POLICY_TERMS)
     if found.get("conflict") == "prohibit":
         del found["conflict"]
     return found
 
 
-def _object(value: dict[str, Any], ignored: frozenset[str], depth: int) -> dict[str, Any]:
-    if depth > _DEEPEST:
-        raise PolicyError("", "nested too deep")
+def _object(value: dict[str, Any], ignored: frozenset[str]) -> dict[str, Any]:
     found = {}
     for key, each in value.items():
         name = term(str(key)).removeprefix("rdf:")
@@ -61,38 +60,36 @@ def _object(value: dict[str, Any], ignored: frozenset[str], depth: int) -> dict[
             continue
         if name in found:
             raise PolicyError(f"/{name}", "is there twice")
-        normal = _member(name, each, depth + 1)
+        normal = _member(name, each)
         if normal not in (None, []):
             found[name] = normal
     return found
 
 
-def _member(name: str, value: Any, depth: int) -> Any:
-    if depth > _DEEPEST:
-        raise PolicyError("", "nested too deep")
+def _member(name: str, value: Any) -> Any:
     if isinstance(value, dict) and len(value) == 1 and next(iter(value)) in ("@list", "@set"):
         value = next(iter(value.values()))
     if name in _LISTS or isinstance(value, list):
-        parts = [_value(name, each, depth) for each in (value if isinstance(value, list) else [value]) if each is not None]
+        parts = [_value(name, each) for each in (value if isinstance(value, list) else [value]) if each is not None]
         return parts if name == "andSequence" else sorted(parts, key=_bytes)
-    return _value(name, value, depth)
+    return _value(name, value)
 
 
-def _value(name: str, value: Any, depth: int) -> Any:
+def _value(name: str, value: Any) -> Any:
     if isinstance(value, list):
-        return [_value(name, each, depth + 1) for each in value]
+        return [_value(name, each) for each in value]
     if isinstance(value, dict):
         bare = _unwrapped(name, value)
-        return _named(name, bare) if isinstance(bare, str) else _wrapped(name, bare, depth)
+        return _named(name, bare) if isinstance(bare, str) else _wrapped(name, bare)
     return _named(name, value) if isinstance(value, str) else value
 
 
-def _wrapped(name: str, value: Any, depth: int) -> Any:
+def _wrapped(name: str, value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if name == "rightOperand":
         return {key: iri(each, XSD) if key == "@type" and isinstance(each, str) else each for key, each in value.items()}
-    return _object(value, _NOT_TERMS if name != "action" else frozenset(), depth)
+    return _object(value, _NOT_TERMS if name != "action" else frozenset())
 
 
 def _unwrapped(name: str, value: dict[str, Any]) -> Any:
