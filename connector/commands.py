@@ -35,11 +35,11 @@ _LARGEST_CHECKED: Final = 64 * 1024 * 1024
 _LARGEST_CATALOG: Final = 64 * 1024 * 1024
 _DEEPEST: Final = 64
 STEPS: Final = {
-    ("transfer", "suspend"): tables.SUSPENSION,
+    ("transfer", "suspend"): tables.SUSPEND,
     ("transfer", "resume"): tables.START,
-    ("transfer", "complete"): tables.COMPLETION,
-    ("transfer", "terminate"): tables.TRANSFER_TERMINATION,
-    ("negotiation", "terminate"): tables.TERMINATION,
+    ("transfer", "complete"): tables.COMPLETE,
+    ("transfer", "terminate"): tables.END_TRANSFER,
+    ("negotiation", "terminate"): tables.END_NEGOTIATION,
 }
 
 

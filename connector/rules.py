@@ -16,7 +16,7 @@ from catalog import describe
 from catalog.dcat import Asset, OfferTerms
 from connector.processes.model import Agreement
 from connector.processes.negotiation import Judgement
-from connector.processes.tables import FINALIZED_EVENT
+from connector.processes.tables import FINALIZE
 from connector.store.port import Store
 from identity.verify import VerifiedParticipant
 from kernel.clock import Clock
@@ -133,7 +133,7 @@ class CallerRules:
             return None
         process = self._store.process(found.negotiation)
         finalised = process is not None and (
-            process.state == "FINALIZED" or (process.pending is not None and process.pending.message == FINALIZED_EVENT)
+            process.state == "FINALIZED" or (process.pending is not None and process.pending.message == FINALIZE)
         )
         decision = self._rules.decide(found.policy, "transfer", self._who.claims, purposes(found.policy))
         return found if finalised and not isinstance(decision, str) and decision.permitted else None

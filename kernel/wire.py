@@ -74,6 +74,11 @@ def dumps(value: Any) -> bytes:
     return orjson.dumps(value)
 
 
+def dumps_sorted(value: Any) -> bytes:
+    """JSON with sorted members: quick, for comparing what came in; not the canonical form."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
 def canonical(value: Any) -> bytes:
     """The canonical form of RFC 8785 (JCS); raises `BadInput` for what has none."""
     try:

@@ -14,8 +14,7 @@ Rules
 - A token is used up even when its message is refused.
 """
 
-import hashlib
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 from msgspec import Struct
@@ -25,16 +24,16 @@ from connector.dsp.messages import Message
 from connector.dsp.node import Node, spent
 from connector.processes import exchange, negotiation, transfer
 from connector.processes.errors import UnknownProcess, VersionConflict
-from connector.processes.model import InboxRow, Kind, Process, Role, TokenUse
+from connector.processes.exchange import Replay
+from connector.processes.model import Commit, Kind, Process, Role, TokenUse
 from identity.verify import Caller, VerifiedParticipant
-from kernel import telemetry
+from kernel import telemetry, wire
 from kernel.errors import BadInput, KizunaError
 from kernel.faults import crashpoint
 from kernel.web import client_certificate
 
 ATTEMPTS: Final = 5
 log = telemetry.get(__name__)
-Outcome = negotiation.Outcome | transfer.Outcome
 
 
 class _Arrival(Struct, frozen=True, kw_only=True):
@@ -48,10 +47,14 @@ class _Arrival(Struct, frozen=True, kw_only=True):
     who: VerifiedParticipant
 
     @property
+    def first_sender(self) -> Role:
+        """Who sends this message as a first one."""
+        return "provider" if isinstance(self.message, messages.ContractOfferMessage) else "consumer"
+
+    @property
     def theirs(self) -> str:
         """The sender's pid in a first message."""
-        name = "provider_pid" if isinstance(self.message, messages.ContractOfferMessage) else "consumer_pid"
-        return str(getattr(self.message, name))
+        return _pid(self.message, self.first_sender)
 
 
 async def receive(node: Node, request: web.Request, cls: type[Message], kind: Kind, role: Role | None) -> web.Response:
@@ -59,11 +62,12 @@ async def receive(node: Node, request: web.Request, cls: type[Message], kind: Ki
     own = request.match_info.get("pid", "")
     request["dsp"] = (kind, own, own)
     body = await request.read()
-    message = messages.decode(cls, body)  # 1
+    value = wire.loads(body)
+    message = messages.convert(cls, value)  # 1
     request["dsp"] = (kind, getattr(message, "provider_pid", ""), getattr(message, "consumer_pid", ""))
     who = await node.authenticate(caller(request), _decides(cls))  # 2
     token = spent(who.token)
-    digest = hashlib.sha256(body).hexdigest()
+    digest = messages.fingerprint(value)
     arrival = _Arrival(message=message, digest=digest, kind=kind, role=role, own=own, who=who)
     with telemetry.bound(pid=own, peer=who.did, message=cls.TYPE, message_id=message.id):
         try:
@@ -80,22 +84,19 @@ async def _handled(node: Node, arrival: _Arrival, token: TokenUse) -> web.Respon
         await node.check_callback(arrival.who, getattr(arrival.message, "callback_address", ""))
     for _ in range(ATTEMPTS):
         process = _process(node, arrival)
-        repeat = _repeat(node, process, arrival)
-        if repeat is not None:
+        outcome = _outcome(node, arrival, process)  # 3, 4
+        if isinstance(outcome, Replay):
             await node.processes.spend(token)
             log.info("repeated message")
-            return _answer(repeat.answer, repeat.status)
-        if process is not None:
-            _check_pids(process, arrival)
-        outcome = _outcome(node, arrival, process)  # 3, 4
+            return _answer(outcome.answer, outcome.status)
         try:
             crashpoint("inbound:before-commit")
-            await node.processes.commit(outcome.commit)  # 5
+            await node.processes.commit(outcome)  # 5
         except VersionConflict:
             continue
         crashpoint("inbound:after-commit")
-        log.info("accepted", state=outcome.answered.state, own=outcome.answered.id)
-        return _answer(outbound.acknowledgement(outcome.answered), 201 if first else 200)  # 6
+        log.info("accepted", state=outcome.process.state, own=outcome.process.id)
+        return _answer(_reply(outcome), 201 if first else 200)  # 6
     raise VersionConflict("the process keeps moving", next_step="send the message again")
 
 
@@ -106,18 +107,29 @@ def _process(node: Node, arrival: _Arrival) -> Process | None:
     return node.processes.process_of_peer(arrival.who.did, arrival.kind, arrival.theirs)
 
 
-def _outcome(node: Node, arrival: _Arrival, process: Process | None) -> Outcome:
+def _outcome(node: Node, arrival: _Arrival, process: Process | None) -> Commit | Replay:
     message, who = arrival.message, arrival.who
-    their_pid = arrival.theirs if process is None else _pid(message, exchange.other(process.role))
-    common = {"message": _row(message), "peer": who.did, "id": message.id, "digest": arrival.digest, "peer_pid": their_pid}
-    common |= {"callback": getattr(message, "callback_address", "").rstrip("/"), "reason": getattr(message, "why", "")}
+    sender = exchange.sender_to(process.role) if process else arrival.first_sender
+    common: dict[str, Any] = {
+        "message": _row(message),
+        "sender": sender,
+        "peer": who.did,
+        "id": message.id,
+        "digest": arrival.digest,
+        "peer_pid": _pid(message, sender),
+        "callback": getattr(message, "callback_address", "").rstrip("/"),
+        "reason": getattr(message, "why", ""),
+    }
+    known = node.processes.replay(who.did, process.id, message.id) if process and message.id else None
+    if process is not None and known is None:
+        if not arrival.own:
+            return exchange.repeated_first(process, _first(arrival, common))
+        if _pid(message, process.role) != process.id:
+            raise BadInput("the pid in the message is not that of this process")
     if arrival.kind == "negotiation":
         offer, agreement = getattr(message, "offer", None), getattr(message, "agreement", None)
         received = negotiation.Received(**common, offer=offer, agreement=agreement)
-        context = node.negotiation(who)
-        if process is None:
-            return negotiation.start(received, context, outbound.acknowledgement)
-        return negotiation.receive(process, received, context, outbound.acknowledgement)
+        return negotiation.handle(process, received, known, node.negotiation(who), outbound.acknowledgement)
     arrived = transfer.Received(
         **common,
         agreement_id=getattr(message, "agreement_id", ""),
@@ -125,9 +137,17 @@ def _outcome(node: Node, arrival: _Arrival, process: Process | None) -> Outcome:
         data_address=getattr(message, "data_address", None),
         thumbprint=who.thumbprint or "",
     )
-    if process is None:
-        return transfer.start(arrived, node.transfer(who), outbound.acknowledgement)
-    return transfer.receive(process, arrived, node.transfer(who), outbound.acknowledgement)
+    return transfer.handle(process, arrived, known, node.transfer(who), outbound.acknowledgement)
+
+
+def _first(arrival: _Arrival, common: dict[str, Any]) -> exchange.Incoming:
+    return exchange.Incoming(message=common["message"], sender=arrival.first_sender, peer=common["peer"], digest=arrival.digest)
+
+
+def _reply(commit: Commit) -> bytes:
+    """The acknowledgement that the exchange made for this message; a repeat will get the same."""
+    last = commit.process.last_accepted
+    return last.answer if last is not None else b""
 
 
 async def show(node: Node, request: web.Request, kind: Kind) -> web.Response:
@@ -150,27 +170,6 @@ def _own(node: Node, key: str, who: VerifiedParticipant, kind: Kind, role: Role 
     if process is None or process.peer != who.did or process.kind != kind or (role is not None and process.role != role):
         raise UnknownProcess("no such process", peer=who.did)
     return process
-
-
-def _repeat(node: Node, process: Process | None, arrival: _Arrival) -> InboxRow | None:
-    """The stored answer, when this message was accepted before."""
-    if process is None:
-        return None
-    peer, key = arrival.who.did, arrival.message.id or ("" if arrival.own else f"first:{arrival.digest}")
-    if key:
-        return node.processes.replay(peer, process.id, key)
-    if exchange.is_repeat(process, "", arrival.digest) and process.last_accepted is not None:
-        return InboxRow(peer, process.id, "", process.last_accepted.answer, 200)
-    return None
-
-
-def _check_pids(process: Process, arrival: _Arrival) -> None:
-    """The pids in the body are those of the process; the peer's is learned when it is new."""
-    if not arrival.own:
-        raise BadInput("this pid belongs to another negotiation or transfer already")
-    mine, theirs = _pid(arrival.message, process.role), _pid(arrival.message, exchange.other(process.role))
-    if mine != process.id or (process.peer_pid and theirs != process.peer_pid):
-        raise BadInput("the pids in the message are not those of this process")
 
 
 def _pid(message: Message, role: Role) -> str:

@@ -9,6 +9,7 @@ Rules
 Not done here: JSON-LD expansion. Messages in other than the compact form are refused.
 """
 
+import hashlib
 from typing import Annotated, Any, ClassVar, Final, TypeVar
 
 import msgspec
@@ -186,7 +187,17 @@ class Acknowledgement(Struct, frozen=True, rename="camel"):
 
 def decode(cls: type[M], body: bytes) -> M:
     """Read a message; raises `BadInput` or `TooLarge` with what is wrong where."""
-    value = wire.loads(body)
+    return convert(cls, wire.loads(body))
+
+
+def fingerprint(value: Any) -> str:
+    """SHA-256 of a message without its `@id`: what stays the same when a peer says the same again."""
+    said = {name: each for name, each in value.items() if name != "@id"} if isinstance(value, dict) else value
+    return hashlib.sha256(wire.dumps_sorted(said)).hexdigest()
+
+
+def convert(cls: type[M], value: Any) -> M:
+    """A message from its parsed JSON; raises `BadInput`."""
     if not isinstance(value, dict):
         raise BadInput("the message is not an object")
     check_context(value.get("@context"))

@@ -21,20 +21,20 @@ from kernel.http import GuardedClient
 _NEGOTIATION_PATHS: Final = {
     tables.REQUEST: "request",
     tables.OFFER: "offers",
-    tables.ACCEPTED_EVENT: "events",
-    tables.AGREEMENT: "agreement",
-    tables.VERIFICATION: "agreement/verification",
-    tables.FINALIZED_EVENT: "events",
-    tables.TERMINATION: "termination",
+    tables.ACCEPT: "events",
+    tables.AGREE: "agreement",
+    tables.VERIFY: "agreement/verification",
+    tables.FINALIZE: "events",
+    tables.END_NEGOTIATION: "termination",
 }
 _TRANSFER_PATHS: Final = {
-    tables.TRANSFER_REQUEST: "request",
+    tables.ASK: "request",
     tables.START: "start",
-    tables.SUSPENSION: "suspension",
-    tables.COMPLETION: "completion",
-    tables.TRANSFER_TERMINATION: "termination",
+    tables.SUSPEND: "suspension",
+    tables.COMPLETE: "completion",
+    tables.END_TRANSFER: "termination",
 }
-_ENDINGS: Final = (tables.TERMINATION, tables.TRANSFER_TERMINATION, tables.SUSPENSION)
+_ENDINGS: Final = (tables.END_NEGOTIATION, tables.END_TRANSFER, tables.SUSPEND)
 _MOST: Final = 65_536
 
 
@@ -48,14 +48,14 @@ class Answer(Struct, frozen=True):
 
 
 def renderer(callback: str) -> Callable[[str, Process, str, dict[str, Any]], tuple[str, bytes]]:
-    """Makes (path, body) of our messages; `callback` is our own base address."""
+    """Makes (path, body) of our messages; `callback` is our own base address, `content` what the message says beside its pids."""
 
     def render(message: str, process: Process, message_id: str, content: dict[str, Any]) -> tuple[str, bytes]:
         own, theirs = pids(process)
         members: dict[str, Any] = {"@id": message_id, **own, **(theirs if process.peer_pid else {})}
-        if not process.peer_pid or message == tables.TRANSFER_REQUEST:
+        if not process.peer_pid or message == tables.ASK:
             members["callbackAddress"] = callback
-        members |= _content(message, process, content)
+        members |= _content(message, content)
         type_, _, event = message.partition(":")
         return path_of(message, process), encode(type_, **members, **({"eventType": event} if event else {}))
 
@@ -75,14 +75,13 @@ def path_of(message: str, process: Process) -> str:
     return f"/{folder}{pid}/{paths[message]}"
 
 
-def _content(message: str, process: Process, content: dict[str, Any]) -> dict[str, Any]:
+def _content(message: str, content: dict[str, Any]) -> dict[str, Any]:
     if message in (tables.REQUEST, tables.OFFER):
-        return {"offer": process.data["offer"]}
-    if message == tables.AGREEMENT:
-        return {"agreement": process.data["agreement"]}
-    if message == tables.TRANSFER_REQUEST:
-        address = process.data.get("ownAddress")
-        return {"agreementId": process.data["agreementId"], "format": process.data["format"], "dataAddress": address}
+        return {"offer": content["offer"]}
+    if message == tables.AGREE:
+        return {"agreement": content["agreement"]}
+    if message == tables.ASK:
+        return {"agreementId": content["agreementId"], "format": content["format"], "dataAddress": content.get("ownAddress")}
     if message == tables.START:
         return {"dataAddress": content.get("dataAddress")}
     if message in _ENDINGS and content.get("reason"):

@@ -42,21 +42,21 @@ class AutoDecisions:
         """`permitted`: our policy's answer (provider); `differences`: between what was asked and what came."""
         match process.role, process.state:
             case "provider", "REQUESTED" if not permitted:
-                return Decision(tables.TERMINATION, "not permitted", "the contract policy does not permit this participant")
+                return Decision(tables.END_NEGOTIATION, "not permitted", "the contract policy does not permit this participant")
             case "provider", "REQUESTED" if differences:
                 return Decision(note=f"{WAITS}other terms are asked for: {'; '.join(differences)}")
             case "provider", "REQUESTED" | "ACCEPTED":
-                return Decision(tables.AGREEMENT)
+                return Decision(tables.AGREE)
             case "provider", "VERIFIED":
-                return Decision(tables.FINALIZED_EVENT)
+                return Decision(tables.FINALIZE)
             case "consumer", "OFFERED" if differences or "asked" not in process.data:
                 return Decision(note=f"{WAITS}an offer to answer: {'; '.join(differences) or 'made by the provider'}")
             case "consumer", "OFFERED":
-                return Decision(tables.ACCEPTED_EVENT)
+                return Decision(tables.ACCEPT)
             case "consumer", "AGREED" if differences:
-                return Decision(tables.TERMINATION, "the agreement differs from what was asked for", "; ".join(differences))
+                return Decision(tables.END_NEGOTIATION, "the agreement differs from what was asked for", "; ".join(differences))
             case "consumer", "AGREED":
-                return Decision(tables.VERIFICATION)
+                return Decision(tables.VERIFY)
             case _:
                 return Decision()
 

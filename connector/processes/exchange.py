@@ -1,148 +1,311 @@
-"""One side of an exchange: how messages of the peer and our own steps move a process, whatever the network does.
+"""The exchange of messages between two sides that may crash, repeat, overtake and cross: one side's rules, pure.
 
-Rules (ADR 0001, 0002; proven by the model of two connectors in tests/model)
-- *Repeat*: the store knows the `@id`, or, for a message without one, its digest equals that of the peer's last accepted message and nothing else
-  has been applied since. A repeat gets the stored answer and changes nothing.
-- *Own step*: at most one at a time is pending. It moves the state when it was delivered, or when the peer's next message proves it.
-- *Proof*: a message that is not legal from our state but from the state our pending step leads to: both steps are taken.
-- *Crossing*: a message that is legal from our state while a step of ours is pending. The step that leads further wins: TERMINATED over COMPLETED and
-  FINALIZED over all others; between equals that lead elsewhere the provider's. A winning message is applied and our step withdrawn unless it is still
-  legal; a losing one is answered `CrossingStep`, and its sender learns of ours. Both sides decide alike.
-- Everything else is an `IllegalTransition`.
+Rules (ADR 0001, 0002)
+1. A repeat gets its first answer and has no effect. With an `@id`: the inbox knows it. Without: the body equals the peer's
+   last accepted message and no step has been taken since; where the same body could also be a new message that answers
+   our pending step, nobody can tell: `CrossingStep`, until our step is settled. The first message of a process is known by
+   its pid as well.
+2. Our own step is *pending* from the moment that its outbox row is committed. It is taken when the peer's answer
+   comes (`delivered`), or when the peer sends what is legal only after it: proof, and both steps go into one commit.
+   A process that we began and the peer has not answered takes nothing but such proof.
+3. Crossing: both sides act from the same state. Termination goes before completion and finalisation, these before all
+   else; at equal rank the provider's step wins. The side whose step wins answers `CrossingStep`, so that the peer comes
+   again; the other takes the peer's step and withdraws its own. Where both steps are the same final one, both take the other's.
+4. A withdrawn row is cut: its attempt under way is broken off, so that it cannot arrive in a later state where it is legal again.
+5. At most one step is pending. Only a termination may replace a step whose delivery is unknown, unless that step is final;
+   the replaced one is kept in `over`, because the peer may act on it.
+6. A refused termination is taken all the same: the specification lets its sender ignore the error.
 
-Not done here: what to do next (`decisions`), storing, sending. Late copies of a message without `@id` whose sender has given up waiting and gone on cannot
-be told from new ones: peers that send no `@id` are safe only if they wait for an answer before they go on, as all known ones do.
+What may differ between two journals: a step that was under way when the process was terminated may be missing on one
+side, because a termination is legal before and after it. States, agreements and everything else are equal; `tests/model`
+walks all interleavings.
+
+Not done here: reading messages (`message`), guards, decisions and effects (`negotiation`, `transfer`), storing, sending.
 """
 
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any
 
-import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
+from msgspec.structs import replace
 
-from connector.processes.errors import CrossingStep, IllegalTransition
+from connector.processes.errors import CrossingStep, IllegalTransition, PidReused, StepPending, UnknownProcess
 from connector.processes.machine import step
-from connector.processes.model import JournalRow, LastAccepted, Pending, Process, Role
-from connector.processes.tables import Table
+from connector.processes.model import (
+    Agreement,
+    Commit,
+    InboxRow,
+    JournalRow,
+    LastAccepted,
+    OutboxRow,
+    Pending,
+    Process,
+    Role,
+    TokenUse,
+)
+from connector.processes.tables import TERMINATED, Row, Table
 
-_RANK: Final = {"TERMINATED": 3, "COMPLETED": 2, "FINALIZED": 2}
+CREATED = 201
+OK = 200
+REFUSED = "refused"  # stands in the journal for a first message that the peer did not take
+WITHDRAWN = "withdrawn"  # the same for one that we took back
+_RANK = {TERMINATED: 2, "COMPLETED": 1, "FINALIZED": 1}
+
+Answer = Callable[[Process], bytes]
 
 
 class Incoming(Struct, frozen=True, kw_only=True):
-    """What the exchange needs to know of a message."""
+    """A message of the peer, as far as the exchange needs it."""
 
-    message: str  # row name of the table
-    id: str  # `@id`, or empty
-    digest: str
-    answer: bytes  # what a repeat will be answered
+    message: str  # row name
+    sender: Role
+    peer: str  # DID, verified
+    message_id: str = ""  # `@id`, empty when there is none
+    digest: str  # of the body without its `@id`
+    peer_pid: str = ""
+    callback: str = ""
+    sets: Mapping[str, Any] = field(default_factory=dict)  # what the message puts into `data`
 
 
-class Applied(Struct, frozen=True, kw_only=True):
-    """A moved process, and what that means for journal and outbox."""
+class Replay(Struct, frozen=True):
+    """The message was accepted before: this is the answer it got."""
+
+    answer: bytes
+    status: int
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """What one message or one own act changes; `commit` makes a `Commit` of it."""
 
     process: Process
+    steps: tuple[Row, ...] = ()  # taken in this order; their effects are the caller's
     journal: tuple[JournalRow, ...] = ()
+    outbox: tuple[OutboxRow, ...] = ()
     confirmed: tuple[str, ...] = ()
     withdrawn: tuple[str, ...] = ()
+    inbox: InboxRow | None = None
 
 
-def other(role: Role) -> Role:
-    """The counterparty's role."""
+def sender_to(role: Role) -> Role:
+    """Who sends us messages when we have this role."""
     return "provider" if role == "consumer" else "consumer"
 
 
-def is_repeat(process: Process, message_id: str, digest: str) -> bool:
-    """Whether a message without `@id` repeats the last accepted one. With an `@id` the inbox decides, not this."""
-    return not message_id and process.last_accepted is not None and process.last_accepted.digest == digest
+def receive(
+    table: Table, process: Process, incoming: Incoming, *, known: InboxRow | None, now: str, answer: Answer
+) -> Change | Replay:
+    """Take a message of the peer.
 
-
-def receive(table: Table, process: Process, incoming: Incoming, now: str) -> Applied:
-    """Apply a message of the peer; raises `CrossingStep` or `IllegalTransition`. Repeats were answered before."""
-    sender, pending = other(process.role), process.pending
-    if table.get(process.state, incoming.message, sender) is not None:
-        row = step(table, process.state, incoming.message, sender)
-        if pending is not None and _wins(pending.to, row.to, process.role):
-            raise CrossingStep("our own step is on its way; it takes precedence", pending=pending.message)
-        kept = pending if pending is not None and _still(table, row.to, pending, process.role) else None
-        moved = _moved(process, row.to, kept, incoming, now)
-        taken = JournalRow(process.state, row.to, incoming.message, sender, incoming.id, now)
-        return Applied(process=moved, journal=(taken,), withdrawn=() if pending is None or kept else (pending.row,))
-    if pending is not None and table.get(pending.to, incoming.message, sender) is not None:
-        row = step(table, pending.to, incoming.message, sender)
-        journal = (
-            JournalRow(process.state, pending.to, pending.message, process.role, pending.row, now),
-            JournalRow(pending.to, row.to, incoming.message, sender, incoming.id, now),
-        )
-        return Applied(process=_moved(process, row.to, None, incoming, now), journal=journal, confirmed=(pending.row,))
-    raise IllegalTransition(process.state, incoming.message, sender)
-
-
-def propose(table: Table, process: Process, message: str, row: str) -> Process:
-    """Our own next step, pending; raises `IllegalTransition`, also while another one is on its way."""
-    found = step(table, process.state, message, process.role)
-    if process.pending is not None:
-        if process.pending.to == found.to:
-            raise CrossingStep("this step is on its way already")
-        if not _outranks(found.to, process.pending.to):
-            raise CrossingStep(
-                f"{process.pending.message} is still on its way", next_step="wait until it is delivered, then try again"
-            )
-    return msgspec.structs.replace(process, pending=Pending(message, found.to, row), version=process.version + 1)
-
-
-def delivered(process: Process, row: str, now: str, *, peer_pid: str = "") -> Applied | None:
-    """Our pending step has reached the peer. None when that is already known, or the step was withdrawn."""
+    `known` is what the inbox holds for (peer, process, `@id`). `answer` renders our acknowledgement of the process after
+    the message. Raises `UnknownProcess`, `IllegalTransition` or `CrossingStep`; then nothing changes.
+    """
+    _check_sender(process, incoming)
+    repeat = _repeat(table, process, incoming, known)
+    if repeat is not None:
+        return repeat
     pending = process.pending
-    if pending is None or pending.row != row:
-        return None
-    moved = msgspec.structs.replace(
-        process,
-        state=pending.to,
-        pending=None,
-        last_accepted=None,
-        peer_pid=process.peer_pid or peer_pid,
-        version=process.version + 1,
-        updated=now,
+    row = None
+    if pending is None or process.state != table.initial:
+        row = table.find(process.state, incoming.message, incoming.sender)
+    if row is not None:
+        if pending is not None and _goes_first(table, process, pending, row):
+            raise CrossingStep(f"{pending.message} goes first; send {incoming.message} again")
+        return _accept(table, Change(process=process), incoming, row, now=now, answer=answer)
+    if pending is not None:
+        row = table.find(pending.to, incoming.message, incoming.sender)
+        if row is not None:
+            proven = take(table, Change(process=process), pending, now)
+            return _accept(table, proven, incoming, row, now=now, answer=answer)
+        if pending.over is not None and table.find(pending.over.to, incoming.message, incoming.sender) is not None:
+            raise CrossingStep(f"{pending.message} goes first")
+    raise IllegalTransition(process.state, incoming.message, incoming.sender)
+
+
+def repeated_first(process: Process, incoming: Incoming) -> Replay:
+    """The answer to a first message that comes again under the pid of `process`; raises `PidReused` for another body."""
+    if process.first is None or process.first.digest != incoming.digest:
+        raise PidReused("this pid belongs to another request")
+    return Replay(process.first.answer, CREATED)
+
+
+def propose(table: Table, process: Process, row: OutboxRow, *, now: str, sets: Mapping[str, Any] | None = None) -> Change:
+    """Let our own step begin: it becomes pending together with its outbox row.
+
+    Raises `IllegalTransition`, or `StepPending` when another own step is on its way and may not be replaced.
+    """
+    pending = process.pending
+    own = step(table, process.state, row.message, process.role)
+    if pending is not None and not _replaceable(table, process, pending, own):
+        raise StepPending(
+            f"{pending.message} is on its way to the peer", next_step="wait until it has been delivered, or withdraw it"
+        )
+    over = None if pending is None else replace(pending, over=None)
+    fresh = Pending(own.message, own.to, row.id, dict(sets or {}), over)
+    return Change(
+        process=replace(process, pending=fresh, note="", updated=now),
+        outbox=(row,),
+        withdrawn=() if pending is None else (pending.row,),
     )
-    journal = JournalRow(process.state, pending.to, pending.message, process.role, row, now)
-    return Applied(process=moved, journal=(journal,), confirmed=(row,))
 
 
-def refused(process: Process, row: str, now: str, note: str) -> Applied | None:
-    """The peer refuses our pending step for good: it is withdrawn, and the process says why. One that never began ends."""
+def delivered(table: Table, process: Process, row: str, *, now: str, peer_pid: str = "", callback: str = "") -> Change | None:
+    """The peer took the message of this outbox row; None when that changes nothing any more."""
+    pending = process.pending
+    if pending is None:
+        return None
+    learned = replace(process, peer_pid=process.peer_pid or peer_pid, callback=process.callback or callback)
+    if pending.row == row:
+        return take(table, Change(process=learned), pending, now)
+    if pending.over is not None and pending.over.row == row:
+        taken = take(table, Change(process=learned), pending.over, now)
+        return replace(taken, process=replace(taken.process, pending=replace(pending, over=None)), confirmed=())
+    return None
+
+
+def refused(table: Table, process: Process, row: str, *, reason: str, now: str) -> Change | None:
+    """The peer refused the message of this outbox row for good; None when that changes nothing any more."""
+    pending = process.pending
+    if pending is None:
+        return None
+    if pending.over is not None and pending.over.row == row:
+        return Change(process=replace(process, pending=replace(pending, over=None), updated=now))
+    if pending.row != row:
+        return None
+    note = f"the peer refused {pending.message}: {reason}"
+    if pending.message == table.termination:
+        taken = take(table, Change(process=process), pending, now)
+        return replace(taken, process=replace(taken.process, note=note))
+    return _give_up(table, process, pending, why=REFUSED, note=note, now=now)
+
+
+def withdrawn(table: Table, process: Process, row: str, *, reason: str, now: str) -> Change | None:
+    """We take our step back. Safe only for a row that never left; None when the row is not pending."""
     if process.pending is None or process.pending.row != row:
         return None
-    begun = bool(process.state)
-    changed = msgspec.structs.replace(
-        process, pending=None, state=process.state or "TERMINATED", note=note, version=process.version + 1, updated=now
-    )
-    ended = JournalRow("", "TERMINATED", "refused", process.role, row, now)
-    return Applied(process=changed, journal=() if begun else (ended,), withdrawn=(row,))
+    note = f"{process.pending.message} was withdrawn: {reason}"
+    return _give_up(table, process, process.pending, why=WITHDRAWN, note=note, now=now)
 
 
-def _moved(process: Process, to: str, pending: Pending | None, incoming: Incoming, now: str) -> Process:
-    return msgspec.structs.replace(
+def take(table: Table, change: Change, pending: Pending, now: str) -> Change:
+    """Take our own pending step: it is known to have reached the peer."""
+    process = change.process
+    row = step(table, process.state, pending.message, process.role)
+    moved = replace(
         process,
-        state=to,
-        pending=pending,
-        last_accepted=LastAccepted(incoming.digest, incoming.answer),
-        version=process.version + 1,
+        state=row.to,
+        pending=None,
+        last_accepted=None,
+        data={**process.data, **pending.sets},
+        note=str(pending.sets.get("note", "")),
         updated=now,
     )
+    return replace(
+        change,
+        process=moved,
+        steps=(*change.steps, row),
+        journal=(*change.journal, JournalRow(row.state, row.to, row.message, row.sender, pending.row, now)),
+        confirmed=(*change.confirmed, pending.row),
+    )
 
 
-def _still(table: Table, state: str, pending: Pending, role: Role) -> bool:
-    row = table.get(state, pending.message, role)
-    return row is not None and row.to == pending.to
+def chain(first: Change, second: Change) -> Change:
+    """Both changes as one; `second` was computed from the process of `first`."""
+    return Change(
+        process=second.process,
+        steps=first.steps + second.steps,
+        journal=first.journal + second.journal,
+        outbox=first.outbox + second.outbox,
+        confirmed=first.confirmed + second.confirmed,
+        withdrawn=first.withdrawn + second.withdrawn,
+        inbox=second.inbox or first.inbox,
+    )
 
 
-def _outranks(one: str, two: str) -> bool:
-    return _RANK.get(one, 1) > _RANK.get(two, 1)
+def commit(change: Change, expected: int, *, token: TokenUse | None = None, agreement: Agreement | None = None) -> Commit:
+    """The transaction for a change; each journal row makes one version, a change without any makes one too."""
+    return Commit(
+        process=replace(change.process, version=expected + max(1, len(change.journal))),
+        expected=expected,
+        journal=change.journal,
+        outbox=change.outbox,
+        confirmed=change.confirmed,
+        withdrawn=change.withdrawn,
+        inbox=change.inbox,
+        token=token,
+        agreement=agreement,
+    )
 
 
-def _wins(ours: str, theirs: str, role: Role) -> bool:
-    """Whether our pending step takes precedence over the message."""
-    if ours == theirs:
+def _check_sender(process: Process, incoming: Incoming) -> None:
+    """The peer of the process, in its own role, under its own pid; everybody else learns nothing."""
+    stranger = incoming.peer != process.peer or incoming.sender == process.role
+    if stranger or (process.peer_pid and incoming.peer_pid and incoming.peer_pid != process.peer_pid):
+        raise UnknownProcess("no such process")
+
+
+def _repeat(table: Table, process: Process, incoming: Incoming, known: InboxRow | None) -> Replay | None:
+    if known is not None:
+        return Replay(known.answer, known.status)
+    last, pending = process.last_accepted, process.pending
+    if incoming.message_id or last is None or last.digest != incoming.digest:
+        return None
+    for own in (pending, pending and pending.over):
+        if own is not None and table.find(own.to, incoming.message, incoming.sender) is not None:
+            raise CrossingStep(f"{own.message} is on its way; send {incoming.message} again")
+    return Replay(last.answer, OK)
+
+
+def _goes_first(table: Table, process: Process, pending: Pending, row: Row) -> bool:
+    """Whether our pending step wins over the peer's `row` from the same state."""
+    if pending.to == row.to and row.to in table.final:
         return False
-    if _RANK.get(ours, 1) != _RANK.get(theirs, 1):
-        return _outranks(ours, theirs)
-    return role == "provider"
+    ours, theirs = _RANK.get(pending.to, 0), _RANK.get(row.to, 0)
+    return ours > theirs or (ours == theirs and process.role == "provider")
+
+
+def _replaceable(table: Table, process: Process, pending: Pending, own: Row) -> bool:
+    ending = own.message == table.termination
+    return ending and process.state != table.initial and pending.to not in table.final
+
+
+def _accept(table: Table, change: Change, incoming: Incoming, row: Row, *, now: str, answer: Answer) -> Change:
+    """Take the peer's step; our pending step, which was from the same state, is withdrawn."""
+    process = change.process
+    pending = process.pending
+    began = process.state == table.initial and not change.steps
+    moved = replace(
+        process,
+        state=row.to,
+        pending=None,
+        peer_pid=process.peer_pid or incoming.peer_pid,
+        callback=process.callback or incoming.callback,
+        data={**process.data, **incoming.sets},
+        note="",
+        updated=now,
+    )
+    reply = answer(moved)
+    last = LastAccepted(incoming.digest, reply)
+    status = CREATED if began else OK
+    return replace(
+        change,
+        process=replace(moved, last_accepted=last, first=last if began else moved.first),
+        steps=(*change.steps, row),
+        journal=(*change.journal, JournalRow(row.state, row.to, row.message, row.sender, incoming.message_id, now)),
+        withdrawn=change.withdrawn if pending is None else (*change.withdrawn, pending.row),
+        inbox=_inbox(process, incoming, reply, status),
+    )
+
+
+def _inbox(process: Process, incoming: Incoming, reply: bytes, status: int) -> InboxRow | None:
+    if not incoming.message_id:
+        return None
+    return InboxRow(incoming.peer, process.id, incoming.message_id, reply, status)
+
+
+def _give_up(table: Table, process: Process, pending: Pending, *, why: str, note: str, now: str) -> Change:
+    """The pending step will not happen. A process that never began at the peer ends here."""
+    left = replace(process, pending=None, note=note, updated=now)
+    if process.state != table.initial:
+        return Change(process=left, withdrawn=(pending.row,))
+    ended = JournalRow(process.state, TERMINATED, why, process.role, pending.row, now)
+    return Change(process=replace(left, state=TERMINATED), journal=(ended,), withdrawn=(pending.row,))

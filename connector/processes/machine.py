@@ -1,4 +1,7 @@
-"""One step for every table: look the transition up, or refuse. Pure, total, without exceptions to the table."""
+"""One `step` for every table: the only place that says yes or no to a transition.
+
+Pure: no clock, no store, no knowledge of any message. Steps that are on their way to the peer are `exchange`'s business.
+"""
 
 from connector.processes.errors import IllegalTransition
 from connector.processes.model import Role
@@ -6,8 +9,13 @@ from connector.processes.tables import Row, Table
 
 
 def step(table: Table, state: str, message: str, sender: Role) -> Row:
-    """The transition for a message in a state; raises `IllegalTransition`."""
-    row = table.get(state, message, sender)
+    """The row that the message takes from the state; raises `IllegalTransition`."""
+    row = table.find(state, message, sender)
     if row is None:
         raise IllegalTransition(state, message, sender)
     return row
+
+
+def legal(table: Table, state: str, sender: Role) -> tuple[Row, ...]:
+    """The rows that the sender may take from the state, for people and tests."""
+    return tuple(row for row in table.rows if row.state == state and row.sender == sender)

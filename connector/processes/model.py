@@ -24,13 +24,15 @@ class Pending(Struct, frozen=True):
 
     message: str  # row name of the transition table, for example "ContractAgreementMessage"
     to: str  # the state that both sides hold once it is delivered
-    row: str  # id of its outbox row
+    row: str  # id of its outbox row, which is also the `@id` of the message
+    sets: dict[str, Any] = field(default_factory=dict)  # what the step puts into the process's `data` once it is taken
+    over: "Pending | None" = None  # a step that a termination replaced while its delivery was unknown
 
 
 class LastAccepted(Struct, frozen=True):
     """The peer's last accepted message, as long as nothing else has been applied since."""
 
-    digest: str  # SHA-256 of the body, hexadecimal
+    digest: str  # SHA-256 of the body without its `@id`, hexadecimal (`message.fingerprint`)
     answer: bytes  # what we answered
 
 
@@ -48,6 +50,7 @@ class Process(Struct, frozen=True, kw_only=True):
     version: int = 0  # 0 = not stored yet
     pending: Pending | None = None
     last_accepted: LastAccepted | None = None
+    first: LastAccepted | None = None  # the peer's message that began the process, and its answer
     data: dict[str, Any] = field(default_factory=dict)
     note: str = ""  # why it waits, or why it ended: for our own side only
     created: str = ""
@@ -55,7 +58,10 @@ class Process(Struct, frozen=True, kw_only=True):
 
 
 class JournalRow(Struct, frozen=True):
-    """One transition; append-only, numbered by the process version that it made."""
+    """One transition; append-only, numbered by the process version that it made.
+
+    Of n rows in one commit the last has the number `version`, the one before it `version - 1`, and so on.
+    """
 
     before: str
     after: str
@@ -68,7 +74,7 @@ class JournalRow(Struct, frozen=True):
 class OutboxRow(Struct, frozen=True, kw_only=True):
     """A message (or other outward act) that must happen. Body and `@id` stay the same over all attempts."""
 
-    id: str
+    id: str  # also the `@id` of the message
     process: str
     act: Literal["dsp", "push"]  # "dsp": POST to the peer; "push": let the data plane push the dataset
     message: str  # row name of the transition table, or "push"

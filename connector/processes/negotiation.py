@@ -3,27 +3,29 @@
 Rules
 - The provider takes everything from its own stored offer; what the consumer sends is compared with it, never used instead.
 - A request for an offer that is unknown or hidden is `OfferUnknown`. One that the contract policy does not permit becomes a negotiation that ends at once.
-- The agreement repeats the offer's rules, names both parties and the dataset, and is made once: it lies in the process before it is sent. Its hash is that of
-  its canonical form. It is kept by the provider together with the finalisation, by the consumer when that arrives.
+- The agreement repeats the offer's rules, names both parties and the dataset, and is made once, with the step that sends it. Its hash is that of its canonical
+  form. Each side keeps it with the finalisation: the provider when it sends it, since the consumer may use it from then on, the consumer when it arrives.
+  It is in force while its negotiation is FINALIZED or about to be.
 - Whatever follows by itself (`decisions`) is proposed in the same commit.
 
-`data` of a process: offer (on the table), offerId, dataset, asked (consumer), agreement, agreementHash.
+`data` of a process: offer (on the table), offerId, dataset, asked and described (consumer), agreement, agreementHash.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
-import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from connector.processes import exchange, tables
 from connector.processes.decisions import Decision, Decisions, agreement_faults
-from connector.processes.errors import OfferUnknown
-from connector.processes.exchange import Applied, Incoming
-from connector.processes.model import Agreement, Commit, InboxRow, JournalRow, LastAccepted, OutboxRow, Process, TokenUse
+from connector.processes.errors import IllegalTransition, OfferUnknown
+from connector.processes.exchange import Change, Incoming, Replay
+from connector.processes.model import Agreement, Commit, InboxRow, OutboxRow, Process, Role, TokenUse
 from kernel import wire
 
 Render = Callable[[str, Process, str, dict[str, Any]], tuple[str, bytes]]
+Answer = Callable[[Process], bytes]
 RULES: Final = ("permission", "prohibition", "obligation", "profile")
 
 
@@ -61,6 +63,7 @@ class Received(Struct, frozen=True, kw_only=True):
     """A negotiation message of an authenticated peer."""
 
     message: str
+    sender: Role
     peer: str
     id: str
     digest: str
@@ -70,66 +73,67 @@ class Received(Struct, frozen=True, kw_only=True):
     agreement: dict[str, Any] | None = None
     reason: str = ""
 
+    def incoming(self, sets: dict[str, Any]) -> Incoming:
+        """As the exchange takes it."""
+        return Incoming(
+            message=self.message,
+            sender=self.sender,
+            peer=self.peer,
+            message_id=self.id,
+            digest=self.digest,
+            peer_pid=self.peer_pid,
+            callback=self.callback,
+            sets=sets,
+        )
 
-class Outcome(Struct, frozen=True):
-    """What to store, the process as it is afterwards, and as the answer shows it."""
 
-    commit: Commit
-    answered: Process
+def handle(
+    process: Process | None, received: Received, known: InboxRow | None, context: Context, answer: Answer
+) -> Commit | Replay:
+    """Take a message: a commit, or the answer that it got before. `process` is None for a first message.
+
+    Raises `OfferUnknown`, `IllegalTransition`, `CrossingStep`, `UnknownProcess`, `PidReused`.
+    """
+    before = process or _blank(received, context)
+    incoming = received.incoming(_learned(before, received))
+    change = exchange.receive(tables.NEGOTIATION, before, incoming, known=known, now=context.now, answer=answer)
+    if isinstance(change, Replay):
+        return change
+    judgement = _judged(change.process, context) if change.process.state == "REQUESTED" else None
+    change = replace(change, process=replace(change.process, note=received.reason))
+    return _follow(change, before.version, context, judgement)
 
 
-def start(received: Received, context: Context, answer: Callable[[Process], bytes]) -> Outcome:
-    """The first message of a negotiation; raises `OfferUnknown`."""
-    consumer = received.message == tables.OFFER
-    row = tables.NEGOTIATION.get("", received.message, "provider" if consumer else "consumer")
-    offer = received.offer or {}
-    if row is None:
-        raise OfferUnknown("a negotiation does not begin with this message")
-    process = Process(
+def _blank(received: Received, context: Context) -> Process:
+    role: Role = "consumer" if received.sender == "provider" else "provider"
+    if tables.NEGOTIATION.find("", received.message, received.sender) is None:
+        raise IllegalTransition("", received.message, received.sender)
+    return _new(role, received.peer, "", context)
+
+
+def _new(role: Role, peer: str, callback: str, context: Context, **data: Any) -> Process:
+    return Process(
         id=context.new_id(),
         participant=context.participant,
         kind="negotiation",
-        role="consumer" if consumer else "provider",
-        peer=received.peer,
-        peer_pid=received.peer_pid,
-        callback=received.callback,
-        state=row.to,
-        version=1,
-        data={"offer": offer, "offerId": offer.get("@id", ""), "dataset": offer.get("target", "")},
+        role=role,
+        peer=peer,
+        callback=callback,
+        state=tables.NEGOTIATION.initial,
+        data=data,
         created=context.now,
         updated=context.now,
     )
-    judgement = None if consumer else _judged(process, context)
-    reply = answer(process)
-    process = msgspec.structs.replace(process, last_accepted=LastAccepted(received.digest, reply))
-    journal = JournalRow("", row.to, received.message, "provider" if consumer else "consumer", received.id, context.now)
-    commit = _follow(Applied(process=process, journal=(journal,)), context, judgement)
-    return Outcome(_accepted(commit, 0, received, reply, context), process)
-
-
-def receive(process: Process, received: Received, context: Context, answer: Callable[[Process], bytes]) -> Outcome:
-    """A later message; raises `IllegalTransition`, `CrossingStep`, `OfferUnknown`."""
-    reply = answer(process)
-    incoming = Incoming(message=received.message, id=received.id, digest=received.digest, answer=reply)
-    applied = exchange.receive(tables.NEGOTIATION, process, incoming, context.now)
-    moved = msgspec.structs.replace(
-        applied.process,
-        peer_pid=applied.process.peer_pid or received.peer_pid,
-        data=process.data | _learned(process, received),
-        note=received.reason or applied.process.note,
-    )
-    judgement = _judged(moved, context) if moved.state == "REQUESTED" else None
-    commit = _follow(msgspec.structs.replace(applied, process=moved), context, judgement)
-    return Outcome(_accepted(commit, process.version, received, reply, context), moved)
 
 
 def _learned(process: Process, received: Received) -> dict[str, Any]:
     if received.agreement is not None:
         return {"agreement": received.agreement, "agreementHash": wire.digest(received.agreement)}
-    if received.offer is not None:
-        theirs = process.data["offerId"] if process.role == "provider" else received.offer["@id"]
-        return {"offer": received.offer, "offerId": theirs}
-    return {}
+    if received.offer is None:
+        return {}
+    if not process.state and not process.pending:
+        return {"offer": received.offer, "offerId": received.offer["@id"], "dataset": received.offer["target"]}
+    return {"offer": received.offer} | ({"offerId": received.offer["@id"]} if process.role == "consumer" else {})
 
 
 def _judged(process: Process, context: Context) -> Judgement:
@@ -139,25 +143,20 @@ def _judged(process: Process, context: Context) -> Judgement:
     return found
 
 
-def _follow(applied: Applied, context: Context, judgement: Judgement | None) -> Commit:
+def _follow(change: Change, expected: int, context: Context, judgement: Judgement | None) -> Commit:
     """The commit of an applied message, with the own step that follows by itself."""
-    process = applied.process
-    differences = _differences(process, context, judgement)
+    process = change.process
     permitted = judgement is None or judgement.permitted
-    decision = Decision()
-    if process.pending is None:
-        decision = context.decisions.negotiation(process, permitted=permitted, differences=differences)
+    differences = _differences(process, context, judgement)
+    decision: Decision = context.decisions.negotiation(process, permitted=permitted, differences=differences)
     note = "; ".join(judgement.reasons) if judgement and not permitted else decision.note
-    process = msgspec.structs.replace(process, note=note or process.note)
-    commit = Commit(
-        process=process,
-        expected=0,
-        journal=applied.journal,
-        confirmed=applied.confirmed,
-        withdrawn=applied.withdrawn,
-        agreement=_kept(process) if process.role == "consumer" and process.state == "FINALIZED" else None,
-    )
-    return act(commit, decision.message, context, reason=decision.reason) if decision.message else commit
+    change = replace(change, process=replace(process, note=note or process.note))
+    agreement = None
+    if process.role == "consumer" and process.state == "FINALIZED":
+        agreement = _kept(process, context)
+    if not decision.message:
+        return exchange.commit(change, expected, token=context.token, agreement=agreement)
+    return _act(change, expected, decision.message, context, reason=decision.reason)
 
 
 def _differences(process: Process, context: Context, judgement: Judgement | None) -> Sequence[str]:
@@ -172,23 +171,22 @@ def _differences(process: Process, context: Context, judgement: Judgement | None
     return ()
 
 
-def act(commit: Commit, message: str, context: Context, *, reason: str = "", content: dict[str, Any] | None = None) -> Commit:
-    """Add our own next step to a commit: pending, with its outbox row. Raises `IllegalTransition`, `CrossingStep`."""
-    process, row = commit.process, context.new_id()
-    superseded = process.pending.row if process.pending else ""
-    if message == tables.AGREEMENT and "agreement" not in process.data:
-        process = msgspec.structs.replace(process, data=process.data | _agreement(process, context))
-    version = process.version
-    proposed = exchange.propose(tables.NEGOTIATION, process, message, row)
-    proposed = msgspec.structs.replace(proposed, version=version if commit.journal else proposed.version, updated=context.now)
-    path, body = context.render(message, proposed, row, {"reason": reason, **(content or {})})
-    return msgspec.structs.replace(
-        commit,
-        process=proposed,
-        outbox=(*commit.outbox, OutboxRow(id=row, process=process.id, act="dsp", message=message, path=path, body=body)),
-        withdrawn=(*commit.withdrawn, superseded) if superseded else commit.withdrawn,
-        agreement=_kept(proposed) if message == tables.FINALIZED_EVENT else commit.agreement,
-    )
+def _act(
+    change: Change, expected: int, message: str, context: Context, *, reason: str = "", offer: dict[str, Any] | None = None
+) -> Commit:
+    """Add our own next step: pending, with its outbox row. Raises `IllegalTransition`, `StepPending`."""
+    process, row = change.process, context.new_id()
+    sets: dict[str, Any] = {"note": reason or process.note} if reason or process.note else {}
+    if message == tables.AGREE:
+        sets |= _agreement(process, context)
+    if offer is not None:
+        sets |= {"offer": offer} | ({"asked": offer, "offerId": offer["@id"]} if process.role == "consumer" else {})
+    path, body = context.render(message, process, row, {"reason": reason, **process.data, **sets})
+    made = OutboxRow(id=row, process=process.id, act="dsp", message=message, path=path, body=body)
+    proposed = exchange.propose(tables.NEGOTIATION, process, made, now=context.now, sets=sets)
+    proposed = replace(proposed, process=replace(proposed.process, note=process.note))
+    agreement = _kept(process, context) if message == tables.FINALIZE else None
+    return exchange.commit(exchange.chain(change, proposed), expected, token=context.token, agreement=agreement)
 
 
 def _agreement(process: Process, context: Context) -> dict[str, Any]:
@@ -205,7 +203,7 @@ def _agreement(process: Process, context: Context) -> dict[str, Any]:
     return {"agreement": agreement, "agreementHash": wire.digest(agreement)}
 
 
-def _kept(process: Process) -> Agreement:
+def _kept(process: Process, context: Context) -> Agreement:
     agreement = process.data["agreement"]
     return Agreement(
         id=agreement["@id"],
@@ -216,15 +214,8 @@ def _kept(process: Process) -> Agreement:
         dataset=process.data["dataset"],
         policy=agreement,
         hash=process.data["agreementHash"],
-        at=process.updated,
+        at=context.now,
     )
-
-
-def _accepted(commit: Commit, expected: int, received: Received, reply: bytes, context: Context) -> Commit:
-    first = expected == 0  # the first message is known again by its digest even without an @id
-    key = received.id or (f"first:{received.digest}" if first else "")
-    inbox = InboxRow(received.peer, commit.process.id, key, reply, 201 if first else 200) if key else None
-    return msgspec.structs.replace(commit, expected=expected, inbox=inbox, token=context.token)
 
 
 # Own commands --------------------------------------------------------------------------------------------------------
@@ -234,36 +225,16 @@ def request(
     peer: str, callback: str, offer: dict[str, Any], context: Context, *, described: dict[str, Any] | None = None
 ) -> Commit:
     """Ask a provider for a contract: a new process whose first message is pending. `described`: what the catalog said of the dataset."""
-    process = _new("consumer", peer, callback, {"offer": offer, "asked": offer, "described": described or {}}, context)
-    return act(Commit(process=process, expected=0), tables.REQUEST, context)
+    data = {"offer": offer, "asked": offer, "offerId": offer["@id"], "dataset": offer["target"], "described": described or {}}
+    return _act(Change(process=_new("consumer", peer, callback, context, **data)), 0, tables.REQUEST, context)
 
 
 def offer_to(peer: str, callback: str, offer: dict[str, Any], context: Context) -> Commit:
     """Offer a contract to a consumer: a new process whose first message is pending."""
-    process = _new("provider", peer, callback, {"offer": offer}, context)
-    return act(Commit(process=process, expected=0), tables.OFFER, context)
+    data = {"offer": offer, "offerId": offer["@id"], "dataset": offer["target"]}
+    return _act(Change(process=_new("provider", peer, callback, context, **data)), 0, tables.OFFER, context)
 
 
 def command(process: Process, message: str, context: Context, *, reason: str = "", offer: dict[str, Any] | None = None) -> Commit:
-    """A person's step in a negotiation: offer, counter-offer, acceptance, agreement, verification, finalisation, termination."""
-    changed = {"offer": offer, "offerId": offer.get("@id", "")} if offer is not None else {}
-    if offer is not None and process.role == "consumer":
-        changed["asked"] = offer
-    process = msgspec.structs.replace(process, data=process.data | changed, note=reason or process.note)
-    return act(Commit(process=process, expected=process.version), message, context, reason=reason)
-
-
-def _new(role: Any, peer: str, callback: str, data: dict[str, Any], context: Context) -> Process:
-    offer = data["offer"]
-    return Process(
-        id=context.new_id(),
-        participant=context.participant,
-        kind="negotiation",
-        role=role,
-        peer=peer,
-        callback=callback,
-        state="",
-        data=data | {"offerId": offer["@id"], "dataset": offer["target"]},
-        created=context.now,
-        updated=context.now,
-    )
+    """A person's step: offer, counter-offer, acceptance, agreement, verification, finalisation, termination."""
+    return _act(Change(process=process), process.version, message, context, reason=reason, offer=offer)

@@ -65,6 +65,9 @@ class Store(Protocol):
     def due(self, now: str, limit: int, busy: frozenset[str]) -> list[Due]:
         """Rows whose time has come, oldest first, one per process, without those that are `busy`."""
 
+    def living(self, keys: frozenset[str]) -> frozenset[str]:
+        """Those of the rows that are still there."""
+
     def next_due(self, busy: frozenset[str]) -> str | None: ...
     def outbox(self, process: str = "") -> list[Due]: ...
     async def postpone(self, row: str, due: str, reason: str, *, parked: bool) -> None: ...

@@ -174,6 +174,12 @@ class SqliteStore:
                 found.setdefault(row[1], _due(row))
         return list(found.values())[:limit]
 
+    def living(self, keys: frozenset[str]) -> frozenset[str]:
+        if not keys:
+            return keys
+        sql = f"SELECT id FROM outbox WHERE id IN ({','.join('?' * len(keys))})"  # noqa: S608  question marks only
+        return frozenset(row[0] for row in self._db.read(lambda c: c.execute(sql, tuple(keys)).fetchall()))
+
     def next_due(self, busy: frozenset[str]) -> str | None:
         sql = "SELECT due, id, process FROM outbox ORDER BY due, seq LIMIT ?"
         rows = self._db.read(lambda c: c.execute(sql, (len(busy) * 2 + 1,)).fetchall())

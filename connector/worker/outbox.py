@@ -5,6 +5,7 @@ Rules
 - At most one row of a process at a time, at most `parallel` in all. Every attempt has a new token, the same body and the same `@id`.
 - After the answer the core decides (`exchange.delivered | refused`), and its commit takes the row away. A row that was confirmed or withdrawn meanwhile is
   simply not there any more.
+- The attempt of a row that a commit has taken away is broken off.
 - After a crash all rows are due again: a message may arrive twice, and the peer knows it by its `@id`.
 
 Points where a test may end the process: `outbox:before-send`, `outbox:after-send`, `outbox:after-commit`.
@@ -19,7 +20,7 @@ from typing import Final
 import msgspec
 
 from connector.dsp.outbound import Answer
-from connector.processes import exchange, transfer
+from connector.processes import exchange, tables, transfer
 from connector.processes.errors import VersionConflict
 from connector.processes.model import Commit, OutboxRow, Process
 from connector.store.port import Due, Store
@@ -45,6 +46,7 @@ class Outbox:
         self._new_id, self._parallel = new_id, parallel
         self._awake = asyncio.Event()
         self._busy: dict[str, str] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
         store.on_commit(self._awake.set)
 
     def wake(self) -> None:
@@ -56,10 +58,16 @@ class Outbox:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 self._awake.clear()
+                self._cut()
                 for due in self._ready():
                     self._busy[due.row.id] = due.row.process
-                    tasks.create_task(self._carry(due))
+                    self._running[due.row.id] = tasks.create_task(self._carry(due))
                 await self._sleep()
+
+    def _cut(self) -> None:
+        """Break off the attempts of rows that were withdrawn, so that they cannot arrive when they would be legal again."""
+        for key in set(self._running) - self._store.living(frozenset(self._running)):
+            self._running[key].cancel()
 
     def _ready(self) -> list[Due]:
         free = self._parallel - len(self._busy)
@@ -90,7 +98,8 @@ class Outbox:
         except KizunaError as error:
             log.warning("outbox row failed", row=row.id, detail=error.detail)
         finally:
-            del self._busy[row.id]
+            self._busy.pop(row.id, None)
+            self._running.pop(row.id, None)
             self._awake.set()
 
     async def _deliver(self, process: Process, due: Due) -> None:
@@ -101,6 +110,7 @@ class Outbox:
             await self._postpone(due, UNREACHABLE, error.detail, "")
             return
         crashpoint("outbox:after-send")
+        self._running.pop(due.row.id, None)  # the attempt is over: nothing is left to break off
         found = reaction(answer.status, first_message=not process.state)
         if found.action == "deliver":
             await self._settle(due.row, lambda current: self._delivered(current, due.row, answer))
@@ -116,15 +126,18 @@ class Outbox:
     def _delivered(self, process: Process, row: OutboxRow, answer: Answer) -> Commit | None:
         known = answer.acknowledgement
         theirs = known.provider_pid if process.role == "consumer" else known.consumer_pid
-        applied = exchange.delivered(process, row.id, iso(self._clock.now()), peer_pid=theirs)
-        if applied is None:
+        table = tables.TABLES[process.kind]
+        change = exchange.delivered(table, process, row.id, now=iso(self._clock.now()), peer_pid=theirs)
+        if change is None:
             return None
-        more = transfer.after(applied, self._new_id) if process.kind == "transfer" else ()
-        return _commit(applied, process, more)
+        if process.kind == "transfer":
+            change = msgspec.structs.replace(change, outbox=(*change.outbox, *transfer.pushes(change, self._new_id)))
+        return exchange.commit(change, process.version)
 
     def _refused(self, process: Process, row: OutboxRow, why: str) -> Commit | None:
-        applied = exchange.refused(process, row.id, iso(self._clock.now()), why)
-        return None if applied is None else _commit(applied, process, ())
+        table = tables.TABLES[process.kind]
+        change = exchange.refused(table, process, row.id, reason=why, now=iso(self._clock.now()))
+        return None if change is None else exchange.commit(change, process.version)
 
     async def _settle(self, row: OutboxRow, decide: Callable[[Process], Commit | None]) -> None:
         for _ in range(ATTEMPTS):
@@ -154,14 +167,3 @@ class Outbox:
         when = iso(self._clock.now() + timedelta(seconds=seconds))
         await self._store.postpone(due.row.id, when, reason[:500], parked=parked)
         log.warning("parked" if parked else "postponed", reason=reason, until=when, attempts=due.attempts + 1)
-
-
-def _commit(applied: exchange.Applied, before: Process, more: tuple[OutboxRow, ...]) -> Commit:
-    return Commit(
-        process=msgspec.structs.replace(applied.process, updated=applied.process.updated),
-        expected=before.version,
-        journal=applied.journal,
-        outbox=more,
-        confirmed=applied.confirmed,
-        withdrawn=applied.withdrawn,
-    )

@@ -19,8 +19,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from msgspec.structs import replace as changed
-
 from connector.processes import exchange
 from connector.processes.errors import CrossingStep, IllegalTransition, StepPending
 from connector.processes.exchange import Change, Incoming, Replay
@@ -389,6 +387,3 @@ def trace(origin: list[tuple[int, str]], at: int) -> str:
 def without_ids(story: Story, who: int) -> Story:
     """The same with a peer that leaves `@id` out; we never do, so one side always has them."""
     return replace(story, name=f"{story.name}, {SIDES[who]} without @id", ids=(who != 0, who != 1))
-
-
-__all__ = ["Attempt", "Result", "Rules", "Side", "Story", "Violation", "Walk", "changed", "without_ids"]
