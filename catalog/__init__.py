@@ -1,1 +1,1 @@
-"""Catalogs: datasets, their self-descriptions, and what a participant may see of them."""
+"""The catalog: DCAT values, their description on the wire, and who sees what."""

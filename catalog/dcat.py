@@ -1,35 +1,46 @@
-"""What is published: a dataset with its payload, and the offers for it (DCAT 3; ODRL 2.2 for the policies)."""
+"""What a participant publishes, as values (DCAT 3; DSP 2025-1, 5): assets, and the terms they are offered under.
 
+Times are ISO 8601 in UTC. Ids are IRIs; the id of an offer is never that of a dataset, since the two would be one node in RDF.
+Not done here: how they look on the wire (`describe`), who sees them (`offers`), storing.
+"""
+
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct, field
 
 
 class Asset(Struct, frozen=True, kw_only=True):
-    """A dataset. `title` and `description` are by language; `source` is the payload's file below the data directory."""
+    """A dataset that a participant holds.
+
+    `title` and `description` map languages (`en`, `ja`) to texts. `schema` is an id of the profile, or empty: no declared
+    form. `source` is where the bytes are (a path in the data directory, or a URL), and never leaves the connector. `properties` are
+    further public statements under prefixed names (`dct:license`).
+    """
 
     id: str
     participant: str
     profile: str
-    schema: str  # id of the payload's schema in the profile; empty for opaque bytes
+    schema: str
     title: dict[str, str]
     description: dict[str, str] = field(default_factory=dict)
-    media_type: str
-    size: int  # bytes
-    sha256: str  # hexadecimal
+    media_type: str = "application/json"
+    size: int
+    sha256: str
     source: str
     created: str
+    properties: dict[str, Any] = field(default_factory=dict)
 
 
 class OfferTerms(Struct, frozen=True, kw_only=True):
-    """An offer: who may see the dataset (`access`), and under which terms it may be used (`contract`), both ODRL.
+    """An offer of an asset: `access` says who may see it, `contract` what it may be used for; both ODRL as DSP carries it.
 
-    `id` is the id of the offer on the wire; `contract` is what goes over it.
+    `id` is the offer's id on the wire. `template` says what the terms were made from.
     """
 
     id: str
     asset: str
-    template: str
     access: dict[str, Any]
     contract: dict[str, Any]
-    created: str
+    template: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)

@@ -1,86 +1,147 @@
-"""Self-descriptions: datasets and catalogs as DSP 2025-1 carries them, in the DSP context (DCAT 3, DCAT-AP 3 terms as compact IRIs).
+"""Self-descriptions: datasets and catalogs as DSP 2025-1 JSON (catalog-schema, dataset-schema), and as RDF for others.
 
-Rules (reference: Catalog Protocol; official `catalog-schema`)
-- Offers stand inside their dataset, without target; ids of dataset and offers differ.
-- Empty arrays are left out. Titles carry their language. Checksum and size are in every dataset, so that a consumer can verify what it gets.
-- Terms outside of the DSP context are compact IRIs with prefixes that it defines, so a JSON-LD reader keeps them.
+Rules
+- The DSP context is closed: what it does not define travels under prefixed names that it does (`dct:`, `dcat:`), which survive
+  expansion. Values are the JSON-LD forms of DCAT-AP: language-tagged titles, typed sizes and checksums.
+- A list that would be empty is left out, since the schemas want at least one element. A dataset without offers is not described.
+- An offer in a catalog has its id and no target. Its id is that of `OfferTerms`.
+- `conformsTo` names the profile; the schema is `<profile>#schema/<id>`.
+- Nothing of `Asset.source` is ever shown.
+
+Not done here: who sees what (`offers`), pages and their links (the connector), federation and SHACL.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import quote
 
 from catalog.dcat import Asset, OfferTerms
 
 CONTEXT: Final = "https://w3id.org/dspace/2025/1/context.jsonld"
 FORMATS: Final = ("HttpData-PULL", "HttpData-PUSH")
-_CHECKSUM: Final = "https://w3id.org/kizuna/sha256"
+_SPDX: Final = "http://spdx.org/rdf/terms#"
+_MEDIA: Final = "https://www.iana.org/assignments/media-types/"
+_PREFIXES: Final = {
+    "dct": "http://purl.org/dc/terms/",
+    "dcat": "http://www.w3.org/ns/dcat#",
+    "odrl": "http://www.w3.org/ns/odrl/2/",
+    "dspace": "https://w3id.org/dspace/2025/1/",
+    "xsd": "http://www.w3.org/2001/XMLSchema#",
+}
 
 
-def dataset(asset: Asset, offers: Sequence[OfferTerms], *, endpoint: str, formats: Sequence[str] = FORMATS) -> dict[str, Any]:
-    """The DCAT dataset with its offers and distributions."""
-    found: dict[str, Any] = {
+def dataset(
+    asset: Asset, offers: Iterable[OfferTerms], *, endpoint: str, formats: Sequence[str] = FORMATS, service: str = ""
+) -> dict[str, Any]:
+    """One dataset with at least one offer, without `@context` (a part of a catalog).
+
+    `endpoint` is the base URL of the connector's DSP, `service` the id of its data service (the endpoint, if not given).
+    """
+    access = data_service(endpoint, service)
+    described = {
         "@id": asset.id,
         "@type": "Dataset",
+        "dct:identifier": asset.id,
         "dct:title": _texts(asset.title),
-        "dct:issued": {"@value": asset.created, "@type": "xsd:dateTime"},
-        "dcat:byteSize": {"@value": str(asset.size), "@type": "xsd:nonNegativeInteger"},
-        "dcat:mediaType": asset.media_type,
-        _CHECKSUM: asset.sha256,
-        "hasPolicy": [offer_of(each) for each in offers],
-        "distribution": [{"@type": "Distribution", "format": format_, "accessService": service(endpoint)} for format_ in formats],
+        "dct:publisher": {"@id": asset.participant},
+        "dct:issued": _typed(asset.created, "dateTime"),
+        "dcat:keyword": [each for each in (asset.schema,) if each],
+        "dct:conformsTo": [{"@id": each} for each in _conforms_to(asset)],
+        **asset.properties,
+        "hasPolicy": [_offer(each) for each in offers],
+        "distribution": [_distribution(asset, each, access) for each in formats],
     }
     if asset.description:
-        found["dct:description"] = _texts(asset.description)
-    if asset.schema:
-        found["dct:conformsTo"] = {"@id": f"{asset.profile}#{asset.schema}"}
-    return found
+        described["dct:description"] = _texts(asset.description)
+    return {key: value for key, value in described.items() if value not in ([], "")}
 
 
-def offer_of(offer: OfferTerms) -> dict[str, Any]:
-    """The offer as it stands in a catalog: without target."""
-    rules = {name: value for name, value in offer.contract.items() if name not in ("target", "@context", "assigner")}
-    return rules | {"@id": offer.id, "@type": "Offer"}
+def catalog(
+    participant_id: str,
+    datasets: Sequence[Mapping[str, Any]],
+    *,
+    endpoint: str,
+    service: str = "",
+    catalog_id: str = "",
+    title: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """A whole catalog; without datasets the member is left out."""
+    described: dict[str, Any] = {
+        "@context": [CONTEXT],
+        "@id": catalog_id or f"{endpoint}/catalog",
+        "@type": "Catalog",
+        "participantId": participant_id,
+        "service": [data_service(endpoint, service)],
+    }
+    if title:
+        described["dct:title"] = _texts(title)
+    if datasets:
+        described["dataset"] = list(datasets)
+    return described
+
+
+def alone(described: Mapping[str, Any]) -> dict[str, Any]:
+    """A dataset as the answer to a request for it: with the context."""
+    return {"@context": [CONTEXT], **described}
 
 
 def message_offer(offer: OfferTerms) -> dict[str, Any]:
-    """The offer as it stands in a message: with target."""
-    return offer_of(offer) | {"target": offer.asset}
+    """An offer as a message carries it: with target."""
+    return {**_offer(offer), "target": offer.asset}
 
 
-def service(endpoint: str) -> dict[str, Any]:
-    """The data service of a connector."""
+def facts(described: Mapping[str, Any]) -> dict[str, Any]:
+    """What a consumer keeps of a described dataset, to check what it gets: sha256 and schema (`<profile>#schema/<id>`); empty if not said."""
+    sums = [each.get(f"{_SPDX}checksum") for each in described.get("distribution") or () if isinstance(each, dict)]
+    value = sums[0].get(f"{_SPDX}checksumValue") if sums and isinstance(sums[0], dict) else None
+    names = [each.get("@id", "") for each in described.get("dct:conformsTo") or () if isinstance(each, dict)]
     return {
-        "@id": f"{endpoint}#service",
-        "@type": "DataService",
-        "endpointURL": endpoint,
-        "endpointDescription": "dspace:connector",
+        "sha256": str(value.get("@value", "")) if isinstance(value, dict) else "",
+        "schema": next((str(each) for each in names if "#schema/" in str(each)), ""),
     }
 
 
-def catalog(participant: str, name: str, datasets: Sequence[dict[str, Any]], *, endpoint: str) -> dict[str, Any]:
-    """The catalog of a participant around datasets."""
-    found: dict[str, Any] = {
-        "@context": [CONTEXT],
-        "@id": f"{endpoint}#catalog",
-        "@type": "Catalog",
-        "dct:title": name,
-        "participantId": participant,
-        "service": [service(endpoint)],
-    }
-    return found | ({"dataset": list(datasets)} if datasets else {})
+def data_service(endpoint: str, service: str = "") -> dict[str, Any]:
+    """The connector as a DCAT data service; its protocol is that of `endpoint`."""
+    return {"@id": service or endpoint, "@type": "DataService", "endpointURL": endpoint}
 
 
-def facts(described: dict[str, Any]) -> dict[str, Any]:
-    """What a consumer keeps of a described dataset: checksum, size, schema (`<profile>#<schema>`); empty where it says nothing."""
-    size = described.get("dcat:byteSize")
-    conforms = described.get("dct:conformsTo")
-    name = conforms.get("@id", "") if isinstance(conforms, dict) else ""
+def turtle(described: Mapping[str, Any]) -> str:
+    """A described catalog or dataset as Turtle (DCAT), for people and other tools. rdflib is imported when this is called."""
+    from catalog.turtle import of  # noqa: PLC0415
+
+    return of(described, _PREFIXES)
+
+
+def _conforms_to(asset: Asset) -> tuple[str, ...]:
+    if not asset.profile:
+        return ()
+    return (asset.profile, f"{asset.profile}#schema/{quote(asset.schema)}") if asset.schema else (asset.profile,)
+
+
+def _offer(offer: OfferTerms) -> dict[str, Any]:
+    terms = {key: value for key, value in offer.contract.items() if key not in ("@id", "@type", "@context", "target")}
+    return {"@id": offer.id, "@type": "Offer", **terms}
+
+
+def _distribution(asset: Asset, format_: str, access: dict[str, Any]) -> dict[str, Any]:
     return {
-        "sha256": str(described.get(_CHECKSUM, "")),
-        "size": int(size["@value"]) if isinstance(size, dict) and str(size.get("@value", "")).isdigit() else 0,
-        "schema": str(name),
+        "@type": "Distribution",
+        "format": format_,
+        "accessService": access,
+        "dcat:mediaType": {"@id": _MEDIA + asset.media_type},
+        "dcat:byteSize": _typed(str(asset.size), "nonNegativeInteger"),
+        f"{_SPDX}checksum": {
+            "@type": f"{_SPDX}Checksum",
+            f"{_SPDX}algorithm": {"@id": f"{_SPDX}checksumAlgorithm_sha256"},
+            f"{_SPDX}checksumValue": _typed(asset.sha256, "hexBinary"),
+        },
     }
 
 
-def _texts(texts: dict[str, str]) -> list[dict[str, str]]:
+def _texts(texts: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"@value": text, "@language": language} for language, text in texts.items() if text]
+
+
+def _typed(value: str, kind: str) -> dict[str, str]:
+    return {"@value": value, "@type": f"xsd:{kind}"}

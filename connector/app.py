@@ -116,6 +116,7 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
     peers = Peers(client, resolver, sts, rule, profile.scopes + profile.optional_scopes)
     tokens = DataTokens(found.did, keys.open("data"), clock, lambda peer: _listener(found, rule(peer)))
     rules = Rules(store, profile, clock, participant=found.did, name=found.name, endpoint=found.dsp_url)
+    rules.fill()
     contexts = _Contexts(found, store, rules, tokens, clock, decisions or AutoDecisions())
 
     async def proven(caller: Caller, fresh: bool) -> VerifiedParticipant:
@@ -145,6 +146,7 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
         peers=peers,
         tokens=tokens,
         new_id=new_id,
+        show=rules.put,
         max_payload=found.max_payload,
     )
 

@@ -65,11 +65,12 @@ class Commands:
         peers: Peers,
         tokens: DataTokens,
         new_id: Callable[[], str],
+        show: Callable[[OfferTerms, Asset], None],
         max_payload: int,
     ) -> None:
         self.store, self._directory, self._profile, self._clock = store, directory, profile, clock
         self._node, self._own_negotiation, self._own_transfer = node, own_negotiation, own_transfer
-        self._peers, self._tokens, self._new_id, self._max = peers, tokens, new_id, max_payload
+        self._peers, self._tokens, self._new_id, self._show, self._max = peers, tokens, new_id, show, max_payload
         self._waiting: set[asyncio.Event] = set()
         store.on_commit(self._wake)
 
@@ -102,11 +103,15 @@ class Commands:
 
     async def add_offer(self, asset: str, template: str, parameters: dict[str, Any]) -> OfferTerms:
         """Make an offer from a template; raises what the profile refuses."""
-        if self.store.asset(asset) is None:
+        found = self.store.asset(asset)
+        if found is None:
             raise NotFound(f"no dataset {asset}", next_step="see `kizuna asset list`")
         access, contract = self._profile.offer(template, **parameters)
-        offer = OfferTerms(id=self._new_id(), asset=asset, template=template, access=access, contract=contract, created=self._now())
+        offer = OfferTerms(
+            id=str(contract["@id"]), asset=asset, template=template, access=access, contract=contract, parameters=parameters
+        )
         await self.store.add_offer(offer)
+        self._show(offer, found)
         return offer
 
     def _check(self, schema: str, spool: files.Spool) -> None:
@@ -155,7 +160,7 @@ class Commands:
                 raise NotFound(f"{peer} has no such offer for {dataset}", next_step="see `kizuna catalog show`")
             chosen, described = offers[0], describe.facts(found)
         else:
-            chosen = describe.offer_of(OfferTerms(id=offer, asset=dataset, template="", access={}, contract=terms, created=""))
+            chosen = {**terms, "@id": offer}
         asked = {**chosen, "@type": "Offer", "target": dataset}
         base = await self._peers.base(peer)
         commit = negotiation.request(peer, base, asked, self._own_negotiation(), described=described)
@@ -275,7 +280,7 @@ class Commands:
         return dict(contract.data.get("described") or {}) if contract else {}
 
     def _known_schema(self, name: str) -> str:
-        profile, _, schema = name.rpartition("#")
+        profile, _, schema = name.partition("#schema/")
         return schema if profile == self._profile.id and schema in self._profile.schema_ids else ""
 
     # waiting ---------------------------------------------------------------------------------------------------------

@@ -10,10 +10,12 @@ Rules
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from itertools import islice
+from typing import Any
 
 from catalog import describe
 from catalog.dcat import Asset, OfferTerms
+from catalog.offers import ACTION, Shelf
 from connector.processes.model import Agreement
 from connector.processes.negotiation import Judgement
 from connector.processes.tables import FINALIZE
@@ -23,9 +25,6 @@ from kernel.clock import Clock
 from policies.odrl import PURPOSE, Decision, Phase, PolicyError, Request, evaluate, same_terms
 from policies.profiles import Profile
 
-_PURPOSES: Final = frozenset({PURPOSE, "purpose", "odrl:purpose"})
-ACTION: Final = "use"
-
 
 class Rules:
     """Offers and policies of one participant."""
@@ -33,14 +32,22 @@ class Rules:
     def __init__(self, store: Store, profile: Profile, clock: Clock, *, participant: str, name: str, endpoint: str) -> None:
         self._store, self._profile, self._clock = store, profile, clock
         self._participant, self._name, self._endpoint = participant, name, endpoint
+        self._shelf = Shelf(profile)
 
-    def decide(self, policy: dict[str, Any], phase: Phase, claims: Mapping[str, Any], purposes: Sequence[str]) -> Decision | str:
+    def decide(self, policy: dict[str, Any], phase: Phase, who: VerifiedParticipant, purposes: Sequence[str]) -> Decision | str:
         """The decision, or why there is none."""
         try:
-            facts = self._profile.facts(claims, purpose=purposes)
+            facts = self._facts(who.claims, who.did, purposes)
             return evaluate(self._profile.policy(policy), Request(ACTION, phase, facts, self._now()))
         except PolicyError as error:
             return f"the policy cannot be read: {error.detail}"
+
+    def purposes(self, policy: dict[str, Any]) -> Sequence[str]:
+        """The purposes that the terms bind the consumer to; none where they cannot be read."""
+        try:
+            return tuple(str(each) for each in self._profile.policy(policy).values(PURPOSE))
+        except PolicyError:
+            return ()
 
     def for_caller(self, who: VerifiedParticipant) -> "CallerRules":
         """The same, bound to one caller."""
@@ -51,49 +58,48 @@ class Rules:
 
     # catalog ---------------------------------------------------------------------------------------------------------
 
+    def put(self, offer: OfferTerms, asset: Asset) -> None:
+        """Show a new offer."""
+        self._shelf.put(offer, asset)
+
+    def fill(self) -> None:
+        """Put everything that the store holds on the shelf; once, at start."""
+        after = ""
+        while offers := self._store.offers(after, 1000):
+            for offer in offers:
+                asset = self._store.asset(offer.asset)
+                if asset is not None:
+                    self._shelf.put(offer, asset)
+            after = offers[-1].id
+
     def page(self, who: VerifiedParticipant, after: str, limit: int) -> tuple[list[dict[str, Any]], str]:
         """Datasets after an id, and the id to go on with."""
-        found: list[dict[str, Any]] = []
-        for asset, offers in self._visible(who, after):
-            if len(found) == limit:
-                return found, str(found[-1]["@id"])
-            found.append(self._described(asset, offers))
-        return found, ""
+        found = [self._described(*each) for each in islice(self._seen(who, after), limit + 1)]
+        return found[:limit], str(found[limit - 1]["@id"]) if len(found) > limit else ""
 
     def slice(self, who: VerifiedParticipant, offset: int, limit: int) -> list[dict[str, Any]]:
         """Datasets by position."""
-        found = []
-        for index, (asset, offers) in enumerate(self._visible(who, "")):
-            if index >= offset + limit:
-                break
-            if index >= offset:
-                found.append(self._described(asset, offers))
-        return found
+        return [self._described(*each) for each in islice(self._seen(who, ""), offset, offset + limit)]
 
     def dataset(self, who: VerifiedParticipant, key: str) -> dict[str, Any] | None:
         """One dataset, unless it is hidden."""
         asset = self._store.asset(key)
-        offers = self._shown(asset, who) if asset else []
+        offers = [each for each in self._store.offers_of(key) if not self.hidden(each, who)]
         return self._described(asset, offers) if asset and offers else None
 
     def envelope(self, datasets: list[dict[str, Any]]) -> dict[str, Any]:
         """The catalog around datasets."""
-        return describe.catalog(self._participant, self._name, datasets, endpoint=self._endpoint)
+        return describe.catalog(self._participant, datasets, endpoint=self._endpoint, title={"en": self._name})
 
-    def _visible(self, who: VerifiedParticipant, after: str) -> Iterator[tuple[Asset, list[OfferTerms]]]:
-        while assets := self._store.assets(after, 100):
-            for asset in assets:
-                offers = self._shown(asset, who)
-                if offers:
-                    yield asset, offers
-            after = assets[-1].id
+    def _seen(self, who: VerifiedParticipant, after: str) -> Iterator[tuple[Asset, list[OfferTerms]]]:
+        return self._shelf.visible(self._facts(who.claims, who.did), self._now(), after=after)
 
-    def _shown(self, asset: Asset, who: VerifiedParticipant) -> list[OfferTerms]:
-        return [offer for offer in self._store.offers_of(asset.id) if not self.hidden(offer, who)]
+    def _facts(self, claims: Mapping[str, Any], participant: str, purposes: Sequence[str] = ()) -> dict[str, Any]:
+        return self._profile.facts(claims, purpose=purposes, participant=participant)
 
     def hidden(self, offer: OfferTerms, who: VerifiedParticipant) -> list[str]:
         """Why the caller may not see the offer; empty when it may."""
-        decision = self.decide(offer.access, "catalog", who.claims, ())
+        decision = self.decide(offer.access, "catalog", who, ())
         if isinstance(decision, str):
             return [decision]
         return [] if decision.permitted else decision.explain()
@@ -116,7 +122,7 @@ class CallerRules:
         hidden = self._rules.hidden(offer, self._who)
         if hidden:
             return Judgement(None, False, ("the access policy hides the offer", *hidden))
-        decision = self._rules.decide(offer.contract, "negotiation", self._who.claims, purposes(requested))
+        decision = self._rules.decide(offer.contract, "negotiation", self._who, self._rules.purposes(requested))
         known = describe.message_offer(offer)
         if isinstance(decision, str):
             return Judgement(known, False, (decision,))
@@ -135,7 +141,7 @@ class CallerRules:
         finalised = process is not None and (
             process.state == "FINALIZED" or (process.pending is not None and process.pending.message == FINALIZE)
         )
-        decision = self._rules.decide(found.policy, "transfer", self._who.claims, purposes(found.policy))
+        decision = self._rules.decide(found.policy, "transfer", self._who, self._rules.purposes(found.policy))
         return found if finalised and not isinstance(decision, str) and decision.permitted else None
 
 
@@ -150,24 +156,3 @@ class OwnRules:
 
     def agreement(self, key: str) -> Agreement | None:  # noqa: ARG002
         return None
-
-
-def purposes(policy: dict[str, Any]) -> list[str]:
-    """The purposes that the terms bind the consumer to: right operands of purpose constraints in the permissions."""
-    found: list[str] = []
-    stack: list[Any] = list(policy.get("permission") or ())
-    while stack:
-        each = stack.pop()
-        if isinstance(each, list):
-            stack.extend(each)
-        elif isinstance(each, dict):
-            if each.get("leftOperand") in _PURPOSES:
-                right = each.get("rightOperand")
-                found += [_text(value) for value in (right if isinstance(right, list) else [right])]
-            else:
-                stack.extend(value for value in each.values() if isinstance(value, list | dict))
-    return found
-
-
-def _text(value: Any) -> str:
-    return str(value.get("@value", value.get("@id", ""))) if isinstance(value, dict) else str(value)

@@ -111,11 +111,14 @@ def _sum(rule: SumRule) -> Check:
     total, tolerance = path(rule.total), Decimal(rule.tolerance)
 
     def check(node: Any, where: str) -> Found:
-        parts = [value * times / over for way, times, over in weighted for _, value in _numbers(way.select(node))]
-        expected = [(where, Decimal(rule.equals))] if rule.equals is not None else list(_numbers(total.select(node, where)))
+        parts = [(at, value * times / over) for way, times, over in weighted for at, value in _numbers(way.select(node, where))]
+        if not parts:
+            return
+        found = sum((value for _, value in parts), Decimal(0))
+        expected = [(parts[0][0], Decimal(rule.equals))] if rule.equals is not None else list(_numbers(total.select(node, where)))
         for at, value in expected:
-            if parts and abs(sum(parts, Decimal(0)) - value) > tolerance:
-                yield at, f"the parts add up to {sum(parts, Decimal(0)):f}, not {value:f}"
+            if abs(found - value) > tolerance:
+                yield at, f"the parts add up to {round(found, 5).normalize():f}, not {value:f}"
 
     return check
 
@@ -137,7 +140,7 @@ def _product(rule: ProductRule) -> Check:
             product *= found[1]
         for at, value in _numbers(total.select(node, where)):
             if abs(product - value) > tolerance:
-                yield at, f"{value:f} does not fit; from the other values it is {product:f}"
+                yield at, f"{value:f} does not fit; from the other values it is {round(product, 5).normalize():f}"
 
     return check
 

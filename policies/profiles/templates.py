@@ -10,7 +10,7 @@ Rules
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
 from msgspec import UNSET, Struct, UnsetType, field
@@ -98,6 +98,9 @@ class Template(Struct, frozen=True, forbid_unknown_fields=True):
 
 def fits(template: Template, operands: Registry) -> str:
     """Why the template cannot be used, or an empty text: it must parse, fit the wire, and let a catalog be decided."""
+    undeclared = sorted({*_slots(template.access), *_slots(template.contract)} - template.parameters.keys())
+    if undeclared:
+        return f"no parameter fills {', '.join(undeclared)}"
     try:
         given = {name: value for name, each in template.parameters.items() if (value := each.trial()) is not None}
         for given_or_not in (given, {name: given[name] for name in given if not template.parameters[name].optional}):
@@ -130,6 +133,14 @@ def _filled(node: Any, values: Mapping[str, str | list[str]]) -> Any:
     return values.get(name, node)
 
 
+def _slots(node: Any) -> Iterator[str]:
+    if isinstance(node, dict | list):
+        for each in node.values() if isinstance(node, dict) else node:
+            yield from _slots(each)
+    elif _slot(node):
+        yield _slot(node)
+
+
 def _slot(value: Any) -> str:
     return value[1:-1] if isinstance(value, str) and value.startswith("{") and value.endswith("}") else ""
 
@@ -142,4 +153,6 @@ def _misfit(node: Any) -> str:
         return next((found for each in node.values() if (found := _misfit(each))), "")
     if isinstance(node, list):
         return next((found for each in node if (found := _misfit(each))), "" if node else "an empty list")
+    if _slot(node):
+        return f"{node} stands where nothing can be left out, and its parameter is optional"
     return "" if isinstance(node, str) else f"DSP 2025-1 carries texts, not {node!r}"

@@ -1,0 +1,145 @@
+"""What a participant may see: offers whose access policy permits, in the catalog phase (DSP 2025-1, 5.2; DESIGN 3).
+
+Rules
+- An offer is seen only on a yes of its access policy. What cannot be read, or not be decided in a catalog, shows nothing.
+- Equal access policies are decided once per request, whatever the number of offers under them. `Shelf` keeps offers grouped by
+  access policy, so a request costs one decision per distinct policy, and then only the offers that are seen.
+- The order is that of asset ids, so that pages are stable; a page starts `after` an id.
+
+Not done here: the contract policy (decided in the negotiation), storing, pages on the wire.
+"""
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from heapq import merge
+from itertools import groupby, islice
+from operator import itemgetter
+from typing import Any, Final
+
+from msgspec import Struct, field
+
+from catalog.dcat import Asset, OfferTerms
+from policies.odrl import Policy, PolicyError, Request, evaluate, undecidable
+from policies.profiles import Profile
+
+ACTION: Final = "use"
+LAST: Final = "\U0010ffff"  # behind every id
+Seen = tuple[Asset, list[OfferTerms]]
+
+
+def visible(
+    offers_with_assets: Iterable[tuple[OfferTerms, Asset]], facts: Mapping[str, Any], now: datetime, profile: Profile
+) -> Iterator[Seen]:
+    """The assets with the offers that these facts may see, in the order of the assets as they come.
+
+    For a few offers at hand; a catalog of many is a `Shelf`.
+    """
+    sight = Sight(profile, facts, now)
+    found: dict[str, Seen] = {}
+    for offer, asset in offers_with_assets:
+        if sight.sees(offer):
+            found.setdefault(asset.id, (asset, []))[1].append(offer)
+    return iter(found.values())
+
+
+class Sight:
+    """What one participant sees at one moment; every distinct access policy is decided once."""
+
+    __slots__ = ("_decided", "_profile", "_request")
+
+    def __init__(self, profile: Profile, facts: Mapping[str, Any], now: datetime) -> None:
+        self._profile = profile
+        self._request = Request(ACTION, "catalog", facts, now)
+        self._decided: dict[str, bool] = {}
+
+    def sees(self, offer: OfferTerms) -> bool:
+        """Whether the offer may be seen."""
+        policy = access_policy(offer, self._profile)
+        return policy is not None and self.permits(policy)
+
+    def permits(self, policy: Policy) -> bool:
+        if policy.digest not in self._decided:
+            self._decided[policy.digest] = evaluate(policy, self._request).permitted
+        return self._decided[policy.digest]
+
+
+def access_policy(offer: OfferTerms, profile: Profile) -> Policy | None:
+    """The access policy of an offer, or None where it cannot be read or not be decided in a catalog: nobody sees it then."""
+    try:
+        policy = profile.policy(offer.access)
+    except PolicyError:
+        return None
+    return None if undecidable(policy, "catalog") else policy
+
+
+class _Group(Struct):
+    """Offers under one access policy, as (asset, offer) in order."""
+
+    policy: Policy
+    keys: list[tuple[str, str]] = field(default_factory=list)
+
+    def after(self, asset: str) -> Iterator[tuple[str, str]]:
+        return islice(self.keys, bisect_right(self.keys, (asset, LAST)) if asset else 0, None)
+
+    def remove(self, key: tuple[str, str]) -> None:
+        at = bisect_left(self.keys, key)
+        if at < len(self.keys) and self.keys[at] == key:
+            del self.keys[at]
+
+
+class Shelf:
+    """All offers of a participant, ready to be shown: an index over what the store holds, kept by whoever writes there.
+
+    Adding costs a search; showing costs one decision per distinct access policy and the offers that are seen.
+    """
+
+    __slots__ = ("_assets", "_groups", "_offers", "_profile")
+
+    def __init__(self, profile: Profile) -> None:
+        self._profile = profile
+        self._groups: dict[str, _Group] = {}
+        self._offers: dict[str, tuple[OfferTerms, str]] = {}
+        self._assets: dict[str, tuple[Asset, set[str]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._offers)
+
+    def put(self, offer: OfferTerms, asset: Asset) -> bool:
+        """Add or replace an offer of this asset; False where its access policy can show it to nobody."""
+        if offer.asset != asset.id:
+            raise ValueError("the offer is of another asset")
+        self.drop(offer.id)
+        policy = access_policy(offer, self._profile)
+        if policy is None:
+            return False
+        insort(self._groups.setdefault(policy.digest, _Group(policy)).keys, (asset.id, offer.id))
+        self._offers[offer.id] = (offer, policy.digest)
+        _, others = self._assets.get(asset.id, (asset, set()))
+        self._assets[asset.id] = (asset, others | {offer.id})
+        return True
+
+    def drop(self, offer_id: str) -> None:
+        """Take an offer away, if it is there."""
+        found = self._offers.pop(offer_id, None)
+        if found is None:
+            return
+        offer, digest = found
+        group, (asset, offers) = self._groups[digest], self._assets[offer.asset]
+        group.remove((offer.asset, offer_id))
+        if not group.keys:
+            del self._groups[digest]
+        if offers == {offer_id}:
+            del self._assets[offer.asset]
+        else:
+            self._assets[offer.asset] = (asset, offers - {offer_id})
+
+    def visible(self, facts: Mapping[str, Any], now: datetime, *, after: str = "") -> Iterator[Seen]:
+        """The assets with the offers that these facts may see, in the order of asset ids, from behind `after`.
+
+        A page: take as many as it holds. What is put or dropped meanwhile shows on the next page.
+        """
+        sight = Sight(self._profile, facts, now)
+        groups = [group.after(after) for group in self._groups.values() if sight.permits(group.policy)]
+        for asset, keys in groupby(merge(*groups), key=itemgetter(0)):
+            yield self._assets[asset][0], [self._offers[offer][0] for _, offer in keys]

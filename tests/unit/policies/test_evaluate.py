@@ -1,0 +1,149 @@
+"""Decisions: closed, prohibitions win, unknown facts never help, phases (odrl.md 2 notes 1, 4; issue E)."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from policies.odrl import KZ, PHASES, PURPOSE, Operand, Registry, Request, evaluate, parse, undecidable
+
+NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+REGISTRY = Registry(
+    [
+        Operand(iri=KZ + "a", source="credential A"),
+        Operand(iri=KZ + "b"),
+        Operand(iri=PURPOSE, many=True, phases=("negotiation", "transfer")),
+    ]
+)
+A = {"leftOperand": KZ + "a", "operator": "eq", "rightOperand": "1"}
+B = {"leftOperand": KZ + "b", "operator": "eq", "rightOperand": "1"}
+P = {"leftOperand": PURPOSE, "operator": "isAnyOf", "rightOperand": ["x"]}
+YES, NO, UNKNOWN = {"1"}, {"0"}, None
+
+
+def decide(policy, facts=None, *, action="use", phase="negotiation"):
+    return evaluate(parse(policy, operands=REGISTRY), Request(action, phase, facts or {}, NOW))
+
+
+def permit(*constraints, action="use"):
+    return {"action": action, "constraint": list(constraints)}
+
+
+def facts(a, b):
+    return {KZ + key: value for key, value in (("a", a), ("b", b)) if value is not None}
+
+
+def test_nothing_is_permitted_without_a_permission_that_covers_it():
+    assert not decide({"obligation": [{"action": "delete"}]}).permitted
+    assert not decide({"prohibition": [{"action": "sell"}]}).permitted
+    assert not decide({"permission": [permit(action="read")]}, action="distribute").permitted
+    assert not decide({"permission": [permit()]}, action="fly").permitted
+
+
+def test_a_permission_without_constraints_permits():
+    found = decide({"permission": [permit()]})
+    assert found.permitted
+    assert found.minimal() == "permitted"
+
+
+@pytest.mark.parametrize(
+    ("granted", "asked", "expected"),
+    [
+        ("use", "display", True),
+        ("play", "display", True),
+        ("display", "play", False),
+        ("use", "sell", False),
+        ("transfer", "sell", True),
+    ],
+)
+def test_actions_are_included_in_others(granted, asked, expected):
+    assert decide({"permission": [permit(action=granted)]}, action=asked).permitted is expected
+
+
+def test_a_prohibition_without_constraints_denies_note_1():
+    policy = {"permission": [permit()], "prohibition": [{"action": "distribute"}]}
+    assert not decide(policy, action="distribute").permitted
+    assert decide(policy, action="read").permitted
+
+
+def test_a_prohibition_of_the_wider_action_wins():
+    assert not decide({"permission": [permit(action="read")], "prohibition": [{"action": "use"}]}, action="read").permitted
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "denied"), [(YES, YES, True), (YES, NO, False), (NO, YES, False), (YES, UNKNOWN, True), (NO, UNKNOWN, False)]
+)
+def test_all_constraints_of_a_prohibition_must_hold_and_an_unknown_one_counts_note_1(a, b, denied):
+    policy = {"permission": [permit()], "prohibition": [permit(A, B)]}
+    assert decide(policy, facts(a, b)).permitted is not denied
+
+
+@pytest.mark.parametrize(
+    ("kind", "a", "b", "expected"),
+    [
+        ("and", YES, YES, True),
+        ("and", YES, UNKNOWN, None),
+        ("and", NO, UNKNOWN, False),
+        ("or", YES, UNKNOWN, True),
+        ("or", NO, UNKNOWN, None),
+        ("or", NO, NO, False),
+        ("xone", YES, NO, True),
+        ("xone", YES, YES, False),
+        ("xone", YES, UNKNOWN, None),
+        ("xone", NO, NO, False),
+        ("andSequence", YES, YES, True),
+        ("andSequence", YES, NO, False),
+    ],
+)
+def test_logical_operators_in_three_values(kind, a, b, expected):
+    constraint = {kind: [A, B]}
+    granted = decide({"permission": [permit(constraint)]}, facts(a, b)).permitted
+    forbidden = not decide({"permission": [permit()], "prohibition": [permit(constraint)]}, facts(a, b)).permitted
+    assert (granted, forbidden) == {True: (True, True), False: (False, False), None: (False, True)}[expected]
+
+
+def test_missing_facts_are_named_and_only_in_rules_that_were_looked_at():
+    policy = {"permission": [permit(A), permit(P, action="sell")], "prohibition": [permit(B, action="sell")]}
+    assert decide(policy).missing == (KZ + "a",)
+
+
+def test_explanation_for_us_and_minimal_text_for_the_peer():
+    found = decide({"permission": [permit(A, B)]}, {KZ + "b": "0"})
+    lines = "\n".join(found.explain())
+    assert "credential A" in lines
+    assert "/permission/0/constraint/1" in lines
+    assert "found: 0" in lines
+    assert not any(each in found.minimal() for each in ("credential", KZ, "permission/0"))
+
+
+def test_a_purpose_is_left_out_in_the_catalog_and_evaluated_later():
+    policy = {"permission": [permit({"and": [A, P]})]}
+    assert [decide(policy, facts(YES, None), phase=phase).permitted for phase in PHASES] == [True, False, False]
+    assert [decide(policy, facts(NO, None), phase=phase).permitted for phase in PHASES] == [False, False, False]
+    given = {**facts(YES, None), PURPOSE: ["x"]}
+    assert [decide(policy, given, phase=phase).permitted for phase in PHASES] == [True, True, True]
+    assert decide(policy, {**given, PURPOSE: ["z"]}, phase="negotiation").permitted is False
+
+
+def test_a_constraint_left_out_does_not_loosen_what_stands_beside_it_note_4():
+    assert not decide({"permission": [permit({"and": [P, A]})]}, facts(NO, None), phase="catalog").permitted
+    assert not decide({"permission": [permit()], "prohibition": [permit({"or": [P, A]})]}, phase="catalog").permitted
+    assert not decide({"permission": [permit({"or": [P, A]})]}, {}, phase="negotiation").permitted
+
+
+def test_access_policies_with_a_purpose_are_recognised():
+    policy = parse({"permission": [permit(A, P)]}, operands=REGISTRY)
+    assert undecidable(policy, "catalog") == (PURPOSE,)
+    assert undecidable(policy, "transfer") == ()
+
+
+def test_duties_come_with_a_yes():
+    policy = {"permission": [{**permit(A), "duty": [{"action": "attribute"}]}, permit(B)], "obligation": [{"action": "delete"}]}
+    duties = [each.rsplit("/")[-1] for each in decide(policy, facts(YES, NO)).duties]
+    assert duties == ["delete", "attribute"]
+    assert decide(policy, facts(NO, NO)).duties == ()
+
+
+def test_a_refinement_narrows_the_action():
+    refined = {"rdf:value": {"@id": "odrl:use"}, "refinement": [A]}
+    assert decide({"permission": [{"action": refined}]}, facts(YES, None)).permitted
+    assert not decide({"permission": [{"action": refined}]}).permitted
