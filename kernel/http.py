@@ -3,8 +3,8 @@
 Rules
 - HTTPS only (unless the rules say otherwise), no user info, no redirects, no proxies from the environment.
 - The host is resolved once, every address is checked, and the connection goes to a checked address: a second answer of a lying name
-  server changes nothing. Private, loopback, link-local, multicast, reserved addresses, in any notation or mapped into IPv6,
-  are refused unless the host name or the network stands in `allow`.
+  server changes nothing. Private, loopback, link-local, multicast, reserved addresses, in any notation or inside an IPv6
+  address (mapped, 6to4, NAT64), are refused unless the host name or the network stands in `allow`.
 - Bodies are read up to a cap after decompression, within a time limit.
 - With `expect_did` the server's certificate must carry exactly that DID as its URI name.
 
@@ -29,6 +29,8 @@ from yarl import URL
 from kernel.errors import BadInput, UnavailableError
 
 Lookup = Callable[[str, int], Awaitable[list[str]]]
+_UNICAST = ipaddress.ip_network("2000::/3")  # all IPv6 that is routed publicly
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _expected: ContextVar[str | None] = ContextVar("expected_did", default=None)
 
 
@@ -203,12 +205,20 @@ class _CheckedResolver(AbstractResolver):
 
 def permitted(host: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address, rules: Outbound) -> bool:
     """Whether a call to `host` may go to `address`."""
-    plain = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped else address
-    if plain.is_global and not plain.is_multicast:
+    plain = _embedded(address) or address
+    if plain.is_global and not plain.is_multicast and (plain.version == 4 or plain in _UNICAST):
         return True
     if host.lower() in rules.allow:
         return True
     return any(plain in network for network in map(_network, rules.allow) if network and network.version == plain.version)
+
+
+def _embedded(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address inside an IPv6 one that leads to it: mapped, 6to4, NAT64 (RFC 6052)."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return None
+    translated = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
+    return address.ipv4_mapped or address.sixtofour or translated
 
 
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:

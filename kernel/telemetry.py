@@ -15,7 +15,10 @@ from typing import Any, TextIO, cast
 import structlog
 
 REDACTED = "[redacted]"
-_NAMES = re.compile(r"(^|[_-])(token|authorization|secret|password|key|jwt|cookie)$|^(access|refresh)token$", re.IGNORECASE)
+_NAMES = re.compile(
+    r"(?i:(^|[_-])(token|authorization|secret|password|key|jwt|cookie)$|^(access|refresh)token$)"
+    r"|[a-z0-9](Token|Authorization|Secret|Password|Key|Jwt|JWT|Cookie)$"
+)
 _VALUES = re.compile(r"[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*")
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -35,7 +38,25 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
         logger_factory=structlog.PrintLoggerFactory(stream or sys.stderr),
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(level=logging.WARNING, stream=stream or sys.stderr, force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[_for_libraries(stream or sys.stderr)], force=True)
+
+
+def _for_libraries(stream: TextIO) -> logging.Handler:
+    """What libraries log, in the same form and as clean."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.contextvars.merge_contextvars, structlog.stdlib.add_log_level],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+                structlog.processors.format_exc_info,
+                redact,
+                structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
+            ],
+        )
+    )
+    return handler
 
 
 def get(name: str) -> structlog.typing.FilteringBoundLogger:
@@ -58,12 +79,12 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
 def _clean(key: str, value: Any) -> Any:
     if _NAMES.search(key) and value:
         return REDACTED
-    if isinstance(value, str):
-        return _VALUES.sub(REDACTED, value)
-    if isinstance(value, bytes):
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, bytes | bytearray):
         return _VALUES.sub(REDACTED, value.decode("utf-8", "replace"))
     if isinstance(value, Mapping):
-        return {name: _clean(str(name), each) for name, each in value.items()}
+        return {_VALUES.sub(REDACTED, str(name)): _clean(str(name), each) for name, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_clean("", each) for each in value]
-    return value
+    return _VALUES.sub(REDACTED, str(value))

@@ -118,8 +118,8 @@ def require_key(load: Callable[[], str], open_paths: frozenset[str] = frozenset(
 
     @web.middleware
     async def keyed(request: web.Request, handler: Handler) -> web.StreamResponse:
-        given = request.headers.get("Authorization", "")
-        if request.path not in open_paths and not hmac.compare_digest(given.encode(), f"Bearer {load()}".encode()):
+        given = request.headers.get("Authorization", "").encode(errors="surrogateescape")  # the bytes that came, whatever they are
+        if request.path not in open_paths and not hmac.compare_digest(given, f"Bearer {load()}".encode()):
             raise Unauthorized("no or wrong management key", next_step="send Authorization: Bearer <management key>")
         return await handler(request)
 

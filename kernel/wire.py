@@ -26,7 +26,10 @@ _BRACKETS = re.compile(rb"[\[\]{}]")
 
 def loads(data: bytes | str, *, limit: int = LIMIT, depth: int = DEPTH) -> Any:
     """Parse one JSON document; raises `TooLarge` or `BadInput` with the reason."""
-    raw = data.encode() if isinstance(data, str) else data
+    try:
+        raw = data.encode() if isinstance(data, str) else data
+    except UnicodeEncodeError as error:
+        raise BadInput("not JSON: a lone surrogate") from error
     if len(raw) > limit:
         raise TooLarge(f"document of {len(raw)} bytes, at most {limit} are read")
     members = _scan(raw, depth)
@@ -83,7 +86,7 @@ def canonical(value: Any) -> bytes:
     """The canonical form of RFC 8785 (JCS); raises `BadInput` for what has none."""
     try:
         return rfc8785.dumps(value)
-    except rfc8785.CanonicalizationError as error:
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise BadInput(f"no canonical form: {error}") from error
 
 

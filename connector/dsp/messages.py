@@ -2,7 +2,7 @@
 
 Rules
 - `@context` is an array of texts (one text is taken, too) with the DSP context in it. Further contexts are passed over when they stand in
-  `EXTRA_CONTEXTS`; an unknown one could change the meaning of terms, and the message is refused.
+  `tolerated.toml`; an unknown one could change the meaning of terms, and the message is refused.
 - Offers and agreements stay the JSON they came as, so that they hash alike on both sides; their shape is checked here, their meaning by the policies.
 - Unknown members are ignored, `@id` is optional and means the message.
 
@@ -10,6 +10,8 @@ Not done here: JSON-LD expansion. Messages in other than the compact form are re
 """
 
 import hashlib
+import tomllib
+from importlib.resources import files
 from typing import Annotated, Any, ClassVar, Final, TypeVar
 
 import msgspec
@@ -19,15 +21,7 @@ from kernel import wire
 from kernel.errors import BadInput
 
 CONTEXT: Final = "https://w3id.org/dspace/2025/1/context.jsonld"
-EXTRA_CONTEXTS: Final = frozenset(
-    {
-        "https://w3id.org/dspace/2025/1/odrl-profile.jsonld",
-        "https://w3id.org/edc/dspace/v0.0.1",
-        "https://w3id.org/edc/connector/management/v0.0.1",
-        "https://w3id.org/catenax/2025/9/policy/context.jsonld",
-        "https://w3id.org/catenax/2025/9/policy/odrl.jsonld",
-    }
-)
+EXTRA_CONTEXTS: Final = frozenset(tomllib.loads((files(__package__) / "tolerated.toml").read_text("utf-8"))["contexts"])
 Pid = Annotated[str, Meta(min_length=1, max_length=512)]
 Url = Annotated[str, Meta(min_length=1, max_length=2048)]
 OPERATORS: Final = frozenset(

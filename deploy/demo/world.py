@@ -12,17 +12,18 @@ from identity.tls import web
 from kernel.errors import InUse
 
 HOST = "localhost"
-PORTS = range(17000, 27000, 20)
+FIRST_PORT = 17_000
+TRIES = 100
 
 
 class World:
     """The nodes of one story under one directory."""
 
-    def __init__(self, directory: Path, story: str, space: DataSpace) -> None:
+    def __init__(self, directory: Path, story: str, space: DataSpace, first_port: int = FIRST_PORT) -> None:
         self.directory = directory
         self.space = space
         self.samples = PILOTS / story
-        self.base = free_ports()
+        self.base = free_ports(first_port)
         self._ca = web.WebCa.create()
         directory.mkdir(parents=True, exist_ok=True)
         self.roots = directory / "roots.pem"
@@ -89,12 +90,12 @@ class World:
         )  # fmt: skip
 
 
-def free_ports() -> int:
+def free_ports(first: int) -> int:
     """The first of twenty free ports in a row; raises `InUse`."""
-    for base in PORTS:
+    for base in range(first, first + 20 * TRIES, 20):
         if all(_free(port) for port in range(base, base + 20)):
             return base
-    raise InUse("no twenty free ports in a row from 17000 on", next_step="stop a demonstration that was kept running")
+    raise InUse(f"no twenty free ports in a row from {first} on", next_step="stop a demonstration that was kept running")
 
 
 def _free(port: int) -> bool:

@@ -53,10 +53,9 @@ ALL = [story for each in STORIES for story in (each, without_ids(each, CONSUMER)
 
 
 @pytest.mark.parametrize("story", ALL, ids=lambda story: story.name.replace(" ", "-"))
-def test_every_interleaving_ends_alike(story, capsys):
+def test_every_interleaving_ends_alike(story, figure):
     result = Walk(story).run()
-    with capsys.disabled():
-        print(f"\n  model: {story.name}: {result.states:,} states walked, {result.quiescent} at rest")
+    figure(f"model: {story.name}: {result.states:,} states walked, {result.quiescent} at rest")
     assert result.states > 10_000
     assert result.final >= story.table.final
 

@@ -1,0 +1,91 @@
+"""Writes the reference pages that are made from code: settings, state machines, management API, commands. `--check` only compares."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import typer
+
+from connector import settings as connector_settings
+from connector.dsp import routes as dsp
+from connector.management.routes import Management
+from connector.processes import tables
+from identity.service import settings as identity_settings
+from kernel import settings
+from kernel.cli import application
+
+PLACE = Path(__file__).parent / "reference"
+
+
+def settings_page() -> str:
+    return (
+        "# Settings\n\nMade from code by `./run docs`.\n\n## Connector (`connector.toml`)\n\n"
+        + settings.reference(connector_settings.Settings, connector_settings.ENVIRONMENT)
+        + "\n### `[[issuers]]`\n\n"
+        + settings.reference(connector_settings.Issuer, "").replace("| environment ", "| - ")
+        + "\n### `[[peers]]`\n\n"
+        + settings.reference(connector_settings.Peer, "").replace("| environment ", "| - ")
+        + "\n## Identity service (`identity.toml`)\n\n"
+        + settings.reference(identity_settings.Settings, identity_settings.ENVIRONMENT)
+    )
+
+
+def machines_page() -> str:
+    parts = ["# State machines\n\nMade from code by `./run docs`: the tables in `connector/processes/tables.py`.\n"]
+    for name, table in tables.TABLES.items():
+        parts.append(f"\n## {name}\n\n```mermaid\n{tables.mermaid(table)}```\n\n{tables.markdown(table)}")
+    return "".join(parts)
+
+
+def routes_page() -> str:
+    shell: Any = SimpleNamespace(commands=None, store=None)
+    rows = ["| method | path | auth | what |", "|---|---|---|---|"]
+    rows += [f"| {each.method} | `{each.path}` | {each.auth} | {each.summary} |" for each in Management(shell).routes()]
+    posts = ["| path below `/dsp/2025-1` | message | our role |", "|---|---|---|"]
+    posts += [f"| `{path}` | {message.TYPE} | {role or 'either, or a first message'} |" for path, message, _, role in dsp.POSTS]
+    return (
+        "# Routes of a connector\n\nMade from code by `./run docs`.\n\n## Management API\n\n"
+        + "\n".join(rows)
+        + "\n\n## Dataspace Protocol (POST)\n\n"
+        + "\n".join(posts)
+        + "\n"
+    )
+
+
+def commands_page() -> str:
+    root = typer.main.get_command(application())
+    lines = ["# Commands\n\nMade from code by `./run docs`. Every command has `--help`; those with results have `--json`.\n"]
+    _walk(root, "kizuna", lines)
+    return "\n".join(lines) + "\n"
+
+
+def _walk(command: Any, name: str, lines: list[str]) -> None:
+    inner = getattr(command, "commands", None)
+    if inner:
+        for key in sorted(inner):
+            _walk(inner[key], f"{name} {key}", lines)
+        return
+    options = " ".join(each.opts[0] if each.param_type_name == "option" else f"<{each.name}>" for each in command.params)
+    lines.append(f"- `{name}` - {command.help or ''}  \n  {options}")
+
+
+PAGES = {"settings.md": settings_page, "state-machines.md": machines_page, "routes.md": routes_page, "commands.md": commands_page}
+
+
+def main() -> int:
+    """Write the pages; with `--check`, 1 when one is not current."""
+    PLACE.mkdir(exist_ok=True)
+    stale = []
+    for name, make in PAGES.items():
+        text, path = make(), PLACE / name
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(name)
+            if "--check" not in sys.argv:
+                path.write_text(text, encoding="utf-8")
+    print("\n".join(stale) or "all pages are current")
+    return 1 if stale and "--check" in sys.argv else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

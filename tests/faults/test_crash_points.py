@@ -1,0 +1,197 @@
+"""A process dies at every commit, send and answer of a negotiation and of a pull transfer, in either role, and starts again.
+
+For k = 1, 2, ... the connector under test ends at the k-th crash point (`os._exit`), is started anew, and the exchange must end with one agreement and one
+journal row per transition on each side. The loop ends with the first k that is never reached. Real processes, real database, real TLS.
+"""
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from deploy.demo import topology
+from deploy.demo.processes import Node
+from deploy.demo.world import World
+from kernel.cli import Refused
+from kernel.errors import KizunaError, UnavailableError
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+NEGOTIATED = ["REQUESTED", "AGREED", "VERIFIED", "FINALIZED"]
+TRANSFERRED = ["REQUESTED", "STARTED", "COMPLETED"]
+PATIENCE = 40.0
+MOST = 200
+CRASHING = Path(__file__).with_name("crashing.py")
+
+
+class Crashing(Node):
+    """A connector that may die, and is started again."""
+
+    limit = 0
+    died = False
+
+    def start(self) -> None:
+        with self.log_file.open("ab") as log:
+            command = [sys.executable, str(CRASHING), str(self.limit), "--dir", str(self.directory)]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def revive(self) -> None:
+        """Start it again if it has died."""
+        if self._process is not None and self._process.poll() is not None:
+            assert self._process.returncode == 137, self.log_file.read_text()[-2000:]
+            self.died, self.limit = True, 0
+            self.start()
+            self.wait_ready()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory, first_port):
+    """A consortium, two members, one dataset; the connectors stopped, their directories kept as they were."""
+    place = tmp_path_factory.mktemp("crash")
+    made = World(place / "w", "battery", topology.load("battery"), first_port)
+    made.make_identity()
+    made.identity.start()
+    made.identity.wait_ready()
+    for part in ("provider", "consumer"):
+        made.make_connector(part, "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK")
+        node = made.connectors[part]
+        node.start()
+        node.wait_ready()
+        _join(made, part)
+    dataset = _publish(made)
+    for part in ("provider", "consumer"):
+        made.connectors[part].stop()
+        shutil.copytree(made.connectors[part].directory, place / part)
+    yield made, place, dataset
+    made.identity.stop()
+
+
+def _join(world, part):
+    company = world.company(part)
+    invitation = world.identity.api.post(
+        "/v1/invitations",
+        {"did": world.did(part), "name": company.name, "corporateNumber": company.corporate_number, "roles": list(company.roles)},
+    )
+    api = world.connectors[part].api
+    api.post("/v1/membership", {"invitation": invitation["invitation"]})
+    world.identity.api.post(f"/v1/members/{invitation['member']}/approve", {})
+    assert api.post("/v1/membership/wait", {"state": "ACTIVE"}, wait=30)["state"] == "ACTIVE"
+
+
+def _publish(world):
+    space, api = world.space, world.connectors["provider"].api
+    asset = api.upload(f"/v1/assets?schema={space.schema}&title=Passport", world.samples / space.payload)
+    api.post("/v1/offers", {"asset": asset["id"], "template": space.template, "parameters": space.parameters})
+    return asset
+
+
+@pytest.mark.parametrize("role", ["provider", "consumer"])
+def test_a_process_that_dies_at_every_point(world, role, figure):
+    made, place, dataset = world
+    reached = 0
+    for k in range(1, MOST):
+        nodes = _fresh(made, place)
+        nodes[role].limit = k
+        try:
+            died = _exchange(made, nodes, role, dataset)
+        finally:
+            for node in nodes.values():
+                node.stop()
+        if not died:
+            break
+        reached = k
+    figure(f"crash: the {role} died at each of {reached} points of a negotiation and a transfer, and both sides agreed in the end")
+    assert reached > 15, "the exchange has more crash points than that"
+    assert k < MOST - 1
+
+
+def _fresh(world, place):
+    nodes = {}
+    for part in ("provider", "consumer"):
+        old = world.connectors[part]
+        shutil.rmtree(old.directory, ignore_errors=True)
+        shutil.copytree(place / part, old.directory)
+        nodes[part] = Crashing(old.name, old.directory, (), old._management)
+    return nodes
+
+
+def _exchange(world, nodes, role, dataset) -> bool:
+    """A negotiation and a pull, whatever happens; True when the process died on the way."""
+    tested, deadline = nodes[role], time.monotonic() + PATIENCE
+    for node in nodes.values():
+        node.start()
+    for node in nodes.values():
+        _ready(node)
+    consumer = nodes["consumer"]
+    peer = world.did("provider")
+    wanted = {"peer": peer, "dataset": dataset["id"]}
+    negotiation = _until(deadline, tested, lambda: _made(consumer, "negotiations", wanted, "FINALIZED"))
+    transfer = {"agreement": negotiation["agreement"]["id"], "format": "HttpData-PULL"}
+    started = _until(deadline, tested, lambda: _made(consumer, "transfers", transfer, "STARTED", "COMPLETED"))
+    _until(deadline, tested, lambda: consumer.api.post(f"/v1/transfers/{started['id']}/pull", {}, timeout=20)["sha256"])
+    _until(deadline, tested, lambda: _completed(consumer, started["id"]))
+    for node in nodes.values():
+        _until(deadline, tested, lambda node=node: _checked(node))
+    return tested.died
+
+
+def _ready(node) -> None:
+    try:
+        node.wait_ready()
+    except UnavailableError:
+        node.revive()
+
+
+def _until(deadline, tested, act):
+    """What `act` gives, tried until it gives something; the process under test is revived whenever it is dead."""
+    while time.monotonic() < deadline:
+        try:
+            found = act()
+            if found:
+                return found
+        except (KizunaError, OSError) as error:
+            last = error
+        else:
+            last = None
+        tested.revive()
+        time.sleep(0.05)
+    raise AssertionError(f"no end within {PATIENCE} s: {last!r}; log: {tested.log_file.read_text()[-3000:]}")
+
+
+def _made(node, kind, body, *states):
+    """The one process of this kind in one of the states; it is asked for when there is none."""
+    items = node.api.get(f"/v1/{kind}")["items"]
+    assert len(items) <= 1, f"two {kind}: {items}"
+    if not items:
+        node.api.post(f"/v1/{kind}", body)
+        return None
+    found = node.api.get(f"/v1/{kind}/{items[0]['id']}", wait=0.3)
+    assert found["state"] != "TERMINATED", found
+    return found if found["state"] in states else None
+
+
+def _completed(node, key):
+    found = node.api.get(f"/v1/transfers/{key}")
+    if found["state"] == "STARTED" and not found["pending"]:
+        try:
+            node.api.post(f"/v1/transfers/{key}/complete", {})
+        except Refused:
+            return None
+    return node.api.get(f"/v1/transfers/{key}", wait=0.3)["state"] == "COMPLETED"
+
+
+def _checked(node):
+    """One agreement, one process of each kind, one journal row per transition, nothing left to do."""
+    (negotiation,) = node.api.get("/v1/negotiations")["items"]
+    (transfer,) = node.api.get("/v1/transfers")["items"]
+    if node.api.get("/v1/outbox")["items"]:
+        return False
+    for key, kind, states in ((negotiation["id"], "negotiations", NEGOTIATED), (transfer["id"], "transfers", TRANSFERRED)):
+        rows = [row["after"] for row in node.api.get(f"/v1/{kind}/{key}")["journal"]]
+        if rows != states:
+            assert len(rows) <= len(states), rows
+            return False
+    assert len(node.api.get("/v1/agreements")["items"]) == 1
+    return True

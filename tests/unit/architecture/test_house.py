@@ -1,0 +1,114 @@
+"""The rules of the house that a linter does not know (DESIGN 2): sizes, docstrings, sectors, documentation."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+PACKAGES = ("kernel", "identity", "policies", "catalog", "connector", "deploy")
+FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+PRODUCT = [path for path in FILES if path.relative_to(ROOT).parts[0] != "deploy"]
+SECTORS = re.compile(r"battery|steel|catena|ouranos", re.IGNORECASE)
+
+
+def functions(tree):
+    return [each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+@pytest.fixture(scope="module")
+def trees():
+    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
+
+
+def test_no_file_over_600_lines():
+    assert not {str(path): n for path in FILES if (n := len(path.read_text(encoding="utf-8").splitlines())) > 600}
+
+
+def test_no_function_over_80_lines(trees):
+    allowed = {("connector/app.py", "wire_up")}  # the composition root reads from top to bottom
+    long = {
+        (str(path.relative_to(ROOT)), each.name)
+        for path, tree in trees.items()
+        for each in functions(tree)
+        if each.end_lineno - each.lineno + 1 > 80
+    }
+    assert long <= allowed
+
+
+def test_the_typical_file_and_function_are_small(trees, figure):
+    files = sorted(len(path.read_text(encoding="utf-8").splitlines()) for path in FILES if path.name != "__init__.py")
+    lengths = sorted(each.end_lineno - each.lineno + 1 for tree in trees.values() for each in functions(tree))
+    median_file, median_function = files[len(files) // 2], lengths[len(lengths) // 2]
+    figure(f"house: {len(FILES)} files, {sum(files):,} lines; median file {median_file}, median function {median_function}")
+    assert median_file <= 140
+    assert median_function <= 10
+
+
+def test_every_module_has_a_docstring(trees):
+    assert not [str(path) for path, tree in trees.items() if not ast.get_docstring(tree)]
+
+
+def test_every_function_is_typed(trees):
+    def bare(function):
+        arguments = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+        return function.returns is None or any(a.annotation is None for a in arguments if a.arg not in ("self", "cls"))
+
+    nested = {id(inner) for tree in trees.values() for f in functions(tree) for inner in ast.walk(f) if inner is not f}
+    assert not [(str(p), f.name) for p, t in trees.items() for f in functions(t) if id(f) not in nested and bare(f)]
+
+
+def test_no_sector_stands_in_product_code():
+    assert not [str(path) for path in PRODUCT if SECTORS.search(path.read_text(encoding="utf-8"))]
+
+
+def test_the_kernel_stays_small():
+    lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in (ROOT / "kernel").glob("*.py"))
+    assert lines <= 1400, "kernel is shared plumbing only (ADR 0007)"
+
+
+def test_a_serving_process_does_not_load_what_it_does_not_need():
+    code = (
+        "import sys, connector.app, identity.service.app;"
+        "print([m for m in ('sqlmodel','sqlalchemy','alembic','typer','rdflib','pyld','pydantic') if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert found.stdout.strip() == "[]"
+
+
+def test_every_table_has_a_participant():
+    code = (
+        "from connector.store import schema; from sqlmodel import SQLModel;"
+        "print([n for n, t in SQLModel.metadata.tables.items() if 'participant' not in t.columns])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert found.stdout.strip() == "[]"
+
+
+def test_the_reference_pages_are_current():
+    done = subprocess.run(
+        [sys.executable, "-m", "docs.generate", "--check"], capture_output=True, text=True, check=False, cwd=ROOT,
+        env={"KIZUNA_LANGUAGE": "en", "PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
+    assert done.returncode == 0, f"run ./run docs: {done.stdout}{done.stderr}"
+
+
+def test_no_download_address_stands_in_the_repository():
+    locks = [
+        (ROOT / name).read_text(encoding="utf-8")
+        for name in ("requirements.lock", "requirements-dev.lock", "requirements-build.lock")
+    ]
+    assert not any("://" in text for text in locks)
+
+
+def test_texts_exist_in_both_languages():
+    import tomllib
+
+    for package in ("connector", "identity/service"):
+        en, ja = (tomllib.loads((ROOT / package / "texts" / f"{x}.toml").read_text(encoding="utf-8")) for x in ("en", "ja"))
+        assert set(en) == set(ja), package
+        for key in en:
+            assert set(re.findall(r"{(\w+)}", en[key])) == set(re.findall(r"{(\w+)}", ja[key])), f"{package}: {key}"

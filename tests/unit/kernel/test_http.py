@@ -1,0 +1,515 @@
+"""kernel.http: where a call may go, what it may bring back, and who must be at the other end before anything is said."""
+
+import asyncio
+import gzip
+import ipaddress
+import socket
+import ssl
+import zlib
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from kernel.errors import BadInput, UnavailableError
+from kernel.http import Blocked, GuardedClient, Outbound, Unreachable, WrongServer, permitted
+
+DID = "did:web:peer.example"
+LOOPBACK = frozenset({"127.0.0.0/8"})
+
+
+def no_context():
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def forbidden_lookup(*_):
+    raise AssertionError("a name was looked up")
+
+
+@asynccontextmanager
+async def client(*, tls=no_context, lookup=forbidden_lookup, **rules):
+    found = GuardedClient(Outbound(**rules), tls=tls, lookup=lookup)
+    try:
+        yield found
+    finally:
+        await found.close()
+
+
+class Names:
+    """A name server of canned answers, one for each question; the last is repeated."""
+
+    def __init__(self, *answers):
+        self.answers, self.asked = list(answers), []
+
+    async def __call__(self, host, port):
+        self.asked.append(host)
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+@asynccontextmanager
+async def plain(handler):
+    """A plain HTTP server on loopback; yields its port."""
+    runner = web.ServerRunner(web.Server(handler))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+def certificate(directory, *uris):
+    """A self-signed server certificate for peer.example, its file and its key's."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "peer.example")])
+    now = datetime.now(UTC)
+    built = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.DNSName("peer.example"), *map(x509.UniformResourceIdentifier, uris)]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    own, secret = directory / "own.pem", directory / "own.key"
+    own.write_bytes(built.public_bytes(serialization.Encoding.PEM))
+    secret.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return own, secret
+
+
+class Peer:
+    """A TLS server that remembers every byte of application data it was sent."""
+
+    def __init__(self, directory, *uris):
+        self.own, secret = certificate(directory, *uris)
+        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self.context.load_cert_chain(self.own, secret)
+        self.heard, self.connections, self.port, self.over = b"", 0, 0, asyncio.Event()
+
+    async def _serve(self, reader, writer):
+        self.connections += 1
+        try:
+            while data := await reader.read(65_536):
+                self.heard += data
+                if self.heard.endswith(b"\r\n\r\n"):
+                    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        except OSError:
+            pass
+        finally:
+            writer.close()
+            self.over.set()
+
+    @asynccontextmanager
+    async def serving(self):
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.context)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            server.close()
+
+    def trusting(self):
+        return ssl.create_default_context(cafile=str(self.own))
+
+    @property
+    def url(self):
+        return f"https://peer.example:{self.port}/secret-path"
+
+
+NOT_PUBLIC = [
+    "127.0.0.1",
+    "127.1.2.3",
+    "0.0.0.0",  # noqa: S104  refused, not bound
+    "10.0.0.1",
+    "172.16.0.1",
+    "172.31.255.255",
+    "192.168.1.1",
+    "169.254.1.1",
+    "169.254.169.254",
+    "100.64.0.1",
+    "192.0.2.1",
+    "198.18.0.1",
+    "224.0.0.1",
+    "239.255.255.250",
+    "240.0.0.1",
+    "255.255.255.255",
+    "::",
+    "::1",
+    "fe80::1",
+    "fc00::1",
+    "fd00:ec2::254",
+    "ff02::1",
+    "2001:db8::1",
+    "::ffff:127.0.0.1",
+    "::ffff:10.0.0.1",
+    "::ffff:169.254.169.254",
+    "::ffff:a9fe:a9fe",
+    "fec0::1",
+    "4000::1",
+    "64:ff9b:1::a00:1",
+]
+OTHER_NOTATIONS = [
+    "2130706433",
+    "0x7f000001",
+    "0x7f.0.0.1",
+    "017700000001",
+    "0177.0.0.1",
+    "127.1",
+    "127.0.1",
+    "10.1",
+    "2852039166",
+    "0xa9fea9fe",
+    "0xa9.0xfe.0xa9.0xfe",
+    "0251.0376.0251.0376",
+    "0",
+]
+# IPv6 forms that carry an IPv4 address to a translator or a tunnel.
+EMBEDDED = ["64:ff9b::7f00:1", "64:ff9b::169.254.169.254", "2002:7f00:1::", "2002:a9fe:a9fe::1", "::127.0.0.1", "::a9fe:a9fe"]
+
+
+@pytest.mark.parametrize("address", NOT_PUBLIC + EMBEDDED)
+async def test_an_address_that_is_not_public_is_refused(address):
+    host = f"[{address}]" if ":" in address else address
+    async with client() as found:
+        with pytest.raises(Blocked):
+            await found.request("GET", f"https://{host}/")
+
+
+@pytest.mark.parametrize("host", OTHER_NOTATIONS)
+async def test_decimal_hexadecimal_octal_and_short_addresses_are_refused(host):
+    async with client() as found:
+        with pytest.raises(Blocked):
+            await found.request("GET", f"https://{host}/")
+
+
+@pytest.mark.parametrize("host", ["１２７.0.0.1", "127。0。0。1", "①②⑦.0.0.1", "127.0.0.1.", "2130706433.", "%31%32%37.0.0.1"])
+async def test_addresses_in_other_scripts_or_with_a_dot_behind_are_refused(host):
+    async with client(lookup=Names(["127.0.0.1"])) as found:
+        with pytest.raises((Blocked, Unreachable)):
+            await found.request("GET", f"https://{host}:1/")
+
+
+@pytest.mark.parametrize("address", NOT_PUBLIC + EMBEDDED)
+async def test_a_name_with_an_address_that_is_not_public_is_blocked(address):
+    names = Names([address])
+    async with client(lookup=names) as found:
+        with pytest.raises(Blocked, match=r"peer\.example"):
+            await found.request("GET", "https://peer.example/")
+    assert names.asked == ["peer.example"]
+
+
+async def test_one_address_that_is_not_public_among_public_ones_blocks_the_call():
+    async with client(lookup=Names(["93.184.215.14", "127.0.0.1"])) as found:
+        with pytest.raises(Blocked):
+            await found.request("GET", "https://peer.example/")
+
+
+@pytest.mark.parametrize(
+    "address", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "::ffff:93.184.215.14", "64:ff9b::93.184.215.14"]
+)
+def test_public_addresses_are_permitted(address):
+    assert permitted("peer.example", ipaddress.ip_address(address), Outbound())
+
+
+@pytest.mark.parametrize(
+    ("allow", "host", "address", "expected"),
+    [
+        ("peer.example", "peer.example", "10.0.0.1", True),
+        ("peer.example", "PEER.example", "10.0.0.1", True),
+        ("peer.example", "other.example", "10.0.0.1", False),
+        ("peer.example", "x.peer.example", "10.0.0.1", False),
+        ("10.0.0.0/8", "peer.example", "10.9.9.9", True),
+        ("10.0.0.0/8", "peer.example", "192.168.0.1", False),
+        ("10.0.0.0/8", "peer.example", "::ffff:10.0.0.1", True),
+        ("10.0.0.1", "peer.example", "10.0.0.1", True),
+        ("10.0.0.1", "peer.example", "10.0.0.2", False),
+        ("fd00::/8", "peer.example", "fd00::1", True),
+        ("::/0", "peer.example", "10.0.0.1", False),
+    ],
+)
+def test_only_what_stands_in_allow_may_be_private(allow, host, address, expected):
+    assert permitted(host, ipaddress.ip_address(address), Outbound(allow=frozenset({allow}))) is expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://peer.example/",
+        "ftp://peer.example/",
+        "file:///etc/passwd",
+        "peer.example/",
+        "//peer.example/",
+        "",
+        "https://",
+        "https:///x",
+        "https://user@peer.example/",
+        "https://user:word@peer.example/",
+        "https://:word@peer.example/",
+        "https://public.example:443@127.0.0.1/",
+        "https://[::1",
+        "https://peer.example:99999/",
+        "https://peer.example:x/",
+        "javascript:alert(1)",
+    ],
+)
+async def test_what_is_not_plain_https_with_a_host_is_refused(url):
+    async with client() as found:
+        with pytest.raises(Blocked):
+            await found.request("GET", url)
+
+
+@pytest.mark.parametrize("scheme", ["ftp", "ws", "file"])
+async def test_where_http_is_allowed_other_schemes_are_not(scheme):
+    async with client(require_https=False) as found:
+        with pytest.raises(Blocked):
+            await found.request("GET", f"{scheme}://peer.example/")
+
+
+async def test_other_ports_are_refused_where_ports_are_listed():
+    async with client(ports=frozenset({443})) as found:
+        with pytest.raises(Blocked, match="8443"):
+            await found.request("GET", "https://peer.example:8443/")
+
+
+async def test_rebinding_the_name_is_looked_up_once_for_a_connection_and_the_checked_address_is_used(monkeypatch):
+    """The second answer, which would not pass, is never asked for; nor does the machine's own resolver see the name."""
+    names = Names(["127.0.0.1"], ["10.0.0.1"])
+
+    async def handler(request):
+        return web.Response(text=request.headers["Host"])
+
+    asked = []
+    real = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest, **more: asked.append(host) or real(host, *rest, **more))
+    async with plain(handler) as port, client(lookup=names, allow=LOOPBACK, require_https=False) as found:
+        reply = await found.request("GET", f"http://peer.example:{port}/")
+        assert reply.body == f"peer.example:{port}".encode()
+        assert (await found.request("GET", f"http://peer.example:{port}/")).status == 200
+    assert names.asked == ["peer.example"]
+    assert "peer.example" not in asked
+
+
+async def test_rebinding_a_new_connection_is_checked_anew():
+    names = Names(["127.0.0.1"], ["10.0.0.1"])
+
+    async def handler(_):
+        answer = web.Response(text="ok")
+        answer.force_close()
+        return answer
+
+    async with plain(handler) as port, client(lookup=names, allow=LOOPBACK, require_https=False) as found:
+        assert (await found.request("GET", f"http://peer.example:{port}/")).status == 200
+        found.reload()
+        with pytest.raises(Blocked):
+            await found.request("GET", f"http://peer.example:{port}/")
+    assert names.asked == ["peer.example"] * 2
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+async def test_redirects_are_not_followed(code):
+    paths = []
+
+    async def handler(request):
+        paths.append(request.path)
+        return web.Response(status=code, headers={"Location": "/elsewhere"})
+
+    async with plain(handler) as port, client(allow=LOOPBACK, require_https=False) as found:
+        assert (await found.request("GET", f"http://127.0.0.1:{port}/here")).status == code
+    assert paths == ["/here"]
+
+
+async def test_the_proxy_of_the_environment_is_not_used(monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+
+    async def handler(_):
+        return web.Response(text="direct")
+
+    async with plain(handler) as port, client(allow=LOOPBACK, require_https=False) as found:
+        assert (await found.request("GET", f"http://127.0.0.1:{port}/")).body == b"direct"
+
+
+async def test_cookies_are_not_kept():
+    cookies = []
+
+    async def handler(request):
+        cookies.append(request.headers.get("Cookie"))
+        return web.Response(headers={"Set-Cookie": "a=b"})
+
+    async with plain(handler) as port, client(allow=LOOPBACK, require_https=False) as found:
+        for _ in range(2):
+            await found.request("GET", f"http://127.0.0.1:{port}/")
+    assert cookies == [None, None]
+
+
+async def answering(body, headers=None, **rules):
+    async def handler(_):
+        return web.Response(body=body, headers=headers)
+
+    given = {name: rules.pop(name) for name in ("max_bytes",) if name in rules}
+    async with plain(handler) as port, client(allow=LOOPBACK, require_https=False, **rules) as found:
+        return await found.request("GET", f"http://127.0.0.1:{port}/", **given)
+
+
+async def test_a_body_at_the_cap_is_read_and_one_byte_more_is_not():
+    assert len((await answering(b"x" * 1000, max_bytes=1000)).body) == 1000
+    with pytest.raises(Unreachable, match="larger than 1000"):
+        await answering(b"x" * 1001, max_bytes=1000)
+
+
+async def test_an_endless_body_is_cut():
+    async def handler(request):
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        try:
+            while True:
+                await answer.write(b"x" * 65_536)
+        except ConnectionError:
+            return answer
+
+    async with plain(handler) as port, client(allow=LOOPBACK, require_https=False) as found:
+        with pytest.raises(Unreachable, match="larger"):
+            await found.request("GET", f"http://127.0.0.1:{port}/")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_a_compressed_bomb_is_capped_after_decompression(encoding):
+    pack = gzip.compress if encoding == "gzip" else zlib.compress
+    bomb = pack(b"\0" * 50_000_000)
+    assert len(bomb) < 100_000
+    with pytest.raises(Unreachable, match="larger than 100000"):
+        await answering(bomb, {"Content-Encoding": encoding}, max_bytes=100_000)
+
+
+async def test_a_server_that_never_answers_is_given_up():
+    gate = asyncio.Event()
+
+    async def handler(_):
+        await gate.wait()
+        return web.Response()
+
+    async with plain(handler) as port, client(allow=LOOPBACK, require_https=False, timeout=0.05) as found:
+        with pytest.raises(Unreachable):
+            await found.request("GET", f"http://127.0.0.1:{port}/")
+        gate.set()
+
+
+async def test_a_server_that_drips_is_given_up_by_the_total_time():
+    gate = asyncio.Event()
+
+    async def handler(request):
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        await answer.write(b"x")
+        await gate.wait()
+        return answer
+
+    async with plain(handler) as port, client(allow=LOOPBACK, require_https=False) as found:
+        with pytest.raises(Unreachable):
+            await found.request("GET", f"http://127.0.0.1:{port}/", timeout=0.05)
+        gate.set()
+
+
+@pytest.mark.parametrize("answer", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"])
+async def test_what_is_no_answer_is_unreachable(answer):
+    async def serve(_, writer):
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, client(allow=LOOPBACK, require_https=False) as found:
+        with pytest.raises(Unreachable):
+            await found.request("GET", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+
+
+async def test_a_name_that_does_not_resolve_is_unreachable():
+    async def lookup(host, _):
+        raise socket.gaierror(socket.EAI_NONAME, f"no such name: {host}")
+
+    async with client(lookup=lookup) as found:
+        with pytest.raises(Unreachable, match=r"peer\.example"):
+            await found.request("GET", "https://peer.example/")
+
+
+def test_callers_can_tell_forbidden_from_failed():
+    assert issubclass(Blocked, BadInput)
+    assert issubclass(WrongServer, Unreachable)
+    assert issubclass(Unreachable, UnavailableError)
+
+
+async def test_a_server_that_names_the_expected_did_is_sent_the_request(tmp_path):
+    async with (
+        Peer(tmp_path, DID).serving() as peer,
+        client(tls=peer.trusting, lookup=Names(["127.0.0.1"]), allow=LOOPBACK) as found,
+    ):
+        reply = await found.request("GET", peer.url, expect_did=DID)
+    assert reply.body == b"ok"
+    assert peer.heard.startswith(b"GET /secret-path")
+
+
+@pytest.mark.parametrize(
+    "uris", [(), ("did:web:thief.example",), (DID, "did:web:thief.example"), (DID + ":more",), ("https://peer.example",)], ids=str
+)
+async def test_a_server_that_does_not_name_the_expected_did_gets_no_byte_of_the_request(tmp_path, uris):
+    async with (
+        Peer(tmp_path, *uris).serving() as peer,
+        client(tls=peer.trusting, lookup=Names(["127.0.0.1"]), allow=LOOPBACK) as found,
+    ):
+        with pytest.raises(WrongServer):
+            await found.request("POST", peer.url, headers={"Authorization": "Bearer secret"}, body=b"secret", expect_did=DID)
+        await found.close()
+        await asyncio.wait_for(peer.over.wait(), 10)
+    assert peer.connections == 1
+    assert peer.heard == b""
+
+
+async def test_a_connection_opened_without_a_did_is_looked_at_when_a_did_is_expected(tmp_path):
+    async with (
+        Peer(tmp_path, "did:web:thief.example").serving() as peer,
+        client(tls=peer.trusting, lookup=Names(["127.0.0.1"]), allow=LOOPBACK) as found,
+    ):
+        assert (await found.request("GET", peer.url)).status == 200
+        before = peer.heard
+        with pytest.raises(WrongServer):
+            await found.request("GET", peer.url, expect_did=DID)
+        assert peer.heard == before
+
+
+async def test_expecting_a_did_over_plain_http_sends_nothing():
+    heard = []
+
+    async def handler(request):
+        heard.append(request.path)
+        return web.Response()
+
+    async with plain(handler) as port, client(allow=LOOPBACK, require_https=False) as found:
+        with pytest.raises(WrongServer):
+            await found.request("GET", f"http://127.0.0.1:{port}/", expect_did=DID)
+    assert heard == []
+
+
+async def test_a_server_of_an_unknown_authority_is_unreachable_and_hears_nothing(tmp_path):
+    async with Peer(tmp_path, DID).serving() as peer, client(lookup=Names(["127.0.0.1"]), allow=LOOPBACK) as found:
+        with pytest.raises(Unreachable):
+            await found.request("GET", peer.url, expect_did=DID)
+    assert peer.heard == b""
+
+
+async def test_a_certificate_for_another_host_is_refused(tmp_path):
+    async with (
+        Peer(tmp_path, DID).serving() as peer,
+        client(tls=peer.trusting, lookup=Names(["127.0.0.1"]), allow=LOOPBACK) as found,
+    ):
+        with pytest.raises(Unreachable):
+            await found.request("GET", f"https://other.example:{peer.port}/", expect_did=DID)
+    assert peer.heard == b""

@@ -1,0 +1,200 @@
+"""kernel.web: one place for errors from which nothing of the inside gets out, limits, the key, listeners, the table's document."""
+
+import asyncio
+import io
+import json
+import socket
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from msgspec import Struct
+
+from kernel import telemetry
+from kernel.errors import Conflict, InUse, Unauthorized
+from kernel.web import Route, application, json_response, openapi, read_json, require_key, serve
+
+CANARY = "canary-of-the-inside"
+
+
+@pytest.fixture(autouse=True)
+def log():
+    """Everything that was logged."""
+    found = io.StringIO()
+    telemetry.configure(stream=found)
+    return found
+
+
+async def echo(request):
+    return json_response(await read_json(request, 1000))
+
+
+async def broken(_):
+    raise RuntimeError(CANARY)
+
+
+async def taken(_):
+    raise Conflict("it is taken", next_step="choose another", inside=CANARY)
+
+
+async def hidden(_):
+    raise Unauthorized("who are you", reason=CANARY)
+
+
+async def moved(_):
+    raise web.HTTPFound("/elsewhere")
+
+
+class Thing(Struct):
+    name: str
+
+
+ROUTES = [
+    Route(method="POST", path="/echo", handler=echo, auth="key", summary="Echo", request=Thing, response=Thing, status=201),
+    Route(method="GET", path="/things/{id}", handler=broken, auth="token", summary="One", response=Thing, query=("depth",)),
+    Route(method="GET", path="/taken", handler=taken, auth="none", summary="Taken"),
+    Route(method="GET", path="/hidden", handler=hidden, auth="none", summary="Hidden"),
+    Route(method="GET", path="/moved", handler=moved, auth="none", summary="Moved"),
+    Route(method="GET", path="/health", handler=taken, auth="none", summary="Health"),
+]
+
+
+@pytest.fixture
+async def client():
+    async with TestClient(TestServer(application(ROUTES, limit=2000))) as found:
+        yield found
+
+
+@pytest.fixture
+async def keyed():
+    async with TestClient(TestServer(application(ROUTES, middlewares=[require_key(lambda: "right")]))) as found:
+        yield found
+
+
+async def test_an_unknown_error_is_a_bare_500_and_is_logged(client, log):
+    reply = await client.get("/things/1")
+    text = await reply.text()
+    assert reply.status == 500
+    assert reply.content_type == "application/problem+json"
+    assert CANARY not in text
+    assert "RuntimeError" not in text
+    assert CANARY in log.getvalue()
+
+
+async def test_a_known_error_answers_with_cause_and_next_step_and_keeps_its_facts(client, log):
+    reply = await client.get("/taken")
+    found = await reply.json(content_type="application/problem+json")
+    assert (reply.status, found["code"], found["detail"], found["next"]) == (409, "conflict", "it is taken", "choose another")
+    assert CANARY not in json.dumps(found)
+    assert json.loads(log.getvalue())["inside"] == CANARY
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/nowhere", 404), ("DELETE", "/taken", 405), ("GET", "/hidden", 401)]
+)
+async def test_errors_of_the_library_are_problems_too(client, method, path, status):
+    reply = await client.request(method, path)
+    assert reply.status == status
+    assert (await reply.json(content_type="application/problem+json"))["status"] == status
+
+
+async def test_a_redirect_is_no_error(client):
+    reply = await client.get("/moved", allow_redirects=False)
+    assert reply.status == 302
+
+
+async def test_error_bodies_may_be_those_of_a_protocol():
+    def body(_, error):
+        return json_response({"mine": error.code}, status=error.status)
+
+    async with TestClient(TestServer(application(ROUTES, errors=body))) as client:
+        assert await (await client.get("/taken")).json() == {"mine": "conflict"}
+        assert await (await client.get("/nowhere")).json() == {"mine": "not-found"}
+        assert await (await client.get("/things/1")).json() == {"mine": "internal"}
+
+
+@pytest.mark.parametrize("body", [b'{"a":1,"a":2}', b"{", b"", b'"\xff"', b"NaN", b"[" * 99])
+async def test_a_body_that_is_not_strict_json_is_400(client, body):
+    assert (await client.post("/echo", data=body)).status == 400
+
+
+async def test_a_body_over_the_routes_limit_is_413(client):
+    assert (await client.post("/echo", data=b'"' + b"x" * 998 + b'"')).status == 200
+    assert (await client.post("/echo", data=b'"' + b"x" * 999 + b'"')).status == 413
+
+
+async def test_a_body_over_the_applications_limit_is_413_even_without_a_length(client):
+    async def parts():
+        for _ in range(100):
+            yield b" " * 1000
+
+    reply = await client.post("/echo", data=parts())
+    assert reply.status == 413
+    assert (await reply.json(content_type="application/problem+json"))["code"] == "too-large"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [None, "", "right", "Bearer", "Bearer ", "Bearer wrong", "bearer right", "Bearer right2", "Bearer rightt", "Basic right"],
+)
+async def test_without_the_right_key_it_is_401(keyed, given):
+    reply = await keyed.get("/taken", headers={} if given is None else {"Authorization": given})
+    assert reply.status == 401
+    assert (await reply.json(content_type="application/problem+json"))["next"]
+
+
+@pytest.mark.parametrize("raw", [b"Bearer \xff", b"Bearer right\xff", "Bearer 鍵".encode(), b"Bearer \xed\xa0\x80"])
+async def test_a_key_of_other_bytes_is_401_and_no_failure(keyed, raw):
+    reader, writer = await asyncio.open_connection("127.0.0.1", keyed.server.port)
+    writer.write(b"GET /taken HTTP/1.1\r\nHost: x\r\nAuthorization: " + raw + b"\r\nConnection: close\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    assert answer.startswith((b"HTTP/1.1 401 ", b"HTTP/1.1 400 "))
+
+
+async def test_with_the_right_key_the_route_answers_and_health_needs_none(keyed):
+    assert (await keyed.get("/taken", headers={"Authorization": "Bearer right"})).status == 409
+    assert (await keyed.get("/health")).status == 409
+
+
+async def test_unknown_paths_are_not_told_apart_without_a_key(keyed):
+    assert (await keyed.get("/nowhere")).status == 401
+
+
+async def test_a_taken_port_is_named():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(InUse, match=f"127.0.0.1:{port}") as caught:
+            await serve(application(ROUTES), "127.0.0.1", port)
+    assert caught.value.next_step
+
+
+async def test_port_0_takes_a_free_one_and_close_gives_it_back():
+    listener = await serve(application(ROUTES), "127.0.0.1", 0)
+    assert listener.port
+    await listener.close()
+    again = await serve(application(ROUTES), "127.0.0.1", listener.port)
+    await again.close()
+
+
+def test_the_document_has_every_route_with_its_types_parameters_and_security():
+    found = openapi(ROUTES, "Test", "1")
+    assert {(path, method.upper()) for path, each in found["paths"].items() for method in each} == {
+        (r.path, r.method) for r in ROUTES
+    }
+    post, one = found["paths"]["/echo"]["post"], found["paths"]["/things/{id}"]["get"]
+    reference = {"$ref": "#/components/schemas/Thing"}
+    assert post["requestBody"]["content"]["application/json"]["schema"] == reference
+    assert post["responses"]["201"]["content"]["application/json"]["schema"] == reference
+    assert one["responses"]["200"]["content"]["application/json"]["schema"] == reference
+    assert [(each["name"], each["in"], each["required"]) for each in one["parameters"]] == [
+        ("id", "path", True),
+        ("depth", "query", False),
+    ]
+    assert (post["security"], one["security"]) == ([{"key": []}], [{"token": []}])
+    assert "security" not in found["paths"]["/taken"]["get"]
+    assert set(found["components"]["securitySchemes"]) == {"key", "token"}
+    json.dumps(found)

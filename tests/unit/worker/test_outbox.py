@@ -1,0 +1,219 @@
+"""The outbox worker (peers.md F08, F09): what each class of answer leads to, order, time, and that nothing is given up."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from connector.dsp.messages import Acknowledgement
+from connector.dsp.outbound import Answer
+from connector.processes import exchange, tables
+from connector.processes.exchange import Change
+from connector.processes.model import OutboxRow, Process
+from connector.store.sqlite import SqliteStore, open_database
+from connector.worker.outbox import Outbox
+from connector.worker.reactions import CAP, REACTIONS, TRIES_BEFORE_PARKED, delay, reaction
+from kernel.clock import iso
+from kernel.http import Unreachable
+
+ME, PEER = "did:web:me.example", "did:web:peer.example"
+BEGIN = datetime(2026, 11, 24, 9, tzinfo=UTC)
+
+
+class Clock:
+    def __init__(self):
+        self.moment = BEGIN
+
+    def now(self):
+        return self.moment
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = SqliteStore(open_database(tmp_path / "data.sqlite"), ME)
+    yield made
+    made.close()
+
+
+async def waiting(store, key="urn:uuid:1", state="REQUESTED", message=tables.AGREE):
+    """A provider's process with one pending step."""
+    role = "provider" if state else "consumer"
+    process = Process(
+        id=key,
+        participant=ME,
+        kind="negotiation",
+        role=role,
+        peer=PEER,
+        peer_pid=key if state else "",
+        callback="https://p",
+        state=state,
+    )
+    row = OutboxRow(id=f"row-{key}", process=key, act="dsp", message=message, path="/x", body=b"{}")
+    change = exchange.propose(tables.NEGOTIATION, process, row, now=iso(BEGIN))
+    await store.commit(exchange.commit(Change(process=change.process, outbox=change.outbox), 0))
+
+
+async def until(condition):
+    for _ in range(2000):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("nothing happened")
+
+
+class Peer:
+    """Answers from a list, the last one for ever."""
+
+    def __init__(self, *answers, retry_after=""):
+        self.answers, self.seen, self.retry_after = list(answers), [], retry_after
+
+    async def send(self, process, row):
+        self.seen.append((process.id, row.id, bytes(row.body)))
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return Answer(answer, Acknowledgement(provider_pid="theirs"), self.retry_after, "excerpt")
+
+
+async def no_push(_process):
+    raise AssertionError("nothing to push")
+
+
+async def run(store, peer, clock, condition, push=no_push):
+    outbox = Outbox(store, peer.send, push, clock, lambda: "urn:uuid:new", parallel=4)
+    task = asyncio.create_task(outbox.run())
+    try:
+        await until(condition)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    return outbox
+
+
+async def test_a_delivered_message_moves_the_state_and_leaves_the_outbox(store):
+    await waiting(store)
+    await run(store, Peer(200), Clock(), lambda: not store.outbox())
+    process = store.process("urn:uuid:1")
+    assert (process.state, process.pending) == ("AGREED", None)
+    assert [row.after for row in store.journal("urn:uuid:1")] == ["AGREED"]
+
+
+async def test_the_pid_of_the_peer_is_learned_from_its_answer(store):
+    await waiting(store, state="", message=tables.REQUEST)
+    await run(store, Peer(201), Clock(), lambda: not store.outbox())
+    assert store.process("urn:uuid:1").peer_pid == "theirs"
+
+
+@pytest.mark.parametrize("status", [409, 425, 429, 500, 503])
+async def test_come_again_is_tried_again_with_the_same_body(store, status):
+    await waiting(store)
+    clock, peer = Clock(), Peer(status, 200)
+    await run(store, peer, clock, lambda: store.outbox() and store.outbox()[0].attempts == 1)
+    assert store.process("urn:uuid:1").state == "REQUESTED"
+    clock.moment += timedelta(hours=2)
+    await run(store, peer, clock, lambda: not store.outbox())
+    assert peer.seen[0] == peer.seen[1]
+
+
+async def test_retry_after_is_honoured(store):
+    await waiting(store)
+    await run(store, Peer(429, retry_after="77"), Clock(), lambda: store.outbox()[0].attempts == 1)
+    assert store.outbox()[0].row.due == iso(BEGIN + timedelta(seconds=77))
+
+
+async def test_a_refused_token_is_tried_again_once_and_then_parked_for_the_operator(store):
+    await waiting(store)
+    clock, peer = Clock(), Peer(401)
+    for attempt in range(1, TRIES_BEFORE_PARKED + 1):
+        await run(store, peer, clock, lambda attempt=attempt: store.outbox()[0].attempts == attempt)
+        clock.moment += timedelta(minutes=1)
+    (row,) = store.outbox()
+    assert row.parked
+    assert "does not accept our token" in row.reason
+
+
+async def test_a_refused_message_is_recorded_and_the_process_waits(store):
+    await waiting(store)
+    await run(store, Peer(400), Clock(), lambda: not store.outbox())
+    process = store.process("urn:uuid:1")
+    assert process.state == "REQUESTED"
+    assert "refused" in process.note
+
+
+async def test_a_first_message_that_meets_404_ends_the_process(store):
+    await waiting(store, state="", message=tables.REQUEST)
+    await run(store, Peer(404), Clock(), lambda: not store.outbox())
+    assert store.process("urn:uuid:1").state == "TERMINATED"
+
+
+async def test_a_refused_termination_is_taken_all_the_same(store):
+    await waiting(store, message=tables.END_NEGOTIATION)
+    await run(store, Peer(400), Clock(), lambda: not store.outbox())
+    assert store.process("urn:uuid:1").state == "TERMINATED"
+
+
+async def test_a_peer_that_is_away_for_a_week_loses_nothing(store):
+    await waiting(store)
+    clock = Clock()
+    peer = Peer(Unreachable("no route"))
+    attempts = 0
+    while clock.moment < BEGIN + timedelta(days=7):
+        attempts += 1
+        await run(store, peer, clock, lambda attempts=attempts: store.outbox()[0].attempts == attempts)
+        clock.moment += timedelta(hours=1, minutes=20)
+    assert attempts > 100
+    peer.answers = [200]
+    await run(store, peer, clock, lambda: not store.outbox())
+    assert store.process("urn:uuid:1").state == "AGREED"
+
+
+async def test_a_slow_peer_holds_nobody_up(store):
+    await waiting(store, "urn:uuid:1")
+    await waiting(store, "urn:uuid:2")
+    gate = asyncio.Event()
+
+    class Slow(Peer):
+        async def send(self, process, row):
+            if process.id == "urn:uuid:1":
+                await gate.wait()
+            return await super().send(process, row)
+
+    await run(store, Slow(200), Clock(), lambda: store.process("urn:uuid:2").state == "AGREED")
+    assert store.process("urn:uuid:1").state == "REQUESTED"
+
+
+async def test_the_attempt_of_a_withdrawn_row_is_broken_off(store):
+    await waiting(store)
+    broken = asyncio.Event()
+
+    class Hanging(Peer):
+        async def send(self, process, row):
+            self.seen.append(row.id)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                broken.set()
+
+    peer = Hanging(200)
+    outbox = Outbox(store, peer.send, no_push, Clock(), lambda: "x")
+    task = asyncio.create_task(outbox.run())
+    await until(lambda: peer.seen)
+    await store.drop("row-urn:uuid:1")
+    await until(broken.is_set)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def test_every_status_has_a_reaction_and_the_table_is_without_overlap():
+    statuses = [status for each in REACTIONS for status in each.statuses]
+    assert len(statuses) == len(set(statuses))
+    for status in range(100, 600):
+        assert reaction(status, first_message=False).action in ("deliver", "refuse", "retry", "park")
+
+
+def test_the_pause_grows_to_an_hour_and_no_further():
+    found = reaction(503, first_message=False)
+    pauses = [delay(found, attempt, "", 0.5) for attempt in range(40)]
+    assert pauses == sorted(pauses)
+    assert max(pauses) <= CAP * 1.2
+    assert delay(found, 0, "999999", 0.5) == CAP
