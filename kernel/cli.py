@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import typer
 
 from kernel import wire
-from kernel.errors import KizunaError, UnavailableError
+from kernel.errors import BadInput, KizunaError, UnavailableError
 
 GROUP = "kizuna.commands"
 
@@ -74,9 +74,13 @@ def _waiting(path: str, wait: float) -> str:
 
 
 def _result(status: int, data: bytes) -> Any:
-    found: Any = wire.loads(data, limit=1 << 30, depth=200) if data else {}
     if status < 400:
-        return found
+        return wire.loads(data, limit=1 << 30, depth=200) if data else {}
+    try:
+        body = wire.loads(data)
+    except BadInput:
+        body = None
+    found = body if isinstance(body, dict) else {}  # a proxy in between answers as it likes
     error = Refused(str(found.get("detail") or found.get("title") or status), next_step=str(found.get("next", "")))
     error.code = str(found.get("code", "refused"))  # type: ignore[misc]
     error.status = status  # type: ignore[misc]
@@ -91,17 +95,19 @@ def print_result(value: Any, *, as_json: bool) -> None:
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    console = Console(soft_wrap=True)
+    console = Console(
+        soft_wrap=True, markup=False, width=None if sys.stdout.isatty() else 240
+    )  # no markup: values come from others
     if isinstance(value, list):
         columns = list(value[0]) if value else []
         table = Table(*columns, box=None, pad_edge=False)
         for row in value:
-            table.add_row(*(str(row[column]) for column in columns))
+            table.add_row(*(str(row.get(column, "")) for column in columns))
         console.print(table if value else "nothing there")
     elif isinstance(value, dict):
         width = max(map(len, value), default=0)
         for name, each in value.items():
-            console.print(f"{name:<{width}}  {each}", markup=False, highlight=False)
+            console.print(f"{name:<{width}}  {each}", highlight=False)
     else:
         console.print(value)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Struct
 
 from kernel import telemetry, wire
@@ -23,6 +24,7 @@ from kernel.errors import InUse, KizunaError, NotFound, TooLarge, Unauthorized
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ErrorBody = Callable[[web.Request, KizunaError], web.Response]
 LIMIT = 262_144
+LARGEST_HEADER = 32_768  # a token of 16 KiB fits, and its refusal is ours to word
 log = telemetry.get(__name__)
 
 
@@ -58,6 +60,8 @@ def _errors(body: ErrorBody) -> Any:
             found = error
         except web.HTTPRequestEntityTooLarge:
             found = TooLarge("the request body is too large")
+        except HttpProcessingError as error:
+            found = _foreign(error.code, "malformed HTTP")
         except web.HTTPException as error:
             if error.status < 400:
                 raise
@@ -139,7 +143,7 @@ class Listener:
 
 async def serve(app: web.Application, host: str, port: int, ssl_context: ssl.SSLContext | None = None) -> Listener:
     """Listen; port 0 takes a free one. Raises `InUse` naming address and port."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5, keepalive_timeout=75)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5, keepalive_timeout=75, max_field_size=LARGEST_HEADER)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port, ssl_context=ssl_context, backlog=512).start()

@@ -139,11 +139,11 @@ def create(directory: Path, *, name: str, crl_url: str, now: datetime) -> Author
     root = _ca(root_name, root_name, root_key.public_key(), root_key, now, ROOT_LIFE, depth=1, parent=None)
     issuing = _ca(issuing_name, root_name, issuing_key.public_key(), root_key, now, ISSUING_LIFE, depth=0, parent=root)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for file, key in (("root.key", root_key), ("issuing.key", issuing_key)):  # first: they are never written over another's
+        write_private(directory / file, key)
     (directory / "root.pem").write_text(_pem(root), encoding="ascii")
     (directory / "issuing.pem").write_text(_pem(issuing), encoding="ascii")
     (directory / "crl-url").write_text(crl_url, encoding="utf-8")
-    for file, key in (("root.key", root_key), ("issuing.key", issuing_key)):
-        write_private(directory / file, key)
     return Authority.open(directory)
 
 

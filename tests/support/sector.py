@@ -49,6 +49,7 @@ TEXTS = {
     "title": ("Flowers", "花"),
     "schema.bouquet": ("Bouquet", "花束"),
     "template.florists": ("For florists", "花店向け"),
+    "template.florists.terms": ("Florists may use it and not pass it on.", "花店のみ利用でき、再配布はできません。"),
     "rule.stems": ("Stems add up", "本数の合計"),
 }
 STORY = """
