@@ -25,8 +25,9 @@ def server_context(certificate: Path, key: Path, client_ca: Path | None = None) 
 
 
 def load_own(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
-    """Use this certificate from the next handshake on."""
+    """Use this certificate from the next handshake on; one that cannot be used changes nothing."""
     try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)  # a failure leaves half of the pair in a context
         context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
         raise Misconfigured(f"{certificate} and {key} cannot be used: {error}", next_step="check both files") from error
