@@ -25,6 +25,7 @@ from connector.dsp.messages import CONTEXT
 from kernel import wire
 from kernel.errors import BadInput, KizunaError, NotFound
 
+CONVERSATION: Final = web.RequestKey("conversation", tuple)  # (kind of process, providerPid, consumerPid) of a DSP request
 BODY: Final = {"catalog": "CatalogError", "negotiation": "ContractNegotiationError", "transfer": "TransferError"}
 _SAME: Final = {401: "authentication failed", 404: "not found", 500: "internal error"}
 
@@ -59,7 +60,7 @@ def body(error: KizunaError, kind: str, *, provider_pid: str = "", consumer_pid:
 
 def response(request: web.Request, error: KizunaError) -> web.Response:
     """The answer for a DSP route; other routes get an RFC 9457 problem."""
-    kind, provider_pid, consumer_pid = request.get("dsp", ("", "", ""))
+    kind, provider_pid, consumer_pid = request.get(CONVERSATION, ("", "", ""))
     if not kind:
         value, type_ = error.problem(), "application/problem+json"
     else:

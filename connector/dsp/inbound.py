@@ -22,6 +22,7 @@ from msgspec import Struct
 from connector.dsp import messages, outbound
 from connector.dsp.messages import Message
 from connector.dsp.node import Node, spent
+from connector.errors import CONVERSATION
 from connector.processes import exchange, negotiation, transfer
 from connector.processes.errors import UnknownProcess, VersionConflict
 from connector.processes.exchange import Replay
@@ -60,11 +61,11 @@ class _Arrival(Struct, frozen=True, kw_only=True):
 async def receive(node: Node, request: web.Request, cls: type[Message], kind: Kind, role: Role | None) -> web.Response:
     """One message of a process."""
     own = request.match_info.get("pid", "")
-    request["dsp"] = (kind, own, own)
+    request[CONVERSATION] = (kind, own, own)
     body = await request.read()
     value = wire.loads(body)
     message = messages.convert(cls, value)  # 1
-    request["dsp"] = (kind, getattr(message, "provider_pid", ""), getattr(message, "consumer_pid", ""))
+    request[CONVERSATION] = (kind, getattr(message, "provider_pid", ""), getattr(message, "consumer_pid", ""))
     who = await node.authenticate(caller(request), _decides(cls))  # 2
     token = spent(who.token)
     digest = messages.fingerprint(value)
@@ -153,7 +154,7 @@ def _reply(commit: Commit) -> bytes:
 async def show(node: Node, request: web.Request, kind: Kind) -> web.Response:
     """GET of a process by either of its parties."""
     own = request.match_info["pid"]
-    request["dsp"] = (kind, own, own)
+    request[CONVERSATION] = (kind, own, own)
     who = await node.authenticate(caller(request), False)
     await node.processes.spend(spent(who.token))
     process = _own(node, own, who, kind, None)

@@ -16,7 +16,7 @@ from aiohttp import web
 from connector.dsp import messages
 from connector.dsp.inbound import caller
 from connector.dsp.node import Node, spent
-from connector.errors import BadContinuation, DatasetUnknown, UnsupportedFilter
+from connector.errors import CONVERSATION, BadContinuation, DatasetUnknown, UnsupportedFilter
 from identity.verify import VerifiedParticipant
 from kernel import wire
 from kernel.errors import BadInput
@@ -29,7 +29,7 @@ COMPRESS: Final = 4096
 
 async def catalog(node: Node, request: web.Request) -> web.Response:
     """`POST /catalog/request`."""
-    request["dsp"] = ("catalog", "", "")
+    request[CONVERSATION] = ("catalog", "", "")
     message = messages.decode(messages.CatalogRequestMessage, await request.read())
     who = await _who(node, request)
     query = _query(message.filter)
@@ -46,7 +46,7 @@ async def catalog(node: Node, request: web.Request) -> web.Response:
 
 async def dataset(node: Node, request: web.Request) -> web.Response:
     """`GET /catalog/datasets/{id}`."""
-    request["dsp"] = ("catalog", "", "")
+    request[CONVERSATION] = ("catalog", "", "")
     who = await _who(node, request)
     found = node.catalog.dataset(who, request.match_info["id"])
     if found is None:

@@ -144,15 +144,16 @@ class CredentialService:
         await check_credential(self._door.resolver, credential, holder=self._door.did, now=now)
         if container.credential_type not in credential.kinds:
             raise BadInput("a credential of another type than announced")
-        return held(credential)
+        return msgspec.structs.replace(held(credential), type=container.credential_type)
 
     async def offer(self, request: web.Request) -> web.Response:
         token = await self._proven(request)
         message = _message(await read_json(request), "CredentialOfferMessage")
-        if message.get("issuer") != token.did or not message.get("credentials"):
+        offered = message.get("credentials")
+        if message.get("issuer") != token.did or not isinstance(offered, list) or not offered:
             raise BadInput("an offer names its sender as issuer, and at least one credential")
         await self._store.spend(token.use)
-        log.info("credentials offered", peer=token.did, count=len(message["credentials"]))
+        log.info("credentials offered", peer=token.did, count=len(offered))
         return json_response({}, status=200)
 
     async def _proven(self, request: web.Request) -> VerifiedToken:
@@ -174,7 +175,12 @@ def held(credential: Credential) -> Held:
 
 
 def _message(value: Any, type_: str) -> dict[str, Any]:
-    if not isinstance(value, dict) or value.get("type") != type_ or DCP_CONTEXT not in (value.get("@context") or ()):
+    contexts = value.get("@context") if isinstance(value, dict) else None
+    if (
+        not isinstance(value, dict)
+        or value.get("type") != type_
+        or DCP_CONTEXT not in (contexts if isinstance(contexts, list) else [contexts])
+    ):
         raise BadInput(f"not a {type_} of DCP 1.0")
     return value
 

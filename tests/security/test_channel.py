@@ -71,7 +71,7 @@ async def test_confirmation_of_another_kind(world: World, member: Party, cnf: ob
 
 
 async def test_confirmation_of_null_is_refused(world: World, member: Party) -> None:
-    from identity import jose  # noqa: PLC0415
+    from identity import jose
 
     token = jose.sign(member.claims() | {"cnf": None}, member.key)
     await refused(world, bearer(token, member.leaf), "cnf", "off")

@@ -472,7 +472,7 @@ async def test_message_purpose_is_not_fatal(world: World, member: Party) -> None
 
 
 async def test_concurrent_first_calls_share_one_exchange(world: World, member: Party) -> None:
-    import asyncio  # noqa: PLC0415
+    import asyncio
 
     callers = [member.caller(jti=secrets.token_hex(8)) for _ in range(20)]
     await asyncio.gather(*(authenticate(world.door, each, fresh=False) for each in callers))

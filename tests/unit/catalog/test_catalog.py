@@ -202,7 +202,7 @@ def test_offers_are_replaced_and_taken_away():
 
 def test_one_decision_per_distinct_policy_whatever_the_number_of_offers(monkeypatch):
     """Cost does not grow with offers that do not apply: counted, not timed."""
-    from catalog import offers  # noqa: PLC0415
+    from catalog import offers
 
     shelf, calls = filled(2_000), []
     real = offers.evaluate

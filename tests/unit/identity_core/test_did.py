@@ -239,7 +239,7 @@ def test_did_key_vectors() -> None:
 
 @pytest.mark.parametrize(("alg", "prefix"), [("ES256", b"\x80\x24"), ("ES384", b"\x81\x24")])
 def test_did_key_of_curves(alg: str, prefix: bytes) -> None:
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     key = key_for(alg).public_key()
     point = key.public_bytes(Encoding.X962, PublicFormat.CompressedPoint)

@@ -12,7 +12,7 @@ shared = pytest.importorskip("tests.support.shared", reason="no shared data")
 
 
 async def test_query_message_validates() -> None:
-    import json  # noqa: PLC0415
+    import json
 
     folder = shared.shared_data("dcp-1.0")
     schema = json.loads((folder / "presentation/presentation-query-message-schema.json").read_text())

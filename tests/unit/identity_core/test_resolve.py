@@ -121,7 +121,7 @@ async def test_plain_http_is_a_switch_of_tests(world: World) -> None:
 
 
 async def test_did_jwk_needs_no_fetch(world: World) -> None:
-    from kernel import wire  # noqa: PLC0415
+    from kernel import wire
 
     jwk = {name: value for name, value in signer("x").public_jwk().items() if name in {"kty", "crv", "x", "y"}}
     assert await world.resolver.resolve("did:jwk:" + wire.b64url(wire.dumps(jwk)))
