@@ -30,12 +30,14 @@ def load(cls: type[T], path: Path, *, env_prefix: str, environment: Mapping[str,
     for key in found:
         if key not in names:
             raise Misconfigured(f"{path}: unknown setting {key}", next_step=_nearest(key, names))
-    overrides = {name: environment[env_prefix + name.upper()] for name in names if env_prefix + name.upper() in environment}
     for key in environment:
         if key.startswith(env_prefix) and key[len(env_prefix) :].lower() not in names:
             raise Misconfigured(f"unknown setting {key}", next_step=_nearest(key[len(env_prefix) :].lower(), names))
     try:
-        return msgspec.convert(found | overrides, cls, strict=not overrides)
+        for each in msgspec.structs.fields(cls):  # a variable is text and read loosely; the file says what it means
+            if env_prefix + each.name.upper() in environment:
+                found[each.name] = msgspec.convert(environment[env_prefix + each.name.upper()], each.type, strict=False)
+        return msgspec.convert(found, cls)
     except msgspec.ValidationError as error:
         raise Misconfigured(f"{path}: {error}", next_step="see docs/reference for what each setting takes") from error
 

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 import typer
 
+from catalog import describe
 from connector.cli.local import HERE, SAY, Directory, Json, client, rows
 from kernel.cli import print_result
 from kernel.errors import BadInput
@@ -69,8 +70,16 @@ def _catalogs() -> typer.Typer:
     app = typer.Typer(no_args_is_help=True)
 
     @app.command("show", help=SAY("catalog_show"))
-    def show(peer: Annotated[str, typer.Argument()], directory: Directory = HERE, as_json: Json = False) -> None:
+    def show(
+        peer: Annotated[str, typer.Argument()],
+        turtle: Annotated[bool, typer.Option("--turtle", help=SAY("turtle"))] = False,
+        directory: Directory = HERE,
+        as_json: Json = False,
+    ) -> None:
         found: Any = client(directory).post("/v1/catalog", {"peer": peer})
+        if turtle:
+            typer.echo(describe.turtle(found))
+            return
         print_result(found if as_json else [_dataset_row(each) for each in found["dataset"]], as_json=as_json)
 
     return app
@@ -86,6 +95,12 @@ def _pair(text: str) -> tuple[str, Any]:
 def _dataset_row(dataset: dict[str, Any]) -> dict[str, Any]:
     return {
         "dataset": dataset["@id"],
-        "title": dataset.get("dct:title", dataset.get("title", "")),
+        "title": _title(dataset.get("dct:title")),
         "offers": ", ".join(offer["@id"] for offer in dataset.get("hasPolicy", [])),
     }
+
+
+def _title(value: Any) -> str:
+    """The first of the language-tagged titles, or a plain one."""
+    first = value[0] if isinstance(value, list) and value else value
+    return str(first.get("@value", "")) if isinstance(first, dict) else str(first or "")

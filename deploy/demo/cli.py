@@ -20,6 +20,9 @@ Directory = Annotated[Path | None, typer.Option("--dir", help="Where the data di
 def register(app: typer.Typer) -> None:
     """Called by `kernel.cli` through the entry point `kizuna.commands`."""
     app.command("demo", help="Tell the story of two companies, end to end, on this machine.")(demo)
+    app.command("demo-certificate", help="A server certificate of a kept demonstration's own CA, for a node that joins it.")(
+        certificate
+    )
 
 
 def demo(story: Story = "battery", keep: Keep = False, as_json: Json = False, directory: Directory = None) -> None:
@@ -42,6 +45,20 @@ def demo(story: Story = "battery", keep: Keep = False, as_json: Json = False, di
         if ending["ok"] and not keep and directory is None:
             shutil.rmtree(place, ignore_errors=True)
     raise typer.Exit(0 if ending["ok"] else 1)
+
+
+def certificate(
+    directory: Annotated[
+        Path, typer.Argument(help="Directory of the demonstration (`kizuna demo --keep --dir ...`).", exists=True)
+    ],
+    output: Annotated[Path, typer.Argument(help="Where to put NAME.pem and NAME.key, without the ending.")],
+) -> None:
+    from deploy.demo.world import HOST, write_certificate  # noqa: PLC0415
+    from identity.tls.web import WebCa  # noqa: PLC0415
+
+    ca = WebCa.load(directory / "roots.pem", directory / "web-ca.key")
+    made, key = write_certificate(output, ca.issue([HOST, "127.0.0.1"]))
+    typer.echo(f"--tls-cert {made} --tls-key {key} --roots {directory / 'roots.pem'}")
 
 
 def _run(place: Path, story: str, space: Any, trail: Any, ending: dict[str, Any], *, keep: bool) -> None:

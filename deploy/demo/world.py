@@ -58,12 +58,7 @@ class World:
 
     def server_certificate(self, name: str) -> tuple[Path, Path]:
         """A server certificate for `localhost`: (certificate, key) files."""
-        certificate, key = self._ca.issue([HOST, "127.0.0.1"])
-        paths = self.directory / f"{name}.pem", self.directory / f"{name}.key"
-        for path, data in zip(paths, (certificate, key), strict=True):
-            path.touch(mode=0o600)
-            path.write_bytes(data)
-        return paths
+        return write_certificate(self.directory / name, self._ca.issue([HOST, "127.0.0.1"]))
 
     def make_identity(self) -> None:
         """`kizuna identity init`."""
@@ -88,6 +83,15 @@ class World:
             "--roots", str(self.roots), "--allow-private", HOST, "--issuer", f"{issuer}=PartnerCredential",
             "--open-peer", f"{self.outsider_did}=PartnerCredential",
         )  # fmt: skip
+
+
+def write_certificate(name: Path, made: tuple[bytes, bytes]) -> tuple[Path, Path]:
+    """Write (certificate, key) as `name`.pem and `name`.key, the key for its owner only."""
+    paths = name.with_name(f"{name.name}.pem"), name.with_name(f"{name.name}.key")
+    for path, data in zip(paths, made, strict=True):
+        path.touch(mode=0o600)
+        path.write_bytes(data)
+    return paths
 
 
 def free_ports(first: int) -> int:

@@ -1,7 +1,7 @@
 """Enrolment, the holder's side: a new key, a request, a member certificate (the CA's side: `identity.service.ca`).
 
 Files in the TLS directory: `member.pem` (leaf and chain), `member.key` (0600), `consortium.pem` (what members trust). They are written
-beside and renamed, key first; `open_pair` finds the newest pair that fits together, so a crash in between leaves the old one in use.
+as `.new` and renamed, key first; `finish` completes that after a crash in between, so there is always a pair that fits together.
 """
 
 import os

@@ -54,11 +54,9 @@ async def waiting(store, key="urn:uuid:1", state="REQUESTED", message=tables.AGR
 
 
 async def until(condition):
-    for _ in range(2000):
-        if condition():
-            return
-        await asyncio.sleep(0)
-    raise AssertionError("nothing happened")
+    async with asyncio.timeout(20):  # the store's writer thread sets the pace
+        while not condition():
+            await asyncio.sleep(0)
 
 
 class Peer:
