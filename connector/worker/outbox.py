@@ -24,7 +24,7 @@ from connector.processes import exchange, tables, transfer
 from connector.processes.errors import VersionConflict
 from connector.processes.model import Commit, OutboxRow, Process
 from connector.store.port import Due, Store
-from connector.worker.reactions import TRIES_BEFORE_PARKED, UNREACHABLE, Reaction, delay, reaction
+from connector.worker.reactions import UNREACHABLE, Reaction, delay, reaction
 from kernel import telemetry
 from kernel.clock import Clock, iso, parse_iso
 from kernel.errors import KizunaError
@@ -162,7 +162,7 @@ class Outbox:
         await self._store.drop(due.row.id)
 
     async def _postpone(self, due: Due, found: Reaction, reason: str, retry_after: str) -> None:
-        parked = found.action == "park" and due.attempts + 1 >= TRIES_BEFORE_PARKED
+        parked = found.action == "park" and due.attempts + 1 >= found.tries
         seconds = 3600.0 if parked else delay(found, due.attempts, retry_after, random.random())  # noqa: S311  spreads load
         when = iso(self._clock.now() + timedelta(seconds=seconds))
         await self._store.postpone(due.row.id, when, reason[:500], parked=parked)

@@ -19,6 +19,7 @@ class Reaction(Struct, frozen=True):
     action: Action
     first: float  # seconds until the next attempt
     text: str
+    tries: int = 2  # attempts before it is parked
 
 
 UNREACHABLE: Final = Reaction((), "retry", 0.5, "the peer cannot be reached")
@@ -28,7 +29,7 @@ REACTIONS: Final = (
     Reaction((400, 405, 406, 410, 413, 415, 422), "refuse", 0, "the peer refuses the message"),
     Reaction((401,), "park", 1.0, "the peer does not accept our token, credentials or certificate"),
     Reaction((403,), "park", 5.0, "the peer forbids it"),
-    Reaction((404,), "park", 1.0, "the peer does not know the process, or hides it from us"),
+    Reaction((404,), "park", 0.4, "the peer does not know the process, or hides it from us", 5),  # some are not ready at once
     Reaction((408, 425), "retry", 0.5, "the peer asks to come again"),
     Reaction((409,), "retry", 0.2, "a step of the peer crosses ours"),
     Reaction((429,), "retry", 2.0, "the peer limits our rate"),
@@ -36,7 +37,6 @@ REACTIONS: Final = (
 )
 BY_STATUS: Final = {status: each for each in REACTIONS for status in each.statuses}
 CAP: Final = 3600.0
-TRIES_BEFORE_PARKED: Final = 2
 
 
 def reaction(status: int, *, first_message: bool) -> Reaction:

@@ -12,7 +12,7 @@ from connector.processes.exchange import Change
 from connector.processes.model import OutboxRow, Process
 from connector.store.sqlite import SqliteStore, open_database
 from connector.worker.outbox import Outbox
-from connector.worker.reactions import CAP, REACTIONS, TRIES_BEFORE_PARKED, delay, reaction
+from connector.worker.reactions import BY_STATUS, CAP, REACTIONS, delay, reaction
 from kernel.clock import iso
 from kernel.http import Unreachable
 
@@ -122,7 +122,7 @@ async def test_retry_after_is_honoured(store):
 async def test_a_refused_token_is_tried_again_once_and_then_parked_for_the_operator(store):
     await waiting(store)
     clock, peer = Clock(), Peer(401)
-    for attempt in range(1, TRIES_BEFORE_PARKED + 1):
+    for attempt in range(1, BY_STATUS[401].tries + 1):
         await run(store, peer, clock, lambda attempt=attempt: store.outbox()[0].attempts == attempt)
         clock.moment += timedelta(minutes=1)
     (row,) = store.outbox()
