@@ -7,6 +7,7 @@ Rules
 - A `Route` carries what its OpenAPI entry needs; `openapi` makes the document from the table, so it cannot lag behind.
 """
 
+import asyncio
 import errno
 import hmac
 import ssl
@@ -24,6 +25,7 @@ from kernel.errors import InUse, KizunaError, NotFound, TooLarge, Unauthorized
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ErrorBody = Callable[[web.Request, KizunaError], web.Response]
 LIMIT = 262_144
+GOODBYE = 100  # hundredths of a second
 LARGEST_HEADER = 32_768  # a token of 16 KiB fits, and its refusal is ours to word
 log = telemetry.get(__name__)
 
@@ -138,7 +140,23 @@ class Listener:
         self.port = port
 
     async def close(self) -> None:
+        """Let requests and TLS's good-byes end; a peer that does not answer those is cut off."""
+        server = self._runner.server
+        left = [each.transport for each in (server.connections if server else ()) if each.transport is not None]
         await self._runner.cleanup()
+        for _ in range(GOODBYE):
+            left = [each for each in left if _open(each)]
+            if not left:
+                break
+            await asyncio.sleep(0.01)
+        for each in left:
+            each.abort()
+        await asyncio.sleep(0)
+
+
+def _open(transport: asyncio.Transport) -> bool:
+    socket = transport.get_extra_info("socket")
+    return socket is not None and socket.fileno() >= 0
 
 
 async def serve(app: web.Application, host: str, port: int, ssl_context: ssl.SSLContext | None = None) -> Listener:

@@ -239,3 +239,29 @@ def test_a_file_that_cannot_be_used_is_named(consortium, tmp_path, content):
     with pytest.raises(Misconfigured) as caught:
         client_context(None, broken)
     assert caught.value.next_step
+
+
+async def test_closing_cuts_off_a_client_that_does_not_answer_the_goodbye(consortium):
+    """TLS wants a good-bye in both directions; a silent client must not leave a connection behind."""
+    import socket
+
+    from kernel.web import application, serve
+
+    certificate, key = consortium.leaf("server", SERVER)
+    listener = await serve(application([]), "127.0.0.1", 0, server_context(certificate, key))
+    context = ssl.create_default_context(cafile=consortium.bundle)
+
+    def connect():
+        plain = socket.create_connection(("127.0.0.1", listener.port))
+        wrapped = context.wrap_socket(plain, server_hostname="localhost")
+        wrapped.sendall(b"GET /none HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert wrapped.recv(1000)
+        return wrapped
+
+    silent = socket.socket(fileno=(await asyncio.to_thread(connect)).detach())
+    silent.settimeout(1)
+    with silent:
+        await listener.close()
+        with contextlib.suppress(ConnectionResetError):
+            while await asyncio.to_thread(silent.recv, 1000):  # TimeoutError: the connection is still there
+                pass
