@@ -75,6 +75,7 @@ class Connector:
     commands: Commands
     outbox: Outbox
     timers: Timers
+    rules: Rules
     public: list[Route]
     member_listener: Listener | None = None
 
@@ -116,7 +117,6 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
     peers = Peers(client, resolver, sts, rule, profile.scopes + profile.optional_scopes)
     tokens = DataTokens(found.did, keys.open("data"), clock, lambda peer: _listener(found, rule(peer)))
     rules = Rules(store, profile, clock, participant=found.did, name=found.name, endpoint=found.dsp_url)
-    rules.fill()
     contexts = _Contexts(found, store, rules, tokens, clock, decisions or AutoDecisions())
 
     async def proven(caller: Caller, fresh: bool) -> VerifiedParticipant:
@@ -161,7 +161,7 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
     wallet = CredentialService(door, sts, keys.open("vp"), store)
 
     async def carry_push(process: Process) -> None:
-        asset = store.asset(process.data["dataset"])
+        asset = await store.asset(process.data["dataset"])
         if asset is None:
             raise UnavailableError(f"the dataset {process.data['dataset']} is gone", next_step="terminate the transfer")
         if not transfer.open_now(process):
@@ -194,6 +194,7 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
         commands=commands,
         outbox=Outbox(store, peers.send, carry_push, clock, new_id, parallel=found.parallel_sends),
         timers=Timers(store, clock),
+        rules=rules,
         public=[*_own_routes(found, keys), *routes.routes(node), *wallet.routes(), *endpoint.routes()],
     )
     return connector
@@ -210,14 +211,14 @@ class _Contexts:
     clock: Clock
     decisions: Decisions
 
-    def for_negotiation(self, who: VerifiedParticipant) -> negotiation.Context:
-        return self._negotiation(self.rules.for_caller(who), who)
+    async def for_negotiation(self, who: VerifiedParticipant, offer: str) -> negotiation.Context:
+        return self._negotiation(await self.rules.for_request(who, offer), who)
 
     def own_negotiation(self) -> negotiation.Context:
         return self._negotiation(OwnRules(), None)
 
-    def for_transfer(self, who: VerifiedParticipant) -> transfer.Context:
-        return self._transfer(self.rules.for_caller(who), who)
+    async def for_transfer(self, who: VerifiedParticipant, agreement: str) -> transfer.Context:
+        return self._transfer(await self.rules.for_transfer(who, agreement), who)
 
     def own_transfer(self) -> transfer.Context:
         return self._transfer(OwnRules(), None)
@@ -295,6 +296,7 @@ async def serving(directory: Path, clock: Clock | None = None, **stand_ins: Any)
     listeners = []
     tasks: list[asyncio.Task[None]] = []
     try:
+        await connector.rules.fill()
         app = application(connector.public, errors=errors.response)
         listeners.append(await serve(app, found.bind, found.public_port, connector.channel.public))
         await connector.listen_for_members()

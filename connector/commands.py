@@ -8,7 +8,7 @@ Rules
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -103,7 +103,7 @@ class Commands:
 
     async def add_offer(self, asset: str, template: str, parameters: dict[str, Any]) -> OfferTerms:
         """Make an offer from a template; raises what the profile refuses."""
-        found = self.store.asset(asset)
+        found = await self.store.asset(asset)
         if found is None:
             raise NotFound(f"no dataset {asset}", next_step="see `kizuna asset list`")
         access, contract = self._profile.offer(template, **parameters)
@@ -169,7 +169,7 @@ class Commands:
 
     async def request_transfer(self, agreement: str, format_: str) -> Process:
         """Ask for the dataset of an agreement."""
-        found = self.store.agreement(agreement)
+        found = await self.store.agreement(agreement)
         if found is None or found.role != "consumer":
             raise AgreementUnknown(f"no agreement {agreement} as consumer", next_step="see `kizuna agreement list`")
         key = self._new_id()
@@ -184,7 +184,7 @@ class Commands:
         """Our own step in a process: suspend, resume, complete, terminate."""
         message = STEPS[kind, name]
         for _ in range(ATTEMPTS):
-            process = self.process(kind, key)
+            process = await self.process(kind, key)
             try:
                 commit = self._command(process, message, reason)
                 await self.store.commit(commit)
@@ -198,9 +198,9 @@ class Commands:
             return negotiation.command(process, message, self._own_negotiation(), reason=reason)
         return transfer.command(process, message, self._own_transfer(), reason=reason)
 
-    def process(self, kind: Kind, key: str) -> Process:
+    async def process(self, kind: Kind, key: str) -> Process:
         """A process of ours; raises `UnknownProcess`."""
-        found = self.store.process(key)
+        found = await self.store.process(key)
         if found is None or found.kind != kind:
             raise UnknownProcess(f"no {kind} {key}")
         return found
@@ -209,7 +209,7 @@ class Commands:
 
     async def pull(self, key: str, output: str, rate: float) -> dict[str, Any]:
         """Fetch, verify, validate and keep the data of a started pull transfer."""
-        process = self.process("transfer", key)
+        process = await self.process("transfer", key)
         address = process.data.get("dataAddress")
         if process.role != "consumer" or process.data["format"] != transfer.PULL or not transfer.open_now(process) or not address:
             raise Conflict(
@@ -222,7 +222,7 @@ class Commands:
             tokens,
             self._directory / "inbox",
             limit=self._max,
-            sha256=self._described(process).get("sha256", ""),
+            sha256=(await self._described(process)).get("sha256", ""),
             rate=rate,
             expect_did=self._peers.pin(process.peer),
         )
@@ -234,7 +234,7 @@ class Commands:
 
     async def access(self, key: str) -> dict[str, str]:
         """Address and current token of a started pull transfer, for a program of our own that fetches the data itself."""
-        process = self.process("transfer", key)
+        process = await self.process("transfer", key)
         address = process.data.get("dataAddress")
         if process.role != "consumer" or not transfer.open_now(process) or not address:
             raise Conflict(f"no access: the transfer is {process.state}", next_step="start a HttpData-PULL transfer as consumer")
@@ -244,7 +244,7 @@ class Commands:
 
     async def take(self, process: Process, spool: files.Spool) -> None:
         """Keep a pushed dataset; a repeat changes nothing."""
-        known = self.store.received(process.id)
+        known = await self.store.received(process.id)
         if known and known[0].sha256 == spool.sha256:
             return
         await self.keep(process, spool)
@@ -252,7 +252,7 @@ class Commands:
     async def keep(self, process: Process, spool: files.Spool) -> ReceivedObject:
         """Verify against what was announced, validate, store; on error nothing is left."""
         try:
-            described = self._described(process)
+            described = await self._described(process)
             if described.get("sha256") and described["sha256"] != spool.sha256:
                 raise BadInput("the bytes are not the ones announced in the catalog", next_step="tell the provider")
             schema = self._known_schema(described.get("schema", ""))
@@ -274,9 +274,9 @@ class Commands:
         await self.store.add_received(found)
         return found
 
-    def _described(self, process: Process) -> dict[str, Any]:
-        agreement = self.store.agreement(process.data["agreementId"])
-        contract = self.store.process(agreement.negotiation) if agreement else None
+    async def _described(self, process: Process) -> dict[str, Any]:
+        agreement = await self.store.agreement(process.data["agreementId"])
+        contract = await self.store.process(agreement.negotiation) if agreement else None
         return dict(contract.data.get("described") or {}) if contract else {}
 
     def _known_schema(self, name: str) -> str:
@@ -285,15 +285,15 @@ class Commands:
 
     # waiting ---------------------------------------------------------------------------------------------------------
 
-    async def wait(self, settled: Callable[[], bool], seconds: float) -> None:
+    async def wait(self, settled: Callable[[], Awaitable[bool]], seconds: float) -> None:
         """Return when `settled` holds, at the latest after `seconds`; looks again after every commit."""
         event = asyncio.Event()
         self._waiting.add(event)
         try:
             async with asyncio.timeout(seconds):
-                while not settled():
-                    event.clear()
+                while not await settled():
                     await event.wait()
+                    event.clear()
         except TimeoutError:
             return
         finally:
@@ -303,13 +303,13 @@ class Commands:
         for event in self._waiting:
             event.set()
 
-    def is_settled(self, key: str, *states: str) -> bool:
+    async def is_settled(self, key: str, *states: str) -> bool:
         """Whether a process is in one of these states, has ended, or waits for somebody."""
-        process = self.store.process(key)
+        process = await self.store.process(key)
         if process is None:
             return True
         ended = process.state in tables.TABLES[process.kind].final and process.pending is None
-        parked = any(row.parked for row in self.store.outbox(key))
+        parked = any(row.parked for row in await self.store.outbox(key))
         return ended or parked or process.note.startswith(WAITS) or (process.state in states and process.pending is None)
 
     def _now(self) -> str:

@@ -62,24 +62,24 @@ class Joining:
         self._turn = asyncio.Lock()
         store.on_commit(self._wake.set)
 
-    @property
-    def state(self) -> Membership:
-        return self._store.membership()
+    async def state(self) -> Membership:
+        """How far we have come."""
+        return await self._store.membership()
 
     async def apply(self, invitation: str) -> Membership:
         """Send the application; raises `Refused`, `Conflict`, `UnavailableError`."""
         async with self._turn:
-            known = self.state
+            known = await self.state()
             if known.state not in ("NONE", "REFUSED"):
                 raise Conflict(f"the membership is {known.state} already", next_step="see `kizuna connector status`")
             found = await self._call("POST", "/authority/v1/applications", {"invitation": invitation})
             await self._save(Membership(state="APPLIED", application=str(found["id"])))
-        return self.state
+        return await self.state()
 
     async def renew(self) -> None:
         """A new member certificate now."""
         async with self._turn:
-            known = self.state
+            known = await self.state()
             if known.state != "ACTIVE":
                 raise Conflict(f"the membership is {known.state}", next_step="join the data space first")
             await self._enrol(known, renew=True)
@@ -89,13 +89,13 @@ class Joining:
         pause = FIRST_PAUSE
         while True:
             self._wake.clear()
-            before = self.state
+            before = await self.state()
             try:
                 async with self._turn:
-                    await self._next(self.state)
-                pause = FIRST_PAUSE if self.state != before else min(LONGEST_PAUSE, pause * 1.5)
+                    await self._next(await self.state())
+                pause = FIRST_PAUSE if await self.state() != before else min(LONGEST_PAUSE, pause * 1.5)
             except Refused as error:
-                await self._save(msgspec.structs.replace(self.state, state="REFUSED", note=error.detail))
+                await self._save(msgspec.structs.replace(await self.state(), state="REFUSED", note=error.detail))
                 log.warning("membership refused", reason=error.detail)
             except KizunaError as error:
                 pause = min(LONGEST_PAUSE, pause * 2)
@@ -103,13 +103,13 @@ class Joining:
             await self._rest(pause)
 
     async def _rest(self, pause: float) -> None:
-        known = self.state
+        known = await self.state()
         if known.state in ("NONE", "REFUSED"):
             await self._wake.wait()
             return
         if known.state == "ACTIVE":
             pause = max(pause, (parse_iso(known.renew_after) - self._clock.now()).total_seconds()) if known.renew_after else pause
-        elif known.state == "REQUESTED" and self._open_requests(known):
+        elif known.state == "REQUESTED" and await self._open_requests(known):
             pause = LONGEST_PAUSE
         try:
             await asyncio.wait_for(self._wake.wait() if known.state == "REQUESTED" else asyncio.Event().wait(), pause)
@@ -133,21 +133,21 @@ class Joining:
         offered = await requests.definitions_of(self._authority, self._resolver, self._client)
         made = [await requests.create(self._wallet, self._authority, [definition]) for definition in offered]
         await self._save(msgspec.structs.replace(known, state="REQUESTED", requests=tuple(each.id for each in made)))
-        await self._collect(self.state)
+        await self._collect(await self.state())
 
     async def _collect(self, known: Membership) -> None:
         for key in known.requests:
-            request = self._wallet.request(key)
+            request = await self._wallet.request(key)
             if request is not None and request.state == "CREATED":
                 await requests.send(request, self._wallet, self._resolver, self._client, self._sts)
-        if self._open_requests(known):
+        if await self._open_requests(known):
             return
-        if not self._store.held():
+        if not await self._store.held():
             raise Refused("the issuer has rejected all credentials")
         await self._enrol(known, renew=False)
 
-    def _open_requests(self, known: Membership) -> bool:
-        found = [self._wallet.request(key) for key in known.requests]
+    async def _open_requests(self, known: Membership) -> bool:
+        found = [await self._wallet.request(key) for key in known.requests]
         return any(each is not None and each.state in ("CREATED", "REQUESTED") for each in found)
 
     async def _enrol(self, known: Membership, *, renew: bool) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from catalog import describe
 from catalog.dcat import Asset, OfferTerms
 from catalog.offers import ACTION, Shelf
-from connector.processes.model import Agreement
+from connector.processes.model import Agreement, Process
 from connector.processes.negotiation import Judgement
 from connector.processes.tables import FINALIZE
 from connector.store.port import Store
@@ -49,9 +49,15 @@ class Rules:
         except PolicyError:
             return ()
 
-    def for_caller(self, who: VerifiedParticipant) -> "CallerRules":
-        """The same, bound to one caller."""
-        return CallerRules(self, self._store, who)
+    async def for_request(self, who: VerifiedParticipant, offer: str) -> "CallerRules":
+        """The same, bound to one caller and to the offer that it may ask for (empty = none)."""
+        return CallerRules(self, who, offer=await self._store.offer(offer) if offer else None)
+
+    async def for_transfer(self, who: VerifiedParticipant, agreement: str) -> "CallerRules":
+        """The same, bound to one caller and to the agreement that it invokes (empty = none)."""
+        found = await self._store.agreement(agreement) if agreement else None
+        contract = await self._store.process(found.negotiation) if found is not None else None
+        return CallerRules(self, who, agreement=found, contract=contract)
 
     def _now(self) -> datetime:
         return self._clock.now()
@@ -62,29 +68,29 @@ class Rules:
         """Show a new offer."""
         self._shelf.put(offer, asset)
 
-    def fill(self) -> None:
+    async def fill(self) -> None:
         """Put everything that the store holds on the shelf; once, at start."""
         after = ""
-        while offers := self._store.offers(after, 1000):
+        while offers := await self._store.offers(after, 1000):
             for offer in offers:
-                asset = self._store.asset(offer.asset)
+                asset = await self._store.asset(offer.asset)
                 if asset is not None:
                     self._shelf.put(offer, asset)
             after = offers[-1].id
 
-    def page(self, who: VerifiedParticipant, after: str, limit: int) -> tuple[list[dict[str, Any]], str]:
+    async def page(self, who: VerifiedParticipant, after: str, limit: int) -> tuple[list[dict[str, Any]], str]:
         """Datasets after an id, and the id to go on with."""
         found = [self._described(*each) for each in islice(self._seen(who, after), limit + 1)]
         return found[:limit], str(found[limit - 1]["@id"]) if len(found) > limit else ""
 
-    def slice(self, who: VerifiedParticipant, offset: int, limit: int) -> list[dict[str, Any]]:
+    async def slice(self, who: VerifiedParticipant, offset: int, limit: int) -> list[dict[str, Any]]:
         """Datasets by position."""
         return [self._described(*each) for each in islice(self._seen(who, ""), offset, offset + limit)]
 
-    def dataset(self, who: VerifiedParticipant, key: str) -> dict[str, Any] | None:
+    async def dataset(self, who: VerifiedParticipant, key: str) -> dict[str, Any] | None:
         """One dataset, unless it is hidden."""
-        asset = self._store.asset(key)
-        offers = [each for each in self._store.offers_of(key) if not self.hidden(each, who)]
+        asset = await self._store.asset(key)
+        offers = [each for each in await self._store.offers_of(key) if not self.hidden(each, who)]
         return self._described(asset, offers) if asset and offers else None
 
     def envelope(self, datasets: list[dict[str, Any]]) -> dict[str, Any]:
@@ -109,15 +115,27 @@ class Rules:
 
 
 class CallerRules:
-    """`negotiation.Rulebook` and `transfer.Agreements` for one caller."""
+    """`negotiation.Rulebook` and `transfer.Agreements` for one caller and one message.
 
-    def __init__(self, rules: Rules, store: Store, who: VerifiedParticipant) -> None:
-        self._rules, self._store, self._who = rules, store, who
+    What the message may ask about was read before, so that the core does no I/O; everything else is unknown here.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        who: VerifiedParticipant,
+        *,
+        offer: OfferTerms | None = None,
+        agreement: Agreement | None = None,
+        contract: Process | None = None,
+    ) -> None:
+        """`contract` is the negotiation that made the agreement."""
+        self._rules, self._who, self._offer, self._agreement, self._contract = rules, who, offer, agreement, contract
 
     def judge(self, offer_id: str, dataset: str, requested: dict[str, Any]) -> Judgement:
         """What our policies say of the caller and the offer."""
-        offer = self._store.offer(offer_id)
-        if offer is None or offer.asset != dataset:
+        offer = self._offer
+        if offer is None or offer.id != offer_id or offer.asset != dataset:
             return Judgement(None, False, ("no offer of ours for this dataset under this id",))
         hidden = self._rules.hidden(offer, self._who)
         if hidden:
@@ -134,10 +152,9 @@ class CallerRules:
 
     def agreement(self, key: str) -> Agreement | None:
         """A finalised agreement with the caller whose policy still permits; else None."""
-        found = self._store.agreement(key)
-        if found is None or found.peer != self._who.did:
+        found, process = self._agreement, self._contract
+        if found is None or found.id != key or found.peer != self._who.did:
             return None
-        process = self._store.process(found.negotiation)
         finalised = process is not None and (
             process.state == "FINALIZED" or (process.pending is not None and process.pending.message == FINALIZE)
         )

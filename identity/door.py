@@ -5,7 +5,7 @@ Values and ports only. Deciding is `identity.verify` (token, channel) and `ident
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar, Final, Literal
@@ -136,7 +136,7 @@ class TokenDoor:
     did: str
     resolver: Resolving
     clock: Clock
-    seen: Callable[[str, str], bool]
+    seen: Callable[[str, str], Awaitable[bool]]
     leaves: OrderedDict[bytes, Leaf] = field(default_factory=OrderedDict, repr=False)
 
 

@@ -195,7 +195,7 @@ async def _token(door: TokenDoor, caller: Caller, steps: _Steps) -> _Proven:
     jti = _jti(token.claims)
     await _signature(door, token, issuer, steps)
     steps.at(9)
-    if door.seen(issuer, jti):
+    if await door.seen(issuer, jti):
         raise Refused("the token has been used before", reason="jti")
     return _Proven(issuer, TokenUse(issuer, jti, expires), token.claims)
 

@@ -84,8 +84,8 @@ async def _handled(node: Node, arrival: _Arrival, token: TokenUse) -> web.Respon
     if first:
         await node.check_callback(arrival.who, getattr(arrival.message, "callback_address", ""))
     for _ in range(ATTEMPTS):
-        process = _process(node, arrival)
-        outcome = _outcome(node, arrival, process)  # 3, 4
+        process = await _process(node, arrival)
+        outcome = await _outcome(node, arrival, process)  # 3, 4
         if isinstance(outcome, Replay):
             await node.processes.spend(token)
             log.info("repeated message")
@@ -101,14 +101,14 @@ async def _handled(node: Node, arrival: _Arrival, token: TokenUse) -> web.Respon
     raise VersionConflict("the process keeps moving", next_step="send the message again")
 
 
-def _process(node: Node, arrival: _Arrival) -> Process | None:
+async def _process(node: Node, arrival: _Arrival) -> Process | None:
     """The process of the message; None for a first message that is new."""
     if arrival.own:
-        return _own(node, arrival.own, arrival.who, arrival.kind, arrival.role)
-    return node.processes.process_of_peer(arrival.who.did, arrival.kind, arrival.theirs)
+        return await _own(node, arrival.own, arrival.who, arrival.kind, arrival.role)
+    return await node.processes.process_of_peer(arrival.who.did, arrival.kind, arrival.theirs)
 
 
-def _outcome(node: Node, arrival: _Arrival, process: Process | None) -> Commit | Replay:
+async def _outcome(node: Node, arrival: _Arrival, process: Process | None) -> Commit | Replay:
     message, who = arrival.message, arrival.who
     sender = exchange.sender_to(process.role) if process else arrival.first_sender
     common: dict[str, Any] = {
@@ -121,7 +121,7 @@ def _outcome(node: Node, arrival: _Arrival, process: Process | None) -> Commit |
         "callback": getattr(message, "callback_address", "").rstrip("/"),
         "reason": getattr(message, "why", ""),
     }
-    known = node.processes.replay(who.did, process.id, message.id) if process and message.id else None
+    known = await node.processes.replay(who.did, process.id, message.id) if process and message.id else None
     if process is not None and known is None:
         if not arrival.own:
             return exchange.repeated_first(process, _first(arrival, common))
@@ -130,7 +130,8 @@ def _outcome(node: Node, arrival: _Arrival, process: Process | None) -> Commit |
     if arrival.kind == "negotiation":
         offer, agreement = getattr(message, "offer", None), getattr(message, "agreement", None)
         received = negotiation.Received(**common, offer=offer, agreement=agreement)
-        return negotiation.handle(process, received, known, node.negotiation(who), outbound.acknowledgement)
+        context = await node.negotiation(who, _offer_asked(process, message))
+        return negotiation.handle(process, received, known, context, outbound.acknowledgement)
     arrived = transfer.Received(
         **common,
         agreement_id=getattr(message, "agreement_id", ""),
@@ -138,7 +139,15 @@ def _outcome(node: Node, arrival: _Arrival, process: Process | None) -> Commit |
         data_address=getattr(message, "data_address", None),
         thumbprint=who.thumbprint or "",
     )
-    return transfer.handle(process, arrived, known, node.transfer(who), outbound.acknowledgement)
+    invoked = await node.transfer(who, arrived.agreement_id)
+    return transfer.handle(process, arrived, known, invoked, outbound.acknowledgement)
+
+
+def _offer_asked(process: Process | None, message: Message) -> str:
+    """The offer of ours that a request asks for; empty for other messages, which need none."""
+    if not isinstance(message, messages.ContractRequestMessage):
+        return ""
+    return str(process.data.get("offerId", "") if process is not None else message.offer["@id"])
 
 
 def _first(arrival: _Arrival, common: dict[str, Any]) -> exchange.Incoming:
@@ -157,7 +166,7 @@ async def show(node: Node, request: web.Request, kind: Kind) -> web.Response:
     request[CONVERSATION] = (kind, own, own)
     who = await node.authenticate(caller(request), False)
     await node.processes.spend(spent(who.token))
-    process = _own(node, own, who, kind, None)
+    process = await _own(node, own, who, kind, None)
     return _answer(outbound.acknowledgement(process), 200)
 
 
@@ -166,8 +175,8 @@ def caller(request: web.Request) -> Caller:
     return Caller(tuple(request.headers.getall("Authorization", [])), client_certificate(request))
 
 
-def _own(node: Node, key: str, who: VerifiedParticipant, kind: Kind, role: Role | None) -> Process:
-    process = node.processes.process(key)
+async def _own(node: Node, key: str, who: VerifiedParticipant, kind: Kind, role: Role | None) -> Process:
+    process = await node.processes.process(key)
     if process is None or process.peer != who.did or process.kind != kind or (role is not None and process.role != role):
         raise UnknownProcess("no such process", peer=who.did)
     return process

@@ -13,11 +13,11 @@ from identity.verify import TokenUse as VerifiedUse
 class Processes(Protocol):
     """Processes of the participant, durable."""
 
-    def process(self, key: str) -> Process | None: ...
+    async def process(self, key: str) -> Process | None: ...
 
-    def process_of_peer(self, peer: str, kind: Kind, peer_pid: str) -> Process | None: ...
+    async def process_of_peer(self, peer: str, kind: Kind, peer_pid: str) -> Process | None: ...
 
-    def replay(self, peer: str, process: str, message_id: str) -> InboxRow | None: ...
+    async def replay(self, peer: str, process: str, message_id: str) -> InboxRow | None: ...
 
     async def commit(self, commit: Commit) -> None:
         """Store all or nothing; raises `VersionConflict`, `Unauthorized` (used token), `StorageFull`."""
@@ -29,13 +29,13 @@ class Processes(Protocol):
 class Catalog(Protocol):
     """What a participant may see."""
 
-    def page(self, who: VerifiedParticipant, after: str, limit: int) -> tuple[list[dict[str, Any]], str]:
+    async def page(self, who: VerifiedParticipant, after: str, limit: int) -> tuple[list[dict[str, Any]], str]:
         """Datasets whose id follows `after`, and the id to go on with (empty at the end)."""
 
-    def slice(self, who: VerifiedParticipant, offset: int, limit: int) -> list[dict[str, Any]]:
+    async def slice(self, who: VerifiedParticipant, offset: int, limit: int) -> list[dict[str, Any]]:
         """Datasets by position."""
 
-    def dataset(self, who: VerifiedParticipant, key: str) -> dict[str, Any] | None:
+    async def dataset(self, who: VerifiedParticipant, key: str) -> dict[str, Any] | None:
         """One dataset, or None when it is not there or hidden."""
 
     def envelope(self, datasets: list[dict[str, Any]]) -> dict[str, Any]:
@@ -51,8 +51,9 @@ class Node:
     authenticate: Callable[[Caller, bool], Awaitable[VerifiedParticipant]]
     processes: Processes
     catalog: Catalog
-    negotiation: Callable[[VerifiedParticipant], negotiation.Context]
-    transfer: Callable[[VerifiedParticipant], transfer.Context]
+    # the second argument is the id of the offer, or of the agreement, that the message asks about; empty for none
+    negotiation: Callable[[VerifiedParticipant, str], Awaitable[negotiation.Context]]
+    transfer: Callable[[VerifiedParticipant, str], Awaitable[transfer.Context]]
     check_callback: Callable[[VerifiedParticipant, str], Awaitable[None]]
     now: Callable[[], float]
     page_size: int

@@ -34,9 +34,9 @@ async def catalog(node: Node, request: web.Request) -> web.Response:
     who = await _who(node, request)
     query = _query(message.filter)
     if query is not None:
-        return _reply(request, node.catalog.envelope(node.catalog.slice(who, *query)), {})
+        return _reply(request, node.catalog.envelope(await node.catalog.slice(who, *query)), {})
     after = _opened(node, who, request.query.get("continuationToken", ""))
-    datasets, following = node.catalog.page(who, after, node.page_size)
+    datasets, following = await node.catalog.page(who, after, node.page_size)
     links = {}
     if following:
         url = f"{node.base_url}/catalog/request?continuationToken={_sealed(node, who, following)}"
@@ -48,7 +48,7 @@ async def dataset(node: Node, request: web.Request) -> web.Response:
     """`GET /catalog/datasets/{id}`."""
     request[CONVERSATION] = ("catalog", "", "")
     who = await _who(node, request)
-    found = node.catalog.dataset(who, request.match_info["id"])
+    found = await node.catalog.dataset(who, request.match_info["id"])
     if found is None:
         raise DatasetUnknown("no such dataset", peer=who.did)
     return _reply(request, {"@context": [messages.CONTEXT], **found}, {})

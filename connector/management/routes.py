@@ -14,7 +14,7 @@ from msgspec import Struct
 from connector.management import views
 from connector.processes import tables
 from connector.processes.model import Kind, Process
-from connector.store.port import Membership, ReceivedObject
+from connector.store.port import Due, Membership, ReceivedObject
 from kernel.errors import BadInput, NotFound
 from kernel.web import Route, json_response, openapi, read_json
 
@@ -161,13 +161,13 @@ class Management:
         return json_response({"status": "ok"})
 
     async def status(self, _request: web.Request) -> web.Response:
-        connector, waiting = self._connector, self._store.outbox()
-        held = [{"id": each.id, "type": each.type, "issuer": each.issuer, "until": each.until} for each in self._store.held()]
+        connector, waiting = self._connector, await self._store.outbox()
+        held = [{"id": each.id, "type": each.type, "issuer": each.issuer, "until": each.until} for each in await self._store.held()]
         return json_response(
             {
                 "did": connector.settings.did,
                 "name": connector.settings.name,
-                "membership": self._store.membership(),
+                "membership": await self._store.membership(),
                 "certificate": connector.channel.described(),
                 "credentials": held,
                 "outbox": {"waiting": len(waiting), "parked": sum(each.parked for each in waiting)},
@@ -185,7 +185,7 @@ class Management:
         return json_response(rows)
 
     async def membership(self, _request: web.Request) -> web.Response:
-        return json_response(self._store.membership())
+        return json_response(await self._store.membership())
 
     async def join(self, request: web.Request) -> web.Response:
         wanted = await _body(request, Join)
@@ -193,8 +193,11 @@ class Management:
 
     async def await_state(self, request: web.Request) -> web.Response:
         wanted = await _body(request, AwaitState)
-        await self._commands.wait(lambda: self._store.membership().state in (wanted.state, "REFUSED"), _seconds(request))
-        return json_response(self._store.membership())
+        await self._commands.wait(lambda: self._has_come_to(wanted.state), _seconds(request))
+        return json_response(await self._store.membership())
+
+    async def _has_come_to(self, state: str) -> bool:
+        return (await self._store.membership()).state in (state, "REFUSED")
 
     async def rotate(self, _request: web.Request) -> web.Response:
         await self._connector.joining.renew()
@@ -204,7 +207,7 @@ class Management:
 
     async def assets(self, request: web.Request) -> web.Response:
         after, limit = _page(request)
-        return _listed([views.asset_view(each) for each in self._store.assets(after, limit)], limit)
+        return _listed([views.asset_view(each) for each in await self._store.assets(after, limit)], limit)
 
     async def add_asset(self, request: web.Request) -> web.Response:
         query = request.query
@@ -218,7 +221,7 @@ class Management:
 
     async def offers(self, request: web.Request) -> web.Response:
         after, limit = _page(request)
-        return _listed([views.offer_view(each) for each in self._store.offers(after, limit)], limit)
+        return _listed([views.offer_view(each) for each in await self._store.offers(after, limit)], limit)
 
     async def add_offer(self, request: web.Request) -> web.Response:
         wanted = await _body(request, NewOffer)
@@ -232,10 +235,10 @@ class Management:
 
     async def agreements(self, request: web.Request) -> web.Response:
         after, limit = _page(request)
-        return _listed([views.agreement_view(each) for each in self._store.agreements(after, limit)], limit)
+        return _listed([views.agreement_view(each) for each in await self._store.agreements(after, limit)], limit)
 
     async def agreement(self, request: web.Request) -> web.Response:
-        found = self._store.agreement(request.match_info["id"])
+        found = await self._store.agreement(request.match_info["id"])
         if found is None:
             raise NotFound("no such agreement", next_step="see `kizuna agreement list`")
         return json_response(views.agreement_view(found))
@@ -258,11 +261,11 @@ class Management:
         return json_response(await self._commands.access(request.match_info["id"]))
 
     async def received(self, _request: web.Request) -> web.Response:
-        found: list[ReceivedObject] = self._store.received()
+        found: list[ReceivedObject] = await self._store.received()
         return _listed(found, _MOST)
 
     async def outbox(self, _request: web.Request) -> web.Response:
-        return _listed([views.undelivered(each) for each in self._store.outbox()], _MOST)
+        return _listed([views.undelivered(each) for each in await self._store.outbox()], _MOST)
 
     async def release(self, request: web.Request) -> web.Response:
         if not await self._store.release(request.match_info["id"]):
@@ -272,14 +275,17 @@ class Management:
     def _listing(self, kind: Kind) -> Any:
         async def listing(request: web.Request) -> web.Response:
             after, limit = _page(request)
-            found = self._store.processes(kind, after, limit)
-            return _listed([views.process_view(each, self._store, full=False) for each in found], limit)
+            found = await self._store.processes(kind, after, limit)
+            waiting: dict[str, list[Due]] = {each.id: [] for each in found}
+            for row in await self._store.outbox(*waiting) if found else ():
+                waiting[row.row.process].append(row)
+            return _listed([views.process_view(each, waiting[each.id]) for each in found], limit)
 
         return listing
 
     def _showing(self, kind: Kind) -> Any:
         async def showing(request: web.Request) -> web.Response:
-            return await self._shown(self._commands.process(kind, request.match_info["id"]), _seconds(request))
+            return await self._shown(await self._commands.process(kind, request.match_info["id"]), _seconds(request))
 
         return showing
 
@@ -293,8 +299,9 @@ class Management:
     async def _shown(self, process: Process, seconds: float, *states: str) -> web.Response:
         if seconds:
             await self._commands.wait(lambda: self._commands.is_settled(process.id, *states), seconds)
-        current = self._store.process(process.id) or process
-        return json_response(views.process_view(current, self._store, full=True))
+        current = await self._store.process(process.id) or process
+        waiting, journal = await self._store.outbox(process.id), await self._store.journal(process.id)
+        return json_response(views.process_view(current, waiting, journal))
 
 
 def routes(connector: Any) -> list[Route]:

@@ -1,12 +1,13 @@
 """What the management API shows: values with stable names, described in its OpenAPI document."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from catalog.dcat import Asset, OfferTerms
-from connector.processes.model import Agreement, Process
-from connector.store.port import Due, Store
+from connector.processes.model import Agreement, JournalRow, Process
+from connector.store.port import Due
 
 
 class JournalEntry(Struct, frozen=True, rename="camel"):
@@ -83,9 +84,8 @@ class OfferView(Struct, frozen=True, kw_only=True):
     terms: list[str]
 
 
-def process_view(process: Process, store: Store, *, full: bool) -> ProcessView:
-    """A process for people and programs; `full` adds journal and outbox."""
-    waiting = store.outbox(process.id)
+def process_view(process: Process, waiting: Sequence[Due], journal: Sequence[JournalRow] | None = None) -> ProcessView:
+    """A process for people and programs; `waiting` are its undelivered messages, which are shown together with its journal."""
     agreement = process.data.get("agreement") if process.kind == "negotiation" and process.state == "FINALIZED" else None
     return ProcessView(
         id=process.id,
@@ -100,10 +100,8 @@ def process_view(process: Process, store: Store, *, full: bool) -> ProcessView:
         format=process.data.get("format", ""),
         offer=process.data.get("offer"),
         agreement=AgreementBrief(agreement["@id"], process.data["agreementHash"]) if agreement else None,
-        journal=[JournalEntry(*(getattr(row, name) for name in row.__struct_fields__)) for row in store.journal(process.id)]
-        if full
-        else [],
-        outbox=[undelivered(each) for each in waiting] if full else [],
+        journal=[JournalEntry(*(getattr(row, name) for name in row.__struct_fields__)) for row in journal or ()],
+        outbox=[undelivered(each) for each in waiting] if journal is not None else [],
         created=process.created,
         updated=process.updated,
     )

@@ -47,8 +47,8 @@ class Endpoint:
         directory: Path,
         tokens: DataTokens,
         *,
-        process: Callable[[str], Process | None],
-        asset: Callable[[str], Asset | None],
+        process: Callable[[str], Awaitable[Process | None]],
+        asset: Callable[[str], Awaitable[Asset | None]],
         proven: Proven,
         spend: Callable[[TokenUse], Awaitable[None]],
         take: Take,
@@ -67,8 +67,8 @@ class Endpoint:
     async def read(self, request: web.Request) -> web.StreamResponse:
         key = request.match_info["transfer"]
         who = self._tokens.check(_bearer(request), "access", key, _thumbprint(request))
-        process = check_open(self._process(key), who)
-        asset = self._asset(process.data["dataset"])
+        process = check_open(await self._process(key), who)
+        asset = await self._asset(process.data["dataset"])
         if asset is None or process.role != "provider":
             raise Unauthorized("invalid token", reason="the dataset is gone", peer=who)
         return await self._send(request, asset)
@@ -110,7 +110,7 @@ class Endpoint:
         who = self._tokens.check(given, "refresh", key, None)
         if who != token.did:
             raise Unauthorized("invalid token", reason="the refresh token was made for somebody else", peer=token.did)
-        process = check_open(self._process(key), who)
+        process = check_open(await self._process(key), who)
         access, life = self._tokens.access(process, token.thumbprint)
         fresh = self._tokens.mint("refresh", process, thumbprint=None, life=PUSH_LIFE)
         answer = {"access_token": access, "token_type": "Bearer", "expires_in": life, "refresh_token": fresh}
@@ -119,7 +119,7 @@ class Endpoint:
     async def push(self, request: web.Request) -> web.Response:
         key = request.match_info["transfer"]
         who = self._tokens.check(_bearer(request), "push", key, None)
-        process = self._process(key)
+        process = await self._process(key)
         leaf = client_certificate(request)
         if process is None or process.role != "consumer" or process.peer != who or (leaf and names.did_of(leaf) != who):
             raise Unauthorized("invalid token", reason="no such transfer of this participant", peer=who)

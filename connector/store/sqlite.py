@@ -61,15 +61,15 @@ class SqliteStore:
 
     # processes -------------------------------------------------------------------------------------------------------
 
-    def process(self, key: str) -> Process | None:
+    async def process(self, key: str) -> Process | None:
         return self._one(Process, "SELECT body FROM process WHERE id = ? AND participant = ?", key, self._me)
 
-    def process_of_peer(self, peer: str, kind: Kind, peer_pid: str) -> Process | None:
+    async def process_of_peer(self, peer: str, kind: Kind, peer_pid: str) -> Process | None:
         sql = "SELECT body FROM process WHERE participant = ? AND peer = ? AND kind = ? AND peer_pid = ? AND peer_pid <> ''"
         return self._one(Process, sql, self._me, peer, kind, peer_pid)
 
-    def processes(self, kind: Kind, after: str, limit: int) -> list[Process]:
-        known = self.process(after) if after else None
+    async def processes(self, kind: Kind, after: str, limit: int) -> list[Process]:
+        known = await self.process(after) if after else None
         bound, tie = (known.created, known.id) if known else ("~", "~")
         sql = (
             "SELECT body FROM process WHERE participant = ? AND kind = ? AND (created, id) < (?, ?)"
@@ -77,18 +77,18 @@ class SqliteStore:
         )
         return self._many(Process, sql, self._me, kind, bound, tie, limit)
 
-    def replay(self, peer: str, process: str, message_id: str) -> InboxRow | None:
+    async def replay(self, peer: str, process: str, message_id: str) -> InboxRow | None:
         sql = "SELECT answer, status FROM inbox WHERE peer = ? AND process = ? AND message_id = ?"
         row = self._db.read(lambda c: c.execute(sql, (peer, process, message_id)).fetchone())
         return InboxRow(peer, process, message_id, row[0], row[1]) if row else None
 
-    def journal(self, process: str) -> list[JournalRow]:
+    async def journal(self, process: str) -> list[JournalRow]:
         sql = (
             "SELECT before, after, message, sender, message_id, at FROM journal WHERE process = ? AND participant = ? ORDER BY seq"
         )
         return [JournalRow(*row) for row in self._db.read(lambda c: c.execute(sql, (process, self._me)).fetchall())]
 
-    def seen(self, issuer: str, jti: str) -> bool:
+    async def seen(self, issuer: str, jti: str) -> bool:
         sql = "SELECT 1 FROM spent WHERE issuer = ? AND jti = ?"
         return self._db.read(lambda c: c.execute(sql, (issuer, jti)).fetchone()) is not None
 
@@ -165,7 +165,7 @@ class SqliteStore:
 
     # outbox ----------------------------------------------------------------------------------------------------------
 
-    def due(self, now: str, limit: int, busy: frozenset[str]) -> list[Due]:
+    async def due(self, now: str, limit: int, busy: frozenset[str]) -> list[Due]:
         sql = f"{_DUE} WHERE o.due <= ? ORDER BY o.due, o.seq LIMIT ?"
         rows = self._db.read(lambda c: c.execute(sql, (now, limit + len(busy) * 2)).fetchall())
         found: dict[str, Due] = {}
@@ -174,21 +174,21 @@ class SqliteStore:
                 found.setdefault(row[1], _due(row))
         return list(found.values())[:limit]
 
-    def living(self, keys: frozenset[str]) -> frozenset[str]:
+    async def living(self, keys: frozenset[str]) -> frozenset[str]:
         if not keys:
             return keys
         sql = f"SELECT id FROM outbox WHERE id IN ({','.join('?' * len(keys))})"  # noqa: S608  question marks only
         return frozenset(row[0] for row in self._db.read(lambda c: c.execute(sql, tuple(keys)).fetchall()))
 
-    def next_due(self, busy: frozenset[str]) -> str | None:
+    async def next_due(self, busy: frozenset[str]) -> str | None:
         sql = "SELECT due, id, process FROM outbox ORDER BY due, seq LIMIT ?"
         rows = self._db.read(lambda c: c.execute(sql, (len(busy) * 2 + 1,)).fetchall())
         return next((due for due, key, process in rows if key not in busy and process not in busy), None)
 
-    def outbox(self, process: str = "") -> list[Due]:
-        where = " WHERE o.process = ?" if process else ""
+    async def outbox(self, *processes: str) -> list[Due]:
+        where = f" WHERE o.process IN ({','.join('?' * len(processes))})" if processes else ""
         sql = f"{_DUE}{where} ORDER BY o.seq LIMIT 1000"
-        return [_due(row) for row in self._db.read(lambda c: c.execute(sql, (process,) if process else ()).fetchall())]
+        return [_due(row) for row in self._db.read(lambda c: c.execute(sql, processes).fetchall())]
 
     async def postpone(self, row: str, due: str, reason: str, *, parked: bool) -> None:
         sql = "UPDATE outbox SET due = ?, reason = ?, parked = ?, attempts = attempts + 1 WHERE id = ?"
@@ -203,19 +203,19 @@ class SqliteStore:
 
     # agreements, assets, offers --------------------------------------------------------------------------------------
 
-    def agreement(self, key: str) -> Agreement | None:
+    async def agreement(self, key: str) -> Agreement | None:
         return self._one(Agreement, "SELECT body FROM agreement WHERE id = ? AND participant = ?", key, self._me)
 
-    def agreements(self, after: str, limit: int) -> list[Agreement]:
-        known = self.agreement(after) if after else None
+    async def agreements(self, after: str, limit: int) -> list[Agreement]:
+        known = await self.agreement(after) if after else None
         bound, tie = (known.at, known.id) if known else ("~", "~")
         sql = "SELECT body FROM agreement WHERE participant = ? AND (at, id) < (?, ?) ORDER BY at DESC, id DESC LIMIT ?"
         return self._many(Agreement, sql, self._me, bound, tie, limit)
 
-    def asset(self, key: str) -> Asset | None:
+    async def asset(self, key: str) -> Asset | None:
         return self._one(Asset, "SELECT body FROM asset WHERE id = ? AND participant = ?", key, self._me)
 
-    def assets(self, after: str, limit: int) -> list[Asset]:
+    async def assets(self, after: str, limit: int) -> list[Asset]:
         return self._many(
             Asset, "SELECT body FROM asset WHERE participant = ? AND id > ? ORDER BY id LIMIT ?", self._me, after, limit
         )
@@ -224,15 +224,15 @@ class SqliteStore:
         sql = "INSERT INTO asset (id, participant, body) VALUES (?,?,?)"
         await self._db.write(lambda c: c.execute(sql, (asset.id, self._me, _encode(asset))).rowcount)
 
-    def offer(self, key: str) -> OfferTerms | None:
+    async def offer(self, key: str) -> OfferTerms | None:
         return self._one(OfferTerms, "SELECT body FROM offer WHERE id = ? AND participant = ?", key, self._me)
 
-    def offers(self, after: str, limit: int) -> list[OfferTerms]:
+    async def offers(self, after: str, limit: int) -> list[OfferTerms]:
         return self._many(
             OfferTerms, "SELECT body FROM offer WHERE participant = ? AND id > ? ORDER BY id LIMIT ?", self._me, after, limit
         )
 
-    def offers_of(self, asset: str) -> list[OfferTerms]:
+    async def offers_of(self, asset: str) -> list[OfferTerms]:
         return self._many(OfferTerms, "SELECT body FROM offer WHERE asset = ? AND participant = ? ORDER BY id", asset, self._me)
 
     async def add_offer(self, offer: OfferTerms) -> None:
@@ -241,7 +241,7 @@ class SqliteStore:
 
     # received data, membership, wallet -------------------------------------------------------------------------------
 
-    def received(self, transfer: str = "") -> list[ReceivedObject]:
+    async def received(self, transfer: str = "") -> list[ReceivedObject]:
         where = " AND transfer = ?" if transfer else ""
         arguments = (self._me, transfer) if transfer else (self._me,)
         sql = f"SELECT body FROM received WHERE participant = ?{where} LIMIT 1000"  # noqa: S608  both parts stand here
@@ -251,17 +251,17 @@ class SqliteStore:
         sql = "INSERT OR REPLACE INTO received (transfer, participant, body) VALUES (?,?,?)"
         await self._db.write(lambda c: c.execute(sql, (found.transfer, self._me, _encode(found))).rowcount)
 
-    def membership(self) -> Membership:
+    async def membership(self) -> Membership:
         return self._one(Membership, "SELECT body FROM membership WHERE participant = ?", self._me) or Membership()
 
     async def save_membership(self, membership: Membership) -> None:
         sql = "INSERT OR REPLACE INTO membership (participant, body) VALUES (?,?)"
         await self._db.write(lambda c: c.execute(sql, (self._me, _encode(membership))).rowcount)
 
-    def held(self) -> list[Held]:
+    async def held(self) -> list[Held]:
         return self._many(Held, "SELECT body FROM credential WHERE participant = ? ORDER BY rowid DESC", self._me)
 
-    def request(self, key: str) -> CredentialRequest | None:
+    async def request(self, key: str) -> CredentialRequest | None:
         return self._one(CredentialRequest, "SELECT body FROM credential_request WHERE id = ? AND participant = ?", key, self._me)
 
     async def save_request(self, request: CredentialRequest, token: VerifiedUse | None = None) -> None:

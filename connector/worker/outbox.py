@@ -58,26 +58,26 @@ class Outbox:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 self._awake.clear()
-                self._cut()
-                for due in self._ready():
+                await self._cut()
+                for due in await self._ready():
                     self._busy[due.row.id] = due.row.process
                     self._running[due.row.id] = tasks.create_task(self._carry(due))
                 await self._sleep()
 
-    def _cut(self) -> None:
+    async def _cut(self) -> None:
         """Break off the attempts of rows that were withdrawn, so that they cannot arrive when they would be legal again."""
-        for key in set(self._running) - self._store.living(frozenset(self._running)):
+        for key in set(self._running) - await self._store.living(frozenset(self._running)):
             self._running[key].cancel()
 
-    def _ready(self) -> list[Due]:
+    async def _ready(self) -> list[Due]:
         free = self._parallel - len(self._busy)
-        return self._store.due(iso(self._clock.now()), free, self._taken()) if free > 0 else []
+        return await self._store.due(iso(self._clock.now()), free, self._taken()) if free > 0 else []
 
     def _taken(self) -> frozenset[str]:
         return frozenset(self._busy) | frozenset(self._busy.values())
 
     async def _sleep(self) -> None:
-        following = self._store.next_due(self._taken()) if len(self._busy) < self._parallel else None
+        following = await self._store.next_due(self._taken()) if len(self._busy) < self._parallel else None
         seconds = None
         if following is not None:
             seconds = max(0.0, (parse_iso(following) - self._clock.now()).total_seconds()) if following else 0.0
@@ -89,7 +89,7 @@ class Outbox:
     async def _carry(self, due: Due) -> None:
         row = due.row
         try:
-            process = self._store.process(row.process)
+            process = await self._store.process(row.process)
             if process is None:
                 await self._store.drop(row.id)
                 return
@@ -141,7 +141,7 @@ class Outbox:
 
     async def _settle(self, row: OutboxRow, decide: Callable[[Process], Commit | None]) -> None:
         for _ in range(ATTEMPTS):
-            process = self._store.process(row.process)
+            process = await self._store.process(row.process)
             commit = decide(process) if process is not None else None
             if commit is None:
                 await self._store.drop(row.id)

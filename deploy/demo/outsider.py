@@ -43,10 +43,10 @@ class Wallet:
     def __init__(self) -> None:
         self.credentials: list[Held] = []
 
-    def held(self) -> list[Held]:
+    async def held(self) -> list[Held]:
         return self.credentials
 
-    def request(self, key: str) -> CredentialRequest | None:  # noqa: ARG002  it asks nobody for credentials
+    async def request(self, key: str) -> CredentialRequest | None:  # noqa: ARG002  it asks nobody for credentials
         return None
 
     async def save_request(self, request: CredentialRequest, token: TokenUse | None = None) -> None:
@@ -54,6 +54,10 @@ class Wallet:
 
     async def store(self, request: CredentialRequest, credentials: list[Held], token: TokenUse) -> None:
         """Nothing is delivered."""
+
+    async def seen(self, issuer: str, jti: str) -> bool:  # noqa: ARG002  it remembers none
+        """Whether a token was used before."""
+        return False
 
     async def spend(self, token: TokenUse) -> None:
         """Its tokens are used within the story only."""
@@ -134,9 +138,8 @@ class Outsider:
         return await self._client.request("POST", base + path, headers=headers, body=body, max_bytes=1 << 24)
 
     async def _serve(self) -> None:
-        door = TokenDoor(
-            did=self.did, resolver=Resolver(self._client, self._clock), clock=self._clock, seen=lambda _issuer, _jti: False
-        )
+        resolver = Resolver(self._client, self._clock)
+        door = TokenDoor(did=self.did, resolver=resolver, clock=self._clock, seen=self._wallet.seen)
         services = [
             Service(f"{self.did}#cs", "CredentialService", f"https://localhost:{self._port}{PATH}"),
             Service(f"{self.did}#dsp", "DataService", f"https://localhost:{self._port}/dsp"),

@@ -140,12 +140,11 @@ def _outgoing(directory: Path, settings: Settings) -> ssl.SSLContext:
 
 def _door(settings: Settings, resolver: Resolver, books: Ledger) -> TokenDoor:
     """Verifies tokens of companies; what they may do is in the register."""
-    return TokenDoor(
-        did=settings.did,
-        resolver=resolver,
-        clock=books.clock,
-        seen=lambda issuer, jti: books.database.read(lambda c: books.journal.spent(c, issuer, jti)),
-    )
+
+    async def seen(issuer: str, jti: str) -> bool:
+        return books.database.read(lambda c: books.journal.spent(c, issuer, jti))
+
+    return TokenDoor(did=settings.did, resolver=resolver, clock=books.clock, seen=seen)
 
 
 def _own_routes(settings: Settings, keys: KeyStore) -> list[Route]:

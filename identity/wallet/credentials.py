@@ -81,7 +81,7 @@ class CredentialService:
         wanted = _scopes(message)
         allowed = {_scope(each) for each in granted}
         now = self._door.clock.now()
-        shown = [each for each in self._store.held() if _valid(each, now) and _named(each) & allowed & wanted]
+        shown = [each for each in await self._store.held() if _valid(each, now) and _named(each) & allowed & wanted]
         presentations = [self._present(token.did, shown, format_) for format_ in (VC20, VC11)]
         answer = {
             "@context": [DCP_CONTEXT],
@@ -104,7 +104,7 @@ class CredentialService:
             message = msgspec.convert(value, CredentialMessage)
         except msgspec.ValidationError as error:
             raise BadInput(f"CredentialMessage: {error}") from error
-        known = self._store.request(message.holder_pid)
+        known = await self._store.request(message.holder_pid)
         if known is None or known.issuer != token.did:
             await self._store.spend(token.use)
             raise NotFound("no such credential request")

@@ -36,10 +36,10 @@ class CredentialRequest(Struct, frozen=True, kw_only=True):
 class CredentialStore(Protocol):
     """Credentials and requests of one participant."""
 
-    def held(self) -> list[Held]:
+    async def held(self) -> list[Held]:
         """All credentials, newest first."""
 
-    def request(self, key: str) -> CredentialRequest | None:
+    async def request(self, key: str) -> CredentialRequest | None:
         """One request by its holderPid."""
 
     async def save_request(self, request: CredentialRequest, token: TokenUse | None = None) -> None:

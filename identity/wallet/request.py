@@ -50,7 +50,7 @@ async def send(
         raise UnavailableError(f"the issuer answers {reply.status}")
     if reply.status not in (200, 201):
         raise IssuerRefused(f"the issuer refuses ({reply.status})", next_step="ask the consortium's operator")
-    known = store.request(request.id) or request
+    known = await store.request(request.id) or request
     if known.state != "CREATED":
         return known  # the delivery was faster than this answer
     sent = msgspec.structs.replace(known, state="REQUESTED", location=reply.headers.get("Location", ""))

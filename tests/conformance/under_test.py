@@ -76,11 +76,17 @@ class UnderTest:
     async def _push(self, process):
         """The kit moves no data."""
 
-    def context(self, who=None):
+    async def judged(self, who, offer):
+        return self.context()
+
+    async def invoked(self, who, agreement):
+        return self.transfers()
+
+    def context(self):
         common = {"participant": ME, "now": iso(self.clock.now()), "new_id": self._new_id, "decisions": Nobody()}
         return negotiation.Context(**common, render=outbound.renderer(self.base), rulebook=Book())
 
-    def transfers(self, who=None):
+    def transfers(self):
         address = {"@type": "DataAddress", "endpointType": "https://w3id.org/idsa/v4.1/HTTP", "endpoint": f"{self.base}/data"}
         common = {"participant": ME, "now": iso(self.clock.now()), "new_id": self._new_id, "decisions": Nobody()}
         return transfer.Context(**common, render=outbound.renderer(self.base), agreements=Book(), address=lambda _process: address)
@@ -93,14 +99,14 @@ class UnderTest:
 
     # catalog
 
-    def page(self, who, after, limit):
+    async def page(self, who, after, limit):
         found = [self._dataset(key) for key in sorted(scripts.DATASETS) if key > after]
         return found[:limit], found[limit - 1]["@id"] if len(found) > limit else ""
 
-    def slice(self, who, offset, limit):
+    async def slice(self, who, offset, limit):
         return [self._dataset(key) for key in sorted(scripts.DATASETS)][offset : offset + limit]
 
-    def dataset(self, who, key):
+    async def dataset(self, who, key):
         return self._dataset(key) if key in scripts.DATASETS else None
 
     def envelope(self, datasets):
@@ -132,7 +138,7 @@ class UnderTest:
                     ("negotiation", scripts.NEGOTIATIONS, "dataset"),
                     ("transfer", scripts.TRANSFERS, "agreementId"),
                 ):
-                    for process in self.store.processes(kind, "", 1000):
+                    for process in await self.store.processes(kind, "", 1000):
                         todo = table.get(process.data.get(name, ""), [])[self._played.get(process.id, 0) :]
                         if todo and process.pending is None and process.state == todo[0][0] and process.id not in self._planned:
                             self._planned.add(process.id)
@@ -141,7 +147,7 @@ class UnderTest:
 
     async def _step(self, kind, key, state, message):
         await asyncio.sleep(PAUSE)
-        process = self.store.process(key)
+        process = await self.store.process(key)
         self._planned.discard(key)
         if process.state != state or process.pending is not None:
             self._moved.set()
@@ -187,8 +193,8 @@ class UnderTest:
 
     def node(self):
         return Node(
-            participant=ME, base_url=self.base, authenticate=self.authenticate, processes=self.store, catalog=self, negotiation=self.context,
-            transfer=self.transfers, check_callback=self.any_callback, now=lambda: self.clock.now().timestamp(), page_size=100, page_key=b"k" * 32,
+            participant=ME, base_url=self.base, authenticate=self.authenticate, processes=self.store, catalog=self, negotiation=self.judged,
+            transfer=self.invoked, check_callback=self.any_callback, now=lambda: self.clock.now().timestamp(), page_size=100, page_key=b"k" * 32,
         )  # fmt: skip
 
     def routes(self):

@@ -48,13 +48,13 @@ async def test_everything_of_a_commit_is_there_after_it_and_after_a_restart(stor
     token = TokenUse(PEER, "jti", 9_999_999_999)
     await store.commit(commit(process(), journal=(step(),), outbox=(row(),), inbox=inbox, token=token, agreement=agreement))
     again = reopen()
-    assert again.process("urn:uuid:1") == process()
-    assert again.process_of_peer(PEER, "negotiation", "theirs") == process()
-    assert [each.after for each in again.journal("urn:uuid:1")] == ["REQUESTED"]
-    assert [each.row.id for each in again.due(NOW, 10, frozenset())] == ["urn:uuid:r"]
-    assert again.replay(PEER, "urn:uuid:1", "m") == inbox
-    assert again.seen(PEER, "jti")
-    assert again.agreement("urn:uuid:a") == agreement
+    assert await again.process("urn:uuid:1") == process()
+    assert await again.process_of_peer(PEER, "negotiation", "theirs") == process()
+    assert [each.after for each in await again.journal("urn:uuid:1")] == ["REQUESTED"]
+    assert [each.row.id for each in await again.due(NOW, 10, frozenset())] == ["urn:uuid:r"]
+    assert await again.replay(PEER, "urn:uuid:1", "m") == inbox
+    assert await again.seen(PEER, "jti")
+    assert await again.agreement("urn:uuid:a") == agreement
 
 
 async def test_a_stale_version_writes_nothing(store):
@@ -62,9 +62,9 @@ async def test_a_stale_version_writes_nothing(store):
     await store.commit(commit(process(version=2, state="AGREED"), 1))
     with pytest.raises(VersionConflict):
         await store.commit(commit(process(version=2, state="TERMINATED"), 1, journal=(step(),), outbox=(row(),)))
-    assert store.process("urn:uuid:1").state == "AGREED"
-    assert not store.journal("urn:uuid:1")
-    assert not store.outbox()
+    assert (await store.process("urn:uuid:1")).state == "AGREED"
+    assert not await store.journal("urn:uuid:1")
+    assert not await store.outbox()
 
 
 async def test_a_used_token_undoes_the_whole_commit(store):
@@ -72,8 +72,8 @@ async def test_a_used_token_undoes_the_whole_commit(store):
     await store.spend(token)
     with pytest.raises(Unauthorized):
         await store.commit(commit(process(), token=token, outbox=(row(),)))
-    assert store.process("urn:uuid:1") is None
-    assert not store.outbox()
+    assert await store.process("urn:uuid:1") is None
+    assert not await store.outbox()
 
 
 async def test_of_fifty_equal_tokens_at_once_exactly_one_wins(store):
@@ -88,7 +88,7 @@ async def test_a_used_token_stays_used_after_a_restart_and_is_forgotten_after_it
     await store.spend(TokenUse(PEER, "new", 9_999_999_999))
     again = reopen()
     await again.purge(2_000)
-    assert not again.seen(PEER, "old")
+    assert not await again.seen(PEER, "old")
     with pytest.raises(Unauthorized):
         await again.spend(TokenUse(PEER, "new", 9_999_999_999))
 
@@ -102,55 +102,55 @@ async def test_two_first_messages_with_one_pid_make_one_process(store):
     await store.commit(commit(process()))
     with pytest.raises(VersionConflict):
         await store.commit(commit(process("urn:uuid:2")))
-    assert store.process("urn:uuid:2") is None
+    assert await store.process("urn:uuid:2") is None
 
 
 async def test_processes_whose_peer_pid_is_not_known_yet_do_not_collide(store):
     await store.commit(commit(process(peer_pid="")))
     await store.commit(commit(process("urn:uuid:2", peer_pid="")))
-    assert store.process_of_peer(PEER, "negotiation", "") is None
+    assert await store.process_of_peer(PEER, "negotiation", "") is None
 
 
 async def test_confirmed_and_withdrawn_rows_leave_in_the_same_transaction(store):
     await store.commit(commit(process(), outbox=(row("a"), row("b"), row("c"))))
     await store.commit(commit(process(version=2), 1, confirmed=("a",), withdrawn=("b",)))
-    assert [each.row.id for each in store.outbox()] == ["c"]
-    assert store.living(frozenset("abc")) == {"c"}
+    assert [each.row.id for each in await store.outbox()] == ["c"]
+    assert await store.living(frozenset("abc")) == {"c"}
 
 
 async def test_one_row_of_a_process_at_a_time_and_only_when_due(store):
     await store.commit(commit(process(), outbox=(row("a"), row("b"))))
     await store.commit(commit(process("urn:uuid:2", peer_pid="t2"), outbox=(row("c", "urn:uuid:2", "2027-01-01T00:00:00.000Z"),)))
-    assert [each.row.id for each in store.due(NOW, 10, frozenset())] == ["a"]
-    assert not store.due(NOW, 10, frozenset({"a", "urn:uuid:1"}))
-    assert store.next_due(frozenset({"a", "urn:uuid:1"})) == "2027-01-01T00:00:00.000Z"
+    assert [each.row.id for each in await store.due(NOW, 10, frozenset())] == ["a"]
+    assert not await store.due(NOW, 10, frozenset({"a", "urn:uuid:1"}))
+    assert await store.next_due(frozenset({"a", "urn:uuid:1"})) == "2027-01-01T00:00:00.000Z"
 
 
 async def test_a_postponed_row_waits_is_visible_and_can_be_released(store, reopen):
     await store.commit(commit(process(), outbox=(row("a"),)))
     await store.postpone("a", "2027-01-01T00:00:00.000Z", "unreachable", parked=True)
     again = reopen()
-    (found,) = again.outbox()
+    (found,) = await again.outbox()
     assert (found.reason, found.parked, found.attempts, found.peer) == ("unreachable", True, 1, PEER)
-    assert not again.due(NOW, 10, frozenset())
+    assert not await again.due(NOW, 10, frozenset())
     assert await again.release("a")
-    assert again.due(NOW, 10, frozenset())
+    assert await again.due(NOW, 10, frozenset())
     assert not await again.release("nothing")
 
 
 async def test_another_participants_rows_are_not_found(store):
     await store.commit(commit(process()))
     store._me = "did:web:somebody.example"
-    assert store.process("urn:uuid:1") is None
-    assert store.journal("urn:uuid:1") == []
-    assert not store.processes("negotiation", "", 10)
+    assert await store.process("urn:uuid:1") is None
+    assert await store.journal("urn:uuid:1") == []
+    assert not await store.processes("negotiation", "", 10)
 
 
 async def test_lists_are_paged_by_key(store):
     for number in range(7):
         await store.commit(commit(process(f"urn:uuid:{number}", peer_pid=f"p{number}", created=f"2026-11-24T09:00:0{number}.000Z")))
     seen, after = [], ""
-    while page := store.processes("negotiation", after, 3):
+    while page := await store.processes("negotiation", after, 3):
         seen += [each.id[-1] for each in page]
         after = page[-1].id
     assert seen == list("6543210")
@@ -161,14 +161,14 @@ async def test_assets_and_offers(store):
     offer = OfferTerms(id="o", asset="d", access={}, contract={"permission": []})
     await store.add_asset(asset)
     await store.add_offer(offer)
-    assert store.asset("d") == asset
-    assert store.offers_of("d") == [offer] == store.offers("", 10)
-    assert store.assets("d", 10) == []
+    assert await store.asset("d") == asset
+    assert await store.offers_of("d") == [offer] == await store.offers("", 10)
+    assert await store.assets("d", 10) == []
 
 
 async def test_membership(store, reopen):
     await store.save_membership(Membership(state="APPLIED", application="a", requests=("r",)))
-    assert reopen().membership() == Membership(state="APPLIED", application="a", requests=("r",))
+    assert await reopen().membership() == Membership(state="APPLIED", application="a", requests=("r",))
 
 
 async def test_one_process_owns_the_file(store, tmp_path):

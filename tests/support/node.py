@@ -25,15 +25,15 @@ class Memory:
         self.found, self.inbox, self.journal, self.spent, self.outbox, self.agreements = {}, {}, {}, set(), {}, {}
         self.lookups = 0
 
-    def process(self, key):
+    async def process(self, key):
         self.lookups += 1
         return self.found.get(key)
 
-    def process_of_peer(self, peer, kind, peer_pid):
+    async def process_of_peer(self, peer, kind, peer_pid):
         self.lookups += 1
         return next((p for p in self.found.values() if (p.peer, p.kind, p.peer_pid) == (peer, kind, peer_pid) and peer_pid), None)
 
-    def replay(self, peer, process, message_id):
+    async def replay(self, peer, process, message_id):
         return self.inbox.get((peer, process, message_id))
 
     async def commit(self, commit):
@@ -65,14 +65,14 @@ class Shelf:
     def __init__(self, *datasets):
         self.datasets = sorted(datasets, key=lambda each: each["@id"])
 
-    def page(self, who, after, limit):
+    async def page(self, who, after, limit):
         rest = [each for each in self.datasets if each["@id"] > after]
         return rest[:limit], rest[limit - 1]["@id"] if len(rest) > limit else ""
 
-    def slice(self, who, offset, limit):
+    async def slice(self, who, offset, limit):
         return self.datasets[offset : offset + limit]
 
-    def dataset(self, who, key):
+    async def dataset(self, who, key):
         return next((each for each in self.datasets if each["@id"] == key), None)
 
     def envelope(self, datasets):
@@ -124,26 +124,27 @@ def node(memory, *, catalog=None, authenticate=None, page_size=50, callback=None
 
         return use(who.token)
 
+    async def negotiating(who, offer):
+        return negotiation.Context(**common, render=outbound.renderer(BASE), rulebook=Book(memory, who), token=spent(who))
+
+    async def transferring(who, agreement):
+        address = {"@type": "DataAddress", "endpointType": "https://w3id.org/idsa/v4.1/HTTP", "endpoint": "https://me"}
+        return transfer.Context(
+            **common,
+            render=outbound.renderer(BASE),
+            agreements=Book(memory, who),
+            address=lambda process: address,
+            token=spent(who),
+        )
+
     return Node(
         participant=ME,
         base_url=BASE,
         authenticate=authenticate or by_header,
         processes=memory,
         catalog=catalog or Shelf(),
-        negotiation=lambda who: negotiation.Context(
-            **common, render=outbound.renderer(BASE), rulebook=Book(memory, who), token=spent(who)
-        ),
-        transfer=lambda who: transfer.Context(
-            **common,
-            render=outbound.renderer(BASE),
-            agreements=Book(memory, who),
-            address=lambda process: {
-                "@type": "DataAddress",
-                "endpointType": "https://w3id.org/idsa/v4.1/HTTP",
-                "endpoint": "https://me",
-            },
-            token=spent(who),
-        ),
+        negotiation=negotiating,
+        transfer=transferring,
         check_callback=callback or any_callback,
         now=lambda: 1_800_000_000.0,
         page_size=page_size,

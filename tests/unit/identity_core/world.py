@@ -236,13 +236,16 @@ class World:
             did=self.verifier.did,
             resolver=self.resolver,
             clock=self.clock,
-            seen=lambda issuer, jti: (issuer, jti) in self.used,
+            seen=self.seen,
             trust=TrustPolicy([IssuerRule(self.issuer.did, frozenset({"MembershipCredential", "RoleCredential"}))]),
             status=self.status,
             client=self.web,  # type: ignore[arg-type]
             signer=self.verifier.key,
             rules=lambda _: self.rule,
         )
+
+    async def seen(self, issuer: str, jti: str) -> bool:
+        return (issuer, jti) in self.used
 
     def party(self, did: str, alg: str = "ES256") -> Party:
         key = signer(did, alg=alg)

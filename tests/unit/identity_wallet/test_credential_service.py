@@ -28,10 +28,10 @@ class Store:
     def __init__(self, world):
         self.world, self.credentials, self.requests = world, [], {}
 
-    def held(self):
+    async def held(self):
         return list(reversed(self.credentials))
 
-    def request(self, key):
+    async def request(self, key):
         return self.requests.get(key)
 
     async def save_request(self, request, token=None):
@@ -60,9 +60,7 @@ class Wallet:
         self.thief = world.party("did:web:thief.example")
         self.store = Store(world)
         self.sts = Sts(self.owner.did, self.owner.key, world.clock)
-        door = TokenDoor(
-            did=self.owner.did, resolver=world.resolver, clock=world.clock, seen=lambda iss, jti: (iss, jti) in world.used
-        )
+        door = TokenDoor(did=self.owner.did, resolver=world.resolver, clock=world.clock, seen=world.seen)
         self.service = CredentialService(door, self.sts, self.owner.key, self.store)
 
     def holds(self, *kinds, **changes):
@@ -301,7 +299,7 @@ async def test_a_delivery_of_the_asked_issuer_is_stored_and_can_be_shown(wallet)
     jwt = wallet.issuer.issue(wallet.owner.did)
     assert (await wallet.deliver(jwt)).status == 200
     assert [each.jwt for each in wallet.store.credentials] == [jwt]
-    assert wallet.store.request("urn:uuid:1").state == "ISSUED"
+    assert (await wallet.store.request("urn:uuid:1")).state == "ISSUED"
     assert len(await wallet.shown(BOTH)) == 1
 
 
@@ -333,7 +331,7 @@ async def refused(wallet, *jwts, **changes):
     reply = await wallet.deliver(*jwts, **changes)
     assert reply.status == 400, await reply.text()
     assert wallet.store.credentials == []
-    assert wallet.store.request("urn:uuid:1").state == "REQUESTED"
+    assert (await wallet.store.request("urn:uuid:1")).state == "REQUESTED"
 
 
 async def test_a_credential_of_another_issuer_is_refused(wallet):
@@ -402,10 +400,11 @@ async def test_a_message_of_another_form_is_refused(wallet, changes):
 async def test_a_rejection_is_noted_and_what_comes_after_it_is_refused(wallet):
     wallet.requested()
     assert (await wallet.deliver(status="REJECTED", credentials=[], rejectionReason="no member")).status == 200
-    assert (wallet.store.request("urn:uuid:1").state, wallet.store.request("urn:uuid:1").note) == ("REJECTED", "no member")
+    found = await wallet.store.request("urn:uuid:1")
+    assert (found.state, found.note) == ("REJECTED", "no member")
     assert (await wallet.deliver(wallet.issuer.issue(wallet.owner.did))).status == 400
     assert wallet.store.credentials == []
-    assert wallet.store.request("urn:uuid:1").state == "REJECTED"
+    assert (await wallet.store.request("urn:uuid:1")).state == "REJECTED"
 
 
 async def test_a_rejection_after_the_delivery_is_refused_and_takes_nothing_away(wallet):
@@ -413,20 +412,20 @@ async def test_a_rejection_after_the_delivery_is_refused_and_takes_nothing_away(
     await wallet.deliver(wallet.issuer.issue(wallet.owner.did))
     assert (await wallet.deliver(status="REJECTED", credentials=[])).status == 400
     assert len(wallet.store.credentials) == 1
-    assert wallet.store.request("urn:uuid:1").state == "ISSUED"
+    assert (await wallet.store.request("urn:uuid:1")).state == "ISSUED"
 
 
 async def test_a_long_reason_of_a_rejection_is_cut(wallet):
     wallet.requested()
     await wallet.deliver(status="REJECTED", credentials=[], rejectionReason="x" * 10_000)
-    assert len(wallet.store.request("urn:uuid:1").note) == 500
+    assert len((await wallet.store.request("urn:uuid:1")).note) == 500
 
 
 async def test_a_delivery_with_a_spent_token_is_401_and_stores_nothing(wallet):
     wallet.requested()
     headers = wallet.bearer(wallet.issuer)
     await wallet.deliver(status="REJECTED", credentials=[], headers=headers)
-    wallet.store.requests["urn:uuid:1"] = replace(wallet.store.request("urn:uuid:1"), state="REQUESTED")
+    wallet.store.requests["urn:uuid:1"] = replace(await wallet.store.request("urn:uuid:1"), state="REQUESTED")
     assert (await wallet.deliver(wallet.issuer.issue(wallet.owner.did), headers=headers)).status == 401
     assert wallet.store.credentials == []
 

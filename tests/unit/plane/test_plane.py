@@ -117,6 +117,12 @@ async def served(tokens, tmp_path, monkeypatch):
         async def proven(self, request):
             return VerifiedToken(PEER, TokenUse(PEER, "j", BEGIN), thumbprint=self.leaf)
 
+        async def found(self, key):
+            return self.process if key == "urn:uuid:t" else None
+
+        async def published(self, key):
+            return asset if key == asset.id else None
+
         async def spend(self, token):
             return None
 
@@ -127,8 +133,8 @@ async def served(tokens, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_thumbprint", lambda _request: made.leaf)
     monkeypatch.setattr(module, "client_certificate", lambda _request: None)
     plane = Endpoint(
-        tmp_path, tokens, process=lambda key: made.process if key == "urn:uuid:t" else None, asset=lambda _key: asset, proven=made.proven,
-        spend=made.spend, take=made.take, limit=20_000_000,
+        tmp_path, tokens, process=made.found, asset=made.published, proven=made.proven, spend=made.spend, take=made.take,
+        limit=20_000_000,
     )  # fmt: skip
     async with TestClient(TestServer(application(plane.routes(), limit=30_000_000))) as made.client:
         yield made

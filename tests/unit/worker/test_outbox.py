@@ -55,8 +55,36 @@ async def waiting(store, key="urn:uuid:1", state="REQUESTED", message=tables.AGR
 
 async def until(condition):
     async with asyncio.timeout(20):  # the store's writer thread sets the pace
-        while not condition():
+        while not await condition():
             await asyncio.sleep(0)
+
+
+def empty(store):
+    """A condition: nothing is left to send."""
+
+    async def holds():
+        return not await store.outbox()
+
+    return holds
+
+
+def tried(store, times):
+    """A condition: the first row has been tried so often."""
+
+    async def holds():
+        rows = await store.outbox()
+        return bool(rows) and rows[0].attempts == times
+
+    return holds
+
+
+def agreed(store, key):
+    """A condition: the process has come to AGREED."""
+
+    async def holds():
+        return (await store.process(key)).state == "AGREED"
+
+    return holds
 
 
 class Peer:
@@ -90,64 +118,64 @@ async def run(store, peer, clock, condition, push=no_push):
 
 async def test_a_delivered_message_moves_the_state_and_leaves_the_outbox(store):
     await waiting(store)
-    await run(store, Peer(200), Clock(), lambda: not store.outbox())
-    process = store.process("urn:uuid:1")
+    await run(store, Peer(200), Clock(), empty(store))
+    process = await store.process("urn:uuid:1")
     assert (process.state, process.pending) == ("AGREED", None)
-    assert [row.after for row in store.journal("urn:uuid:1")] == ["AGREED"]
+    assert [row.after for row in await store.journal("urn:uuid:1")] == ["AGREED"]
 
 
 async def test_the_pid_of_the_peer_is_learned_from_its_answer(store):
     await waiting(store, state="", message=tables.REQUEST)
-    await run(store, Peer(201), Clock(), lambda: not store.outbox())
-    assert store.process("urn:uuid:1").peer_pid == "theirs"
+    await run(store, Peer(201), Clock(), empty(store))
+    assert (await store.process("urn:uuid:1")).peer_pid == "theirs"
 
 
 @pytest.mark.parametrize("status", [409, 425, 429, 500, 503])
 async def test_come_again_is_tried_again_with_the_same_body(store, status):
     await waiting(store)
     clock, peer = Clock(), Peer(status, 200)
-    await run(store, peer, clock, lambda: store.outbox() and store.outbox()[0].attempts == 1)
-    assert store.process("urn:uuid:1").state == "REQUESTED"
+    await run(store, peer, clock, tried(store, 1))
+    assert (await store.process("urn:uuid:1")).state == "REQUESTED"
     clock.moment += timedelta(hours=2)
-    await run(store, peer, clock, lambda: not store.outbox())
+    await run(store, peer, clock, empty(store))
     assert peer.seen[0] == peer.seen[1]
 
 
 async def test_retry_after_is_honoured(store):
     await waiting(store)
-    await run(store, Peer(429, retry_after="77"), Clock(), lambda: store.outbox()[0].attempts == 1)
-    assert store.outbox()[0].row.due == iso(BEGIN + timedelta(seconds=77))
+    await run(store, Peer(429, retry_after="77"), Clock(), tried(store, 1))
+    assert (await store.outbox())[0].row.due == iso(BEGIN + timedelta(seconds=77))
 
 
 async def test_a_refused_token_is_tried_again_once_and_then_parked_for_the_operator(store):
     await waiting(store)
     clock, peer = Clock(), Peer(401)
     for attempt in range(1, BY_STATUS[401].tries + 1):
-        await run(store, peer, clock, lambda attempt=attempt: store.outbox()[0].attempts == attempt)
+        await run(store, peer, clock, tried(store, attempt))
         clock.moment += timedelta(minutes=1)
-    (row,) = store.outbox()
+    (row,) = await store.outbox()
     assert row.parked
     assert "does not accept our token" in row.reason
 
 
 async def test_a_refused_message_is_recorded_and_the_process_waits(store):
     await waiting(store)
-    await run(store, Peer(400), Clock(), lambda: not store.outbox())
-    process = store.process("urn:uuid:1")
+    await run(store, Peer(400), Clock(), empty(store))
+    process = await store.process("urn:uuid:1")
     assert process.state == "REQUESTED"
     assert "refused" in process.note
 
 
 async def test_a_first_message_that_meets_404_ends_the_process(store):
     await waiting(store, state="", message=tables.REQUEST)
-    await run(store, Peer(404), Clock(), lambda: not store.outbox())
-    assert store.process("urn:uuid:1").state == "TERMINATED"
+    await run(store, Peer(404), Clock(), empty(store))
+    assert (await store.process("urn:uuid:1")).state == "TERMINATED"
 
 
 async def test_a_refused_termination_is_taken_all_the_same(store):
     await waiting(store, message=tables.END_NEGOTIATION)
-    await run(store, Peer(400), Clock(), lambda: not store.outbox())
-    assert store.process("urn:uuid:1").state == "TERMINATED"
+    await run(store, Peer(400), Clock(), empty(store))
+    assert (await store.process("urn:uuid:1")).state == "TERMINATED"
 
 
 async def test_a_peer_that_is_away_for_a_week_loses_nothing(store):
@@ -157,12 +185,12 @@ async def test_a_peer_that_is_away_for_a_week_loses_nothing(store):
     attempts = 0
     while clock.moment < BEGIN + timedelta(days=7):
         attempts += 1
-        await run(store, peer, clock, lambda attempts=attempts: store.outbox()[0].attempts == attempts)
+        await run(store, peer, clock, tried(store, attempts))
         clock.moment += timedelta(hours=1, minutes=20)
     assert attempts > 100
     peer.answers = [200]
-    await run(store, peer, clock, lambda: not store.outbox())
-    assert store.process("urn:uuid:1").state == "AGREED"
+    await run(store, peer, clock, empty(store))
+    assert (await store.process("urn:uuid:1")).state == "AGREED"
 
 
 async def test_a_slow_peer_holds_nobody_up(store):
@@ -176,17 +204,17 @@ async def test_a_slow_peer_holds_nobody_up(store):
                 await gate.wait()
             return await super().send(process, row)
 
-    await run(store, Slow(200), Clock(), lambda: store.process("urn:uuid:2").state == "AGREED")
-    assert store.process("urn:uuid:1").state == "REQUESTED"
+    await run(store, Slow(200), Clock(), agreed(store, "urn:uuid:2"))
+    assert (await store.process("urn:uuid:1")).state == "REQUESTED"
 
 
 async def test_the_attempt_of_a_withdrawn_row_is_broken_off(store):
     await waiting(store)
-    broken = asyncio.Event()
+    began, broken = asyncio.Event(), asyncio.Event()
 
     class Hanging(Peer):
         async def send(self, process, row):
-            self.seen.append(row.id)
+            began.set()
             try:
                 await asyncio.Event().wait()
             finally:
@@ -195,9 +223,10 @@ async def test_the_attempt_of_a_withdrawn_row_is_broken_off(store):
     peer = Hanging(200)
     outbox = Outbox(store, peer.send, no_push, Clock(), lambda: "x")
     task = asyncio.create_task(outbox.run())
-    await until(lambda: peer.seen)
-    await store.drop("row-urn:uuid:1")
-    await until(broken.is_set)
+    async with asyncio.timeout(20):
+        await began.wait()
+        await store.drop("row-urn:uuid:1")
+        await broken.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
