@@ -34,6 +34,7 @@ from identity.service.callers import Callers
 from identity.service.issuer import definitions
 from identity.service.issuer.delivery import Delivery
 from identity.service.issuer.requests import Requests
+from identity.service.issuer.revocation import Revocation
 from identity.service.issuer.routes import PATH as ISSUER
 from identity.service.issuer.routes import IssuerRoutes
 from identity.service.issuer.statuslists import StatusLists
@@ -47,6 +48,7 @@ from identity.verify import TokenDoor
 from kernel import telemetry
 from kernel.clock import Clock, SystemClock
 from kernel.db import Database
+from kernel.errors import KizunaError
 from kernel.http import GuardedClient, Outbound
 from kernel.web import Route, application, json_response, openapi, require_key, serve
 
@@ -105,8 +107,12 @@ def open_service(directory: Path, clock: Clock) -> Service:
     enrolment = Enrolment(books, authority, timedelta(hours=settings.certificate_hours), settings.certificates_per_hour)
 
     async def publish() -> None:
-        await lists.publish()
-        await crl.publish()
+        """After a change that stands: what fails here is signed by the worker."""
+        for each in (lists, crl):
+            try:
+                await each.publish()
+            except KizunaError as error:
+                _log.error("not signed yet", what=type(each).__name__, detail=error.detail)
 
     routes = [
         *IssuerRoutes(
@@ -129,7 +135,9 @@ def open_service(directory: Path, clock: Clock) -> Service:
         crl=crl,
         worker=Worker(books, delivery, [(lists.publish, lists.next_due), (crl.publish, crl.next_due)]),
         public=[*_own_routes(settings, keys), *routes],
-        management=Management(ledger=books, admission=admission, standing=Standing(books, publish)),
+        management=Management(
+            ledger=books, admission=admission, standing=Standing(books, publish), revocation=Revocation(books, publish)
+        ),
     )
 
 

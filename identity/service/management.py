@@ -1,4 +1,4 @@
-"""Management API of the operator: invitations, members, what is issued, what is late. Loopback and API key only.
+"""Management API of the operator: invitations, members, credentials, what is late. Loopback and API key only.
 
 Members are addressed by id or by DID (percent-encoded as one path segment).
 """
@@ -12,12 +12,15 @@ from msgspec import Struct
 from identity.service.authority.admission import Admission, Invite, Invited
 from identity.service.authority.standing import EFFECTS, Effect, Standing
 from identity.service.bodies import read
+from identity.service.issuer.revocation import Revocation
+from identity.service.store.issuance import Issued, Which
 from identity.service.store.ledger import Ledger
 from identity.service.store.members import Member
 from kernel.errors import BadInput
 from kernel.web import Handler, Route, json_response, openapi
 
 _AUTH: Final = "key"
+_FILTER: Final = ("id", "holder", "type", "after")
 
 
 class MemberView(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -41,10 +44,12 @@ class MemberList(Struct, frozen=True):
 
 
 class CredentialView(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A credential that was made for a member."""
+    """A credential that was made for a member; `state` is its own, whatever its holder's membership is."""
 
     id: str
+    holder: str
     type: str
+    state: str
     format: str
     issuance: str
     valid_from: str
@@ -52,7 +57,7 @@ class CredentialView(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class CredentialList(Struct, frozen=True):
-    """The credentials of one member, oldest first."""
+    """Credentials by id, at most 1000 after the id asked for (`?after=`)."""
 
     credentials: list[CredentialView]
 
@@ -83,6 +88,7 @@ class EventView(Struct, frozen=True):
     kind: str
     member: str
     did: str
+    subject: str
     at: str
 
 
@@ -102,10 +108,11 @@ class Health(Struct, frozen=True):
 class Management:
     """Handlers of the operator's API."""
 
-    def __init__(self, *, ledger: Ledger, admission: Admission, standing: Standing) -> None:
+    def __init__(self, *, ledger: Ledger, admission: Admission, standing: Standing, revocation: Revocation) -> None:
         self._ledger = ledger
         self._admission = admission
         self._standing = standing
+        self._revocation = revocation
 
     def routes(self) -> list[Route]:
         """The route table; `/openapi.json` describes it."""
@@ -123,6 +130,15 @@ class Management:
                     ("suspend", EFFECTS["suspend"], "Suspend a member (reversible)"),
                     ("reinstate", EFFECTS["reinstate"], "Lift a suspension"),
                     ("revoke", EFFECTS["revoke"], "End a membership for good"),
+                )
+            ),
+            _route("GET", "/v1/credentials", self.find, "Credentials by id, holder, type", response=CredentialList, query=_FILTER),
+            *(
+                _route("POST", f"/v1/credentials/{name}", self._mark(name), text, request=Which, response=CredentialList)
+                for name, text in (
+                    ("suspend", "Suspend credentials by id, holder or type (reversible)"),
+                    ("reinstate", "Lift suspensions of credentials"),
+                    ("revoke", "Revoke credentials for good"),
                 )
             ),
             _route("GET", "/v1/issuances", self.issuances, "Credential requests and deliveries", response=IssuanceList),
@@ -149,9 +165,20 @@ class Management:
     async def credentials(self, request: web.Request) -> web.StreamResponse:
         key = request.match_info["id"]
         found = self._ledger.database.read(
-            lambda c: self._ledger.issuances.credentials_of_member(c, self._ledger.members.get(c, key).id)
+            lambda c: self._ledger.issuances.find(c, Which(holder=self._ledger.members.get(c, key).did))
         )
-        return _answer(CredentialList([msgspec.convert(one, CredentialView, from_attributes=True) for one in found]))
+        return _answer(_credentials(found))
+
+    async def find(self, request: web.Request) -> web.StreamResponse:
+        wanted = Which(**{name: request.query.get(name, "") for name in ("id", "holder", "type")})
+        after = request.query.get("after", "")
+        return _answer(_credentials(self._ledger.database.read(lambda c: self._ledger.issuances.find(c, wanted, after))))
+
+    def _mark(self, event: str) -> Handler:
+        async def mark(request: web.Request) -> web.StreamResponse:
+            return _answer(_credentials(await self._revocation.change(read(await request.read(), Which), event)))
+
+        return mark
 
     async def approve(self, request: web.Request) -> web.StreamResponse:
         return _answer(_view(await self._admission.approve(request.match_info["id"])))
@@ -184,6 +211,7 @@ def _route(
     request: type | None = None,
     response: type | None = None,
     status: int = 200,
+    query: tuple[str, ...] = (),
 ) -> Route:
     return Route(
         method=method,
@@ -194,7 +222,12 @@ def _route(
         request=request,
         response=response,
         status=status,
+        query=query,
     )
+
+
+def _credentials(found: list[Issued]) -> CredentialList:
+    return CredentialList([msgspec.convert(one, CredentialView, from_attributes=True) for one in found])
 
 
 def _view(member: Member) -> MemberView:

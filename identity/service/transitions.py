@@ -1,7 +1,7 @@
 """State machines of the service as tables: a row is (state, event) -> next state, and nothing else knows what is legal.
 
-Two tables: a membership (governance of the consortium, identity.md 8.6) and one issuance process (DCP 1.0, 6.4; states of
-identity.md 1.4). Suspension is reversible, revocation is final: REVOKED has no row.
+Three tables: a membership (governance of the consortium, identity.md 8.6), one issuance process (DCP 1.0, 6.4; states of
+identity.md 1.4) and one credential (identity.md 2.4). Suspension is reversible, revocation is final: REVOKED has no row.
 
 Not done here: effects. The modules that call `step` write the new state and everything that hangs on it in one transaction.
 """
@@ -62,6 +62,18 @@ ISSUANCE: Final = Table(
     ),
 )
 
+CREDENTIAL: Final = Table(
+    "credential",
+    "ISSUED",
+    frozenset({"REVOKED"}),
+    (
+        Row("ISSUED", "suspend", "SUSPENDED", "reversible"),
+        Row("SUSPENDED", "reinstate", "ISSUED", "lifts the suspension of this credential, not of its holder"),
+        Row("ISSUED", "revoke", "REVOKED", "final"),
+        Row("SUSPENDED", "revoke", "REVOKED", "final"),
+    ),
+)
+
 # DCP 1.0, CredentialStatus: what a holder is told about the process.
 WIRE_STATUS: Final = {
     "SUBMITTED": "RECEIVED",
@@ -72,13 +84,18 @@ WIRE_STATUS: Final = {
 }
 
 
+def legal(table: Table, state: str, event: str) -> bool:
+    """Whether the event has a row in this state."""
+    return any(row.state == state and row.event == event for row in table.rows)
+
+
 def step(table: Table, state: str, event: str) -> str:
     """The next state; raises `Conflict` naming the state and the events that are legal in it."""
-    legal = [row for row in table.rows if row.state == state]
-    for row in legal:
+    rows = [row for row in table.rows if row.state == state]
+    for row in rows:
         if row.event == event:
             return row.to
-    events = ", ".join(row.event for row in legal) or "nothing more"
+    events = ", ".join(row.event for row in rows) or "nothing more"
     raise Conflict(
         f"{table.kind}: {event} is not possible in state {state}",
         next_step=f"possible now: {events}",

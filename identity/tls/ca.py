@@ -32,12 +32,9 @@ ISSUING_LIFE: Final = timedelta(days=730)
 SHORTEST: Final = timedelta(hours=1)
 LONGEST: Final = timedelta(days=7)
 _EARLY: Final = timedelta(minutes=5)  # for clocks that run behind
-_REASONS: Final = {
-    "suspended": x509.ReasonFlags.certificate_hold,
-    "revoked": x509.ReasonFlags.privilege_withdrawn,
-    "superseded": x509.ReasonFlags.superseded,
-    "key-compromise": x509.ReasonFlags.key_compromise,
-}
+REASONS: Final = {
+    each.value: each for each in x509.ReasonFlags
+}  # names of RFC 5280 5.3.1: certificateHold, privilegeWithdrawn, ...
 
 
 class MemberCertificate(Struct, frozen=True):
@@ -52,7 +49,7 @@ class MemberCertificate(Struct, frozen=True):
 
 
 class Revoked(Struct, frozen=True):
-    """An entry of the revocation list; `reason` as in the register (`suspended`, `revoked`, ...)."""
+    """An entry of the revocation list; `reason` is a name of RFC 5280 5.3.1 (`certificateHold`, `privilegeWithdrawn`, ...)."""
 
     serial: int
     at: datetime
@@ -126,7 +123,7 @@ class Authority:
             .add_extension(_authority_key(self._issuing), critical=False)
         )
         for entry in entries:
-            reason = _REASONS.get(entry.reason, x509.ReasonFlags.unspecified)
+            reason = REASONS.get(entry.reason, x509.ReasonFlags.unspecified)
             revoked = x509.RevokedCertificateBuilder().serial_number(entry.serial).revocation_date(entry.at)
             builder = builder.add_revoked_certificate(revoked.add_extension(x509.CRLReason(reason), critical=False).build())
         return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)

@@ -1,15 +1,15 @@
-"""Suspension, reinstatement and revocation of a member: one transaction for everything that hangs on it.
+"""Suspension, reinstatement and revocation of members: one transaction for everything that hangs on it.
 
 Rules (identity.md 4.3, 8.5)
-- One transaction writes the member's state (which blocks enrolment, renewal, requests and deliveries), the status bits of all its
-  credentials, the listing of all its certificates, and the event.
-- Suspension sets the suspension bits and puts certificates on hold; a reinstatement takes back exactly that. Revocation sets
-  the revocation bits for good; nothing leads out of REVOKED.
-- Lists and CRL are signed right after the commit, before the caller gets its answer. If the process dies in between, the next start
-  signs them: what is unsigned is known from version numbers in the database.
+- One transaction writes the member's state (which is the register's entry, and blocks enrolment, renewal, requests and deliveries), the status bits of
+  all its credentials, the listing of all its certificates, and the event that connectors follow.
+- Suspension sets the suspension bits and puts certificates on hold; a reinstatement takes back exactly that: a credential or certificate that was
+  suspended or revoked by itself stays so. Nothing leads out of REVOKED.
+- Lists and CRL are signed right after the commit, before the caller gets its answer. What is unsigned is known from version numbers in the database, so
+  the worker signs it when the process died or failed in between; the change stands either way.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from sqlite3 import Connection
 from typing import Final
@@ -25,18 +25,16 @@ from kernel.faults import crashpoint
 
 
 class Effect(Struct, frozen=True):
-    """What an event does beyond the state: status purpose and its new bit, and the fate of the certificates."""
+    """What an event does beyond the state: its kind in the event feed, and the fate of the certificates (empty: holds are lifted)."""
 
     event: str
     kind: str
-    purpose: str
-    bit: bool
     certificates: str
 
 
-SUSPEND: Final = Effect("suspend", "suspended", "suspension", True, HOLD)
-REINSTATE: Final = Effect("reinstate", "reinstated", "suspension", False, "")
-REVOKE: Final = Effect("revoke", "revoked", "revocation", True, "privilegeWithdrawn")
+SUSPEND: Final = Effect("suspend", "suspended", HOLD)
+REINSTATE: Final = Effect("reinstate", "reinstated", "")
+REVOKE: Final = Effect("revoke", "revoked", "privilegeWithdrawn")
 EFFECTS: Final = {effect.event: effect for effect in (SUSPEND, REINSTATE, REVOKE)}
 
 
@@ -49,21 +47,26 @@ class Standing:
 
     async def change(self, reference: str, effect: Effect) -> Member:
         """Apply the effect to the member with this id or DID; raises `NotFound` and `Conflict`."""
+        (member,) = await self.change_all([reference], effect)
+        return member
 
-        def work(connection: Connection) -> Member:
-            return self._apply(connection, reference, effect)
+    async def change_all(self, references: Sequence[str], effect: Effect) -> list[Member]:
+        """The same for many members, all or none; raises `NotFound` and `Conflict`."""
 
-        member = await self.ledger.database.write(work)
+        def work(connection: Connection) -> list[Member]:
+            return [self._apply(connection, reference, effect) for reference in references]
+
+        members = await self.ledger.database.write(work)
         crashpoint("standing.committed")
         await self.publish()
-        return member
+        return members
 
     def _apply(self, connection: Connection, reference: str, effect: Effect) -> Member:
         now = self.ledger.now()
         member = self.ledger.members.get(connection, reference)
         changed = msgspec.structs.replace(member, state=step(MEMBERSHIP, member.state, effect.event), changed=now)
         self.ledger.members.save(connection, changed)
-        self.ledger.statuses.mark_member(connection, member.id, effect.purpose, value=effect.bit)
+        self.ledger.statuses.settle(connection, member=member.id)
         if effect.certificates:
             self.ledger.certificates.revoke_member(connection, member.id, now, effect.certificates)
         else:

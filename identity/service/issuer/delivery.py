@@ -44,6 +44,10 @@ _CAP: Final = 3600.0
 _log = get(__name__)
 
 
+class _Suspended(UnavailableError):
+    """The member was suspended between the look into the outbox and the allocation."""
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """Carries out one outbox row at a time; several rows may be under way at once."""
@@ -60,7 +64,11 @@ class Delivery:
 
     async def deliver(self, row: Due) -> None:
         """Bring one delivery as far as it goes; a failure is written into the outbox row, not raised."""
-        issuance = await self._prepare(row.issuance)
+        try:
+            issuance = await self._prepare(row.issuance)
+        except _Suspended as failure:  # its outbox row waits for the reinstatement
+            _log.info("delivery waits", pid=row.issuance, reason=failure.detail)
+            return
         try:
             await self._send(issuance)
         except KizunaError as failure:
@@ -89,6 +97,8 @@ class Delivery:
         member = self.ledger.members.get(connection, issuance.member)
         if member.state == "REVOKED":
             return self._reject(connection, issuance, "the membership has ended")
+        if member.state != "ACTIVE":
+            raise _Suspended("the member was suspended a moment ago")
         if not self.definitions.keys() >= set(issuance.definitions):
             return self._reject(connection, issuance, "a credential of this request is no longer issued")
         facts = record(member, self.data_space)

@@ -8,7 +8,9 @@ import msgspec
 from msgspec import Struct
 
 _ISSUANCE: Final = "id, member, holder, holder_pid, definitions, state, reason, grant_token, created, changed"
-_CREDENTIAL: Final = "id, issuance, member, holder, definition, type, format, subject, valid_from, valid_until, jwt"
+_CREDENTIAL: Final = "id, issuance, member, holder, definition, type, format, subject, valid_from, valid_until, jwt, state"
+
+MOST: Final = 1000
 
 
 class Issuance(Struct, frozen=True, kw_only=True):
@@ -27,7 +29,7 @@ class Issuance(Struct, frozen=True, kw_only=True):
 
 
 class Issued(Struct, frozen=True, kw_only=True):
-    """One credential; `jwt` is None between the allocation of its status entries and its signature."""
+    """One credential; `jwt` is None between the allocation of its status entries and its signature. `state`: `transitions.CREDENTIAL`."""
 
     id: str
     issuance: str
@@ -40,6 +42,15 @@ class Issued(Struct, frozen=True, kw_only=True):
     valid_from: str
     valid_until: str
     jwt: str | None = None
+    state: str = "ISSUED"
+
+
+class Which(Struct, frozen=True, forbid_unknown_fields=True):
+    """Credentials by id, holder or type, or several of them together; empty means any."""
+
+    id: str = ""
+    holder: str = ""
+    type: str = ""
 
 
 class Due(Struct, frozen=True):
@@ -127,7 +138,7 @@ class Issuances(Struct, frozen=True):
 
     def allocate(self, connection: Connection, credential: Issued) -> None:
         connection.execute(
-            f"INSERT INTO credential (participant, {_CREDENTIAL}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",  # noqa: S608  # constant
+            f"INSERT INTO credential (participant, {_CREDENTIAL}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",  # noqa: S608  # constant
             (
                 self.participant,
                 credential.id,
@@ -141,6 +152,7 @@ class Issuances(Struct, frozen=True):
                 credential.valid_from,
                 credential.valid_until,
                 credential.jwt,
+                credential.state,
             ),
         )
 
@@ -148,9 +160,20 @@ class Issuances(Struct, frozen=True):
         """The credentials of one process, in the order of its definitions."""
         return self._credentials(connection, "issuance = ?", issuance)
 
-    def credentials_of_member(self, connection: Connection, member: str) -> list[Issued]:
-        """All credentials ever made for one member, oldest first."""
-        return self._credentials(connection, "member = ?", member)
+    def find(self, connection: Connection, wanted: Which, after: str = "", limit: int = MOST) -> list[Issued]:
+        """Credentials that fit all that is wanted, by id; `after` is the last id seen."""
+        named = {"id": wanted.id, "holder": wanted.holder, "type": wanted.type}
+        asked = {column: value for column, value in named.items() if value}
+        conditions = "".join(f" AND {column} = ?" for column in asked)
+        rows = connection.execute(
+            f"SELECT {_CREDENTIAL} FROM credential WHERE participant = ? AND id > ?{conditions} ORDER BY id LIMIT ?",  # noqa: S608  # constants
+            (self.participant, after, *asked.values(), limit),
+        )
+        return [_issued(row) for row in rows]
+
+    def change(self, connection: Connection, key: str, state: str) -> None:
+        """Write the next state of a credential."""
+        connection.execute("UPDATE credential SET state = ? WHERE participant = ? AND id = ?", (state, self.participant, key))
 
     def _credentials(self, connection: Connection, condition: str, value: str) -> list[Issued]:
         rows = connection.execute(

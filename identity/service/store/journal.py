@@ -12,12 +12,13 @@ from kernel.errors import Unauthorized
 
 
 class Event(Struct, frozen=True):
-    """One entry of the member history; `seq` counts from 1 without gaps."""
+    """One entry of the member history; `seq` counts from 1 without gaps. `subject` is a credential, a serial or a number, where one is meant."""
 
     seq: int
     kind: str
     member: str
     did: str
+    subject: str
     at: str
 
 
@@ -46,18 +47,18 @@ class Journal(Struct, frozen=True):
         """Drop tokens that have expired and would be refused for that."""
         connection.execute("DELETE FROM used_token WHERE participant = ? AND expires < ?", (self.participant, now))
 
-    def record(self, connection: Connection, kind: str, member: str, did: str, at: str) -> None:
+    def record(self, connection: Connection, kind: str, member: str, did: str, at: str, subject: str = "") -> None:
         """Append an event; it stands or falls with the transaction of what it tells."""
         connection.execute(
-            "INSERT INTO event (participant, seq, kind, member, did, at)"
-            " SELECT ?, COALESCE(MAX(seq), 0) + 1, ?, ?, ?, ? FROM event WHERE participant = ?",
-            (self.participant, kind, member, did, at, self.participant),
+            "INSERT INTO event (participant, seq, kind, member, did, subject, at)"
+            " SELECT ?, COALESCE(MAX(seq), 0) + 1, ?, ?, ?, ?, ? FROM event WHERE participant = ?",
+            (self.participant, kind, member, did, subject, at, self.participant),
         )
 
     def events(self, connection: Connection, after: int, limit: int = 1000) -> list[Event]:
         """Events with a greater sequence number, oldest first."""
         rows = connection.execute(
-            "SELECT seq, kind, member, did, at FROM event WHERE participant = ? AND seq > ? ORDER BY seq LIMIT ?",
+            "SELECT seq, kind, member, did, subject, at FROM event WHERE participant = ? AND seq > ? ORDER BY seq LIMIT ?",
             (self.participant, after, limit),
         )
         return [Event(*row) for row in rows]

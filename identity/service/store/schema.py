@@ -83,12 +83,13 @@ class IssuanceRow(Table, table=True):
 
 
 class CredentialRow(Table, table=True):
-    """One credential, from the allocation of its status entries on; `jwt` follows when it is signed."""
+    """One credential, from the allocation of its status entries on; `jwt` follows when it is signed. `state` is its own, not its holder's."""
 
     __tablename__: ClassVar[str] = "credential"
     __table_args__ = (
         UniqueConstraint("participant", "issuance", "definition"),
         Index("credential_of_member", "participant", "member"),
+        Index("credential_by_type", "participant", "type"),
     )
     participant: str = Field(primary_key=True)
     id: str = Field(primary_key=True)
@@ -102,6 +103,7 @@ class CredentialRow(Table, table=True):
     valid_from: str
     valid_until: str
     jwt: str | None = None
+    state: str
 
 
 class StatusListRow(Table, table=True):
@@ -192,7 +194,7 @@ class UsedTokenRow(Table, table=True):
 
 
 class EventRow(Table, table=True):
-    """What happened to members, in order, without gaps."""
+    """What happened to members, in order, without gaps. `subject` is what it happened to: a credential, a serial, a trust list's number."""
 
     __tablename__: ClassVar[str] = "event"
     participant: str = Field(primary_key=True)
@@ -200,4 +202,5 @@ class EventRow(Table, table=True):
     kind: str
     member: str
     did: str
+    subject: str
     at: str

@@ -4,6 +4,8 @@ Rules (identity.md 2.4)
 - A position is random and never given twice: the primary key (participant, list, position) holds that.
 - A list is filled up to half of its length, so that a random draw hits a free position within a few attempts and the list keeps its
   herd privacy; then a new list is opened.
+- A bit is derived: set for `revocation` when the credential or its member is REVOKED, for `suspension` when one of them is SUSPENDED. So lifting one
+  suspension never lifts another, and a revocation leaves a suspension bit as it is: no reader sees the one gone before the other is there.
 - `version` grows with every change of a bit; the list is current while `signed_version` equals it.
 """
 
@@ -16,6 +18,17 @@ from msgspec import Struct
 
 LENGTH: Final = 131_072
 _COLUMNS: Final = "id, format, purpose, length, version, signed_version, jwt, signed, expires"
+_BITS: Final = (
+    "SELECT e.list, e.position, e.value, CASE"
+    " WHEN l.purpose = 'revocation' AND (c.state = 'REVOKED' OR m.state = 'REVOKED') THEN 1"
+    " WHEN l.purpose = 'suspension' AND (c.state = 'SUSPENDED' OR m.state = 'SUSPENDED') THEN 1"
+    " WHEN l.purpose = 'suspension' AND (c.state = 'REVOKED' OR m.state = 'REVOKED') THEN e.value"
+    " ELSE 0 END AS wanted"
+    " FROM credential c JOIN member m ON m.participant = c.participant AND m.id = c.member"
+    " JOIN status_entry e ON e.participant = c.participant AND e.credential = c.id"
+    " JOIN status_list l ON l.participant = e.participant AND l.id = e.list"
+    " WHERE c.participant = ?"
+)
 
 
 class ListRow(Struct, frozen=True, kw_only=True):
@@ -92,20 +105,23 @@ class StatusRows(Struct, frozen=True):
         )
         return [Entry(*row) for row in rows]
 
-    def mark_member(self, connection: Connection, member: str, purpose: str, *, value: bool) -> None:
-        """Set one purpose's bit of all credentials of a member, and make the lists concerned due for signing."""
-        connection.execute(
-            "UPDATE status_list SET version = version + 1 WHERE participant = ? AND purpose = ? AND id IN"
-            " (SELECT e.list FROM status_entry e"
-            " JOIN credential c ON c.participant = e.participant AND c.id = e.credential"
-            " WHERE e.participant = ? AND c.member = ? AND e.value <> ?)",
-            (self.participant, purpose, self.participant, member, int(value)),
+    def settle(self, connection: Connection, *, member: str = "", credential: str = "") -> None:
+        """Bring the bits of a member's credentials, or of one credential, to what its own state and its member's say.
+
+        Lists that change are due for signing then.
+        """
+        condition, value = ("c.member = ?", member) if member else ("c.id = ?", credential)
+        rows = connection.execute(
+            f"SELECT list, position, wanted FROM ({_BITS} AND {condition}) AS bits WHERE value <> wanted",  # noqa: S608  # constants
+            (self.participant, value),
+        ).fetchall()
+        connection.executemany(
+            "UPDATE status_entry SET value = ? WHERE participant = ? AND list = ? AND position = ?",
+            [(wanted, self.participant, key, position) for key, position, wanted in rows],
         )
-        connection.execute(
-            "UPDATE status_entry SET value = ? WHERE participant = ?"
-            " AND credential IN (SELECT id FROM credential WHERE participant = ? AND member = ?)"
-            " AND list IN (SELECT id FROM status_list WHERE participant = ? AND purpose = ?)",
-            (int(value), self.participant, self.participant, member, self.participant, purpose),
+        connection.executemany(
+            "UPDATE status_list SET version = version + 1 WHERE participant = ? AND id = ?",
+            [(self.participant, key) for key in {row[0] for row in rows}],
         )
 
     def get(self, connection: Connection, key: str) -> ListRow | None:
@@ -121,6 +137,14 @@ class StatusRows(Struct, frozen=True):
             f"SELECT {_COLUMNS} FROM status_list WHERE participant = ?"  # noqa: S608  # constant
             " AND (jwt IS NULL OR version <> signed_version OR signed <= ?)",
             (self.participant, signed_before),
+        )
+        return [ListRow(**dict(zip(ListRow.__struct_fields__, row, strict=True))) for row in rows]
+
+    def signed(self, connection: Connection) -> list[ListRow]:
+        """All lists that have a signed form."""
+        rows = connection.execute(
+            f"SELECT {_COLUMNS} FROM status_list WHERE participant = ? AND jwt IS NOT NULL ORDER BY id",  # noqa: S608  # constant
+            (self.participant,),
         )
         return [ListRow(**dict(zip(ListRow.__struct_fields__, row, strict=True))) for row in rows]
 

@@ -159,15 +159,21 @@ async def test_status_positions_are_unique_and_a_list_is_left_half_full(database
     assert first != sorted(first)  # random: 1 in 32! to fail by chance
 
 
-async def test_marking_a_member_touches_its_credentials_and_one_purpose_only(books, database):
+async def test_settling_a_member_touches_its_credentials_and_one_purpose_only(books, database):
     def fill(connection):
+        books.members.save(connection, member())
+        books.members.save(connection, member("b"))
         for key, of in (("c1", "a"), ("c2", "a"), ("c3", "b")):
             books.issuances.allocate(connection, credential(key, of))
             for purpose in ("revocation", "suspension"):
                 books.statuses.allocate(connection, key, "vc20-bssl/jwt", purpose)
 
+    async def settle(state):
+        await database.write(lambda c: books.members.save(c, member(state=state)))
+        await database.write(lambda c: books.statuses.settle(c, member="id-a"))
+
     await database.write(fill)
-    await database.write(lambda c: books.statuses.mark_member(c, "id-a", "suspension", value=True))
+    await settle("SUSPENDED")
     lists = {row.purpose: row for row in database.read(lambda c: books.statuses.unsigned(c, NOW))}
     expected = {
         entry.position
@@ -178,9 +184,9 @@ async def test_marking_a_member_touches_its_credentials_and_one_purpose_only(boo
     assert set(database.read(lambda c: books.statuses.marked(c, lists["suspension"].id))) == expected
     assert database.read(lambda c: books.statuses.marked(c, lists["revocation"].id)) == []
     assert (lists["suspension"].version, lists["revocation"].version) == (2, 1)
-    await database.write(lambda c: books.statuses.mark_member(c, "id-a", "suspension", value=True))
+    await settle("SUSPENDED")
     assert database.read(lambda c: books.statuses.get(c, lists["suspension"].id)).version == 2
-    await database.write(lambda c: books.statuses.mark_member(c, "id-a", "suspension", value=False))
+    await settle("ACTIVE")
     assert database.read(lambda c: books.statuses.marked(c, lists["suspension"].id)) == []
 
 

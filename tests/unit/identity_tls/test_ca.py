@@ -217,10 +217,10 @@ def test_a_strict_verifier_takes_the_chain(authority):
 
 def test_a_revocation_list_has_number_window_entries_and_reasons(authority):
     reasons = {
-        "suspended": x509.ReasonFlags.certificate_hold,
-        "revoked": x509.ReasonFlags.privilege_withdrawn,
+        "certificateHold": x509.ReasonFlags.certificate_hold,
+        "privilegeWithdrawn": x509.ReasonFlags.privilege_withdrawn,
         "superseded": x509.ReasonFlags.superseded,
-        "key-compromise": x509.ReasonFlags.key_compromise,
+        "keyCompromise": x509.ReasonFlags.key_compromise,
         "": x509.ReasonFlags.unspecified,
     }
     entries = [Revoked(n, NOW - timedelta(hours=n), reason) for n, reason in enumerate(reasons, 1)]

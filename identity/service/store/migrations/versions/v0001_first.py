@@ -101,10 +101,12 @@ def _issuance() -> None:
         _text("valid_from"),
         _text("valid_until"),
         _text("jwt", null=True),
+        _text("state"),
         sa.PrimaryKeyConstraint("participant", "id"),
         sa.UniqueConstraint("participant", "issuance", "definition"),
     )
     op.create_index("credential_of_member", "credential", ["participant", "member"])
+    op.create_index("credential_by_type", "credential", ["participant", "type"])
     op.create_table(
         "outbox",
         _text("participant"),
@@ -194,6 +196,7 @@ def _journal() -> None:
         _text("kind"),
         _text("member"),
         _text("did"),
+        _text("subject"),
         _text("at"),
         sa.PrimaryKeyConstraint("participant", "seq"),
     )

@@ -1,0 +1,102 @@
+"""`kizuna member ...`: who belongs to the data space."""
+
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from identity.service.cli.local import SAY, Address, Json, KeyFile, MaybeDirectory, cell, client, show
+from kernel.cli import ManagementClient, print_result
+
+MemberReference = Annotated[str, typer.Argument(metavar="MEMBER", help=SAY("member_argument"))]
+
+
+def commands() -> typer.Typer:
+    """The group `member`."""
+    group = typer.Typer(no_args_is_help=True, help=SAY("member_help"))
+    group.command("invite", help=SAY("invite_help"))(invite)
+    group.command("approve", help=SAY("approve_help"))(approve)
+    group.command("list", help=SAY("list_help"))(list_members)
+    group.command("suspend", help=SAY("suspend_help"))(suspend)
+    group.command("reinstate", help=SAY("reinstate_help"))(reinstate)
+    group.command("revoke", help=SAY("revoke_help"))(revoke)
+    return group
+
+
+def invite(
+    did: Annotated[str, typer.Option(help=SAY("did_option"))],
+    name: Annotated[str, typer.Option(help=SAY("name_option"))],
+    corporate_number: Annotated[str, typer.Option(help=SAY("corporate_number_option"))],
+    role: Annotated[list[str] | None, typer.Option(help=SAY("role_option"))] = None,
+    directory: MaybeDirectory = None,
+    management: Address = "",
+    key_file: KeyFile = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    wanted = {"did": did, "name": name, "corporateNumber": corporate_number, "roles": role or []}
+    made = client(directory, management, key_file).post("/v1/invitations", wanted)
+    text = SAY("invited", name=name, code=made["invitation"], expires=made["expires"])
+    show(made, text, as_json=as_json)
+
+
+def list_members(
+    directory: MaybeDirectory = None, management: Address = "", key_file: KeyFile = None, *, as_json: Json = False
+) -> None:
+    members = client(directory, management, key_file).get("/v1/members")["members"]
+    if as_json:
+        print_result({"members": members}, as_json=True)
+    elif members:
+        columns = ("name", "state", "number", "roles", "corporateNumber", "did", "id")
+        print_result([{column: cell(member[column]) for column in columns} for member in members], as_json=False)
+    else:
+        typer.echo(SAY("no_members"))
+
+
+def approve(
+    member: MemberReference,
+    directory: MaybeDirectory = None,
+    management: Address = "",
+    key_file: KeyFile = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    _change(client(directory, management, key_file), member, "approve", "approved", as_json=as_json)
+
+
+def suspend(
+    member: MemberReference,
+    directory: MaybeDirectory = None,
+    management: Address = "",
+    key_file: KeyFile = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    _change(client(directory, management, key_file), member, "suspend", "suspended", as_json=as_json)
+
+
+def reinstate(
+    member: MemberReference,
+    directory: MaybeDirectory = None,
+    management: Address = "",
+    key_file: KeyFile = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    _change(client(directory, management, key_file), member, "reinstate", "reinstated", as_json=as_json)
+
+
+def revoke(
+    member: MemberReference,
+    directory: MaybeDirectory = None,
+    management: Address = "",
+    key_file: KeyFile = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    _change(client(directory, management, key_file), member, "revoke", "revoked", as_json=as_json)
+
+
+def _change(service: ManagementClient, member: str, action: str, text: str, *, as_json: bool) -> None:
+    changed = service.post(f"/v1/members/{quote(member, safe='')}/{action}", {})
+    show(changed, SAY(text, name=changed["name"], number=changed["number"]), as_json=as_json)

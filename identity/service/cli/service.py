@@ -1,0 +1,67 @@
+"""`kizuna identity init|run`: make the data directory, and serve it.
+
+`run` replaces the command by the serving process (`python -m identity.service`), which loads nothing of the command line.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from identity.service import setup
+from identity.service.cli.local import SAY, Directory, Json, management_url, show
+from identity.service.settings import Settings
+from kernel.clock import SystemClock
+
+
+def commands() -> typer.Typer:
+    """The group `identity`."""
+    group = typer.Typer(no_args_is_help=True, help=SAY("identity_help"))
+    group.command("init", help=SAY("init_help"))(init)
+    group.command("run", help=SAY("run_help"))(run)
+    return group
+
+
+def init(
+    *,
+    directory: Directory,
+    name: Annotated[str, typer.Option(help=SAY("name_option"))],
+    data_space: Annotated[str, typer.Option(help=SAY("data_space_option"))],
+    definitions: Annotated[Path, typer.Option(help=SAY("definitions_option"))],
+    tls_cert: Annotated[Path, typer.Option(help=SAY("tls_cert_option"))],
+    tls_key: Annotated[Path, typer.Option(help=SAY("tls_key_option"))],
+    port: Annotated[int, typer.Option(min=1, max=65535, help=SAY("port_option"))],
+    host: Annotated[str, typer.Option(help=SAY("host_option"))] = "localhost",
+    bind: Annotated[str, typer.Option(help=SAY("bind_option"))] = "127.0.0.1",
+    management_port: Annotated[int, typer.Option(min=0, max=65535, help=SAY("management_port_option"))] = 0,
+    roots: Annotated[Path | None, typer.Option(help=SAY("roots_option"))] = None,
+    allow_private: Annotated[list[str] | None, typer.Option(help=SAY("allow_private_option"))] = None,
+    as_json: Json = False,
+) -> None:
+    found = Settings(
+        name=name,
+        data_space=data_space,
+        host=host,
+        bind=bind,
+        port=port,
+        management_port=management_port or port + 1,
+        allow_private=tuple(allow_private or ()),
+    )
+    setup.initialise(
+        directory,
+        found,
+        certificate=tls_cert,
+        key=tls_key,
+        credential_definitions=definitions,
+        roots=roots,
+        clock=SystemClock(),
+    )
+    result = {"did": found.did, "url": found.url, "management": management_url(found), "directory": str(directory)}
+    show(result, SAY("initialised", data_space=data_space, dir=directory, did=found.did), as_json=as_json)
+
+
+def run(directory: Directory) -> None:
+    command = [sys.executable, "-P", "-m", "identity.service", "--dir", str(directory)]
+    os.execv(sys.executable, command)  # noqa: S606  # our own interpreter; -P keeps the working directory out of the path
