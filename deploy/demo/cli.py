@@ -1,5 +1,6 @@
 """`kizuna demo [story] [--keep] [--json]`."""
 
+import contextlib
 import shutil
 import signal
 import tempfile
@@ -68,6 +69,7 @@ def _run(place: Path, story: str, space: Any, trail: Any, ending: dict[str, Any]
     from deploy.demo.world import World  # noqa: PLC0415
 
     world = World(place, story, space)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both end like Ctrl-C: whatever was started is stopped
     outsider = Outsider.create(world.directory / "outsider", world.outsider_port, world.roots)
     try:
         trail.chapter(f"{space.title['en']} / {space.title['ja']}")
@@ -80,7 +82,8 @@ def _run(place: Path, story: str, space: Any, trail: Any, ending: dict[str, Any]
         ending["total_mb"] = round(sum(memory.values()) + own_memory(), 1)
         if keep:
             trail.chapter(f"Everything keeps running; the data directories are in {place}. Ctrl-C ends it.")
-            signal.sigwait({signal.SIGINT, signal.SIGTERM})
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.pause()
     finally:
         outsider.stop()
         for node in reversed(world.nodes):
