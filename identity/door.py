@@ -16,6 +16,7 @@ from msgspec import Struct
 from identity.jose import Signer
 from identity.leaf import Leaf
 from identity.resolve import Resolving
+from identity.standing import Standing, Unfollowed
 from identity.statusread import ReadsStatus
 from identity.trust import TrustPolicy
 from identity.vc import Credential
@@ -97,12 +98,16 @@ Asked = tuple[str, tuple[str, ...], tuple[str, ...]]
 
 
 class Presentations:
-    """Verified presentations by (holder, scopes), until the earliest expiry; one exchange at a time for each."""
+    """Verified presentations by (holder, scopes), until the earliest expiry; one exchange at a time for each.
 
-    __slots__ = ("_held", "_turns")
+    What a holder showed last is remembered beyond that, so that its status can be read without asking it again.
+    """
+
+    __slots__ = ("_held", "_last", "_turns")
 
     def __init__(self) -> None:
         self._held: OrderedDict[Asked, Shown] = OrderedDict()
+        self._last: OrderedDict[str, tuple[Credential, ...]] = OrderedDict()
         self._turns: WeakValueDictionary[Asked, asyncio.Lock] = WeakValueDictionary()
 
     def get(self, key: Asked, now: datetime, trust: TrustPolicy) -> Shown | None:
@@ -117,6 +122,14 @@ class Presentations:
         self._held.move_to_end(key)
         if len(self._held) > _CAPACITY:
             self._held.popitem(last=False)
+        self._last[key[0]] = shown.credentials
+        self._last.move_to_end(key[0])
+        if len(self._last) > _CAPACITY:
+            self._last.popitem(last=False)
+
+    def last(self, holder: str) -> tuple[Credential, ...]:
+        """The credentials that this holder was let in with last; none when it never was, or long ago."""
+        return self._last.get(holder, ())
 
     def drop(self, key: Asked) -> None:
         self._held.pop(key, None)
@@ -131,13 +144,14 @@ class Presentations:
 
 @dataclass(slots=True, kw_only=True)
 class TokenDoor:
-    """Enough to verify Self-Issued ID tokens. `seen` tells whether a token (issuer, jti) has been used up."""
+    """Enough to verify Self-Issued ID tokens. `seen` tells whether a token (issuer, jti) has been used up, `standing` who is kept out."""
 
     did: str
     resolver: Resolving
     clock: Clock
     seen: Callable[[str, str], Awaitable[bool]]
     leaves: OrderedDict[bytes, Leaf] = field(default_factory=OrderedDict, repr=False)
+    standing: Standing = field(default_factory=Unfollowed, repr=False)
 
 
 @dataclass(slots=True, kw_only=True)

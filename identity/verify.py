@@ -10,8 +10,8 @@ The steps, in this order (identity.md 1.1, 1.2; DESIGN 5). Nothing of a later st
     6  document     the DID document of `iss`
     7  key          the `kid`'s key is in `capabilityInvocation`, controlled by the DID
     8  signature    by that key, with its own algorithm
-    9  jti          not used before; the receiver commits the use (`TokenUse`) with what it authorises
-    10 channel      DID of the TLS leaf = `iss`; `cnf.x5t#S256` = its hash; as the rule for this peer demands
+    9  jti          not used before; the receiver commits the use (`TokenUse`) with what it authorises; the authority does not bar the participant
+    10 channel      the TLS leaf is not revoked, its DID = `iss`; `cnf.x5t#S256` = its hash; as the rule for this peer demands
     11 to 13        presentation, VPs, VCs (`identity.presented`)
     14 made         `VerifiedParticipant`, which nothing else can make
 
@@ -197,6 +197,8 @@ async def _token(door: TokenDoor, caller: Caller, steps: _Steps) -> _Proven:
     steps.at(9)
     if await door.seen(issuer, jti):
         raise Refused("the token has been used before", reason="jti")
+    if (why := door.standing.barred(issuer)) is not None:
+        raise Refused("the authority keeps this participant out", reason=why)
     return _Proven(issuer, TokenUse(issuer, jti, expires), token.claims)
 
 
@@ -280,6 +282,8 @@ def _channel(door: TokenDoor, caller: Caller, token: _Proven, mtls: Mtls) -> Lea
     mixed up.
     """
     leaf = None if caller.certificate is None else _leaf(door, caller.certificate)
+    if leaf is not None and leaf.did is not None and door.standing.revoked(caller.certificate or b""):
+        raise Refused("the certificate is revoked, or no revocation list is there", reason="tls-revoked")
     if leaf is not None and leaf.did != token.issuer and (leaf.did is not None or mtls == "required"):
         raise Refused("the certificate is of another DID than the token", reason="tls-did")
     bound = _confirmation(token.claims)

@@ -117,3 +117,34 @@ async def test_certificate_whose_uri_is_no_did(world: World, member: Party, uri:
 
 def test_what_is_no_certificate_names_nobody() -> None:
     assert read_leaf(b"not a certificate").did is None
+
+
+class Kept:
+    """What the authority says: everybody in `dids` is out, every certificate in `leaves` is revoked."""
+
+    def __init__(self, dids=(), leaves=()):
+        self.dids, self.leaves = dict(dids), set(leaves)
+
+    def barred(self, did: str) -> str | None:
+        return self.dids.get(did)
+
+    def revoked(self, certificate: bytes) -> bool:
+        return certificate in self.leaves
+
+
+@pytest.mark.parametrize("mtls", ["required", "preferred", "off"])
+async def test_revoked_certificate_on_a_connection_that_is_kept_alive(world: World, member: Party, mtls: str) -> None:
+    await verify_token(world.door, member.caller(), mtls=mtls)
+    world.door.standing = Kept(leaves={member.leaf})
+    await refused(world, member.caller(), "tls-revoked", mtls)
+
+
+@pytest.mark.parametrize("why", ["suspension", "revocation"])
+async def test_a_participant_that_the_authority_keeps_out(world: World, member: Party, why: str) -> None:
+    await authenticate(world.door, member.caller(), fresh=True)
+    world.door.standing = Kept({member.did: why})
+    with pytest.raises(Unauthorized) as caught:
+        await authenticate(world.door, member.caller(), fresh=False)
+    assert (caught.value.facts["reason"], caught.value.facts["step"]) == (why, 9)
+    world.door.standing = Kept()
+    assert (await authenticate(world.door, member.caller(), fresh=True)).did == member.did
