@@ -17,6 +17,7 @@ from itertools import groupby, islice
 from operator import itemgetter
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct, field
 
 from catalog.dcat import Asset, OfferTerms
@@ -29,13 +30,18 @@ Seen = tuple[Asset, list[OfferTerms]]
 
 
 def visible(
-    offers_with_assets: Iterable[tuple[OfferTerms, Asset]], facts: Mapping[str, Any], now: datetime, profile: Profile
+    offers_with_assets: Iterable[tuple[OfferTerms, Asset]],
+    facts: Mapping[str, Any],
+    now: datetime,
+    profile: Profile,
+    *,
+    party: str = "",
 ) -> Iterator[Seen]:
     """The assets with the offers that these facts may see, in the order of the assets as they come.
 
     For a few offers at hand; a catalog of many is a `Shelf`.
     """
-    sight = Sight(profile, facts, now)
+    sight = Sight(profile, facts, now, party)
     found: dict[str, Seen] = {}
     for offer, asset in offers_with_assets:
         if sight.sees(offer):
@@ -48,17 +54,20 @@ class Sight:
 
     __slots__ = ("_decided", "_profile", "_request")
 
-    def __init__(self, profile: Profile, facts: Mapping[str, Any], now: datetime) -> None:
+    def __init__(self, profile: Profile, facts: Mapping[str, Any], now: datetime, party: str = "") -> None:
         self._profile = profile
-        self._request = Request(ACTION, "catalog", facts, now)
+        self._request = Request(ACTION, "catalog", facts, now, party=party)
         self._decided: dict[str, bool] = {}
 
     def sees(self, offer: OfferTerms) -> bool:
         """Whether the offer may be seen."""
         policy = access_policy(offer, self._profile)
-        return policy is not None and self.permits(policy)
+        return policy is not None and self.permits(policy, offer.asset)
 
-    def permits(self, policy: Policy) -> bool:
+    def permits(self, policy: Policy, asset: str) -> bool:
+        """Whether the access policy of an offer of this asset permits."""
+        if policy.scoped:
+            return evaluate(policy, msgspec.structs.replace(self._request, target=asset)).permitted
         if policy.digest not in self._decided:
             self._decided[policy.digest] = evaluate(policy, self._request).permitted
         return self._decided[policy.digest]
@@ -73,10 +82,16 @@ def access_policy(offer: OfferTerms, profile: Profile) -> Policy | None:
     return None if undecidable(policy, "catalog") else policy
 
 
+def _shared(policy: Policy, asset: str) -> str:
+    """What offers are decided together by: their policy; with their asset where the policy tells assets or parties apart."""
+    return f"{policy.digest} {id(policy)} {asset}" if policy.scoped else policy.digest
+
+
 class _Group(Struct):
-    """Offers under one access policy, as (asset, offer) in order."""
+    """Offers under one access policy, as (asset, offer) in order. `asset` is one of them; all, where it matters."""
 
     policy: Policy
+    asset: str
     keys: list[tuple[str, str]] = field(default_factory=list)
 
     def after(self, asset: str) -> Iterator[tuple[str, str]]:
@@ -113,8 +128,9 @@ class Shelf:
         policy = access_policy(offer, self._profile)
         if policy is None:
             return False
-        insort(self._groups.setdefault(policy.digest, _Group(policy)).keys, (asset.id, offer.id))
-        self._offers[offer.id] = (offer, policy.digest)
+        key = _shared(policy, asset.id)
+        insort(self._groups.setdefault(key, _Group(policy, asset.id)).keys, (asset.id, offer.id))
+        self._offers[offer.id] = (offer, key)
         _, others = self._assets.get(asset.id, (asset, set()))
         self._assets[asset.id] = (asset, others | {offer.id})
         return True
@@ -124,22 +140,22 @@ class Shelf:
         found = self._offers.pop(offer_id, None)
         if found is None:
             return
-        offer, digest = found
-        group, (asset, offers) = self._groups[digest], self._assets[offer.asset]
+        offer, key = found
+        group, (asset, offers) = self._groups[key], self._assets[offer.asset]
         group.remove((offer.asset, offer_id))
         if not group.keys:
-            del self._groups[digest]
+            del self._groups[key]
         if offers == {offer_id}:
             del self._assets[offer.asset]
         else:
             self._assets[offer.asset] = (asset, offers - {offer_id})
 
-    def visible(self, facts: Mapping[str, Any], now: datetime, *, after: str = "") -> Iterator[Seen]:
+    def visible(self, facts: Mapping[str, Any], now: datetime, *, after: str = "", party: str = "") -> Iterator[Seen]:
         """The assets with the offers that these facts may see, in the order of asset ids, from behind `after`.
 
         A page: take as many as it holds. What is put or dropped meanwhile shows on the next page.
         """
-        sight = Sight(self._profile, facts, now)
-        groups = [group.after(after) for group in self._groups.values() if sight.permits(group.policy)]
+        sight = Sight(self._profile, facts, now, party)
+        groups = [group.after(after) for group in self._groups.values() if sight.permits(group.policy, group.asset)]
         for asset, keys in groupby(merge(*groups), key=itemgetter(0)):
             yield self._assets[asset][0], [self._offers[offer][0] for _, offer in keys]

@@ -34,11 +34,13 @@ class Rules:
         self._participant, self._name, self._endpoint = participant, name, endpoint
         self._shelf = Shelf(profile)
 
-    def decide(self, policy: dict[str, Any], phase: Phase, who: VerifiedParticipant, purposes: Sequence[str]) -> Decision | str:
-        """The decision, or why there is none."""
+    def decide(
+        self, policy: dict[str, Any], phase: Phase, who: VerifiedParticipant, purposes: Sequence[str], dataset: str
+    ) -> Decision | str:
+        """The decision on the use of a dataset, or why there is none."""
         try:
             facts = self._facts(who.claims, who.did, purposes)
-            return evaluate(self._profile.policy(policy), Request(ACTION, phase, facts, self._now()))
+            return evaluate(self._profile.policy(policy), Request(ACTION, phase, facts, self._now(), party=who.did, target=dataset))
         except PolicyError as error:
             return f"the policy cannot be read: {error.detail}"
 
@@ -98,14 +100,14 @@ class Rules:
         return describe.catalog(self._participant, datasets, endpoint=self._endpoint, title={"en": self._name})
 
     def _seen(self, who: VerifiedParticipant, after: str) -> Iterator[tuple[Asset, list[OfferTerms]]]:
-        return self._shelf.visible(self._facts(who.claims, who.did), self._now(), after=after)
+        return self._shelf.visible(self._facts(who.claims, who.did), self._now(), after=after, party=who.did)
 
     def _facts(self, claims: Mapping[str, Any], participant: str, purposes: Sequence[str] = ()) -> dict[str, Any]:
         return self._profile.facts(claims, purpose=purposes, participant=participant)
 
     def hidden(self, offer: OfferTerms, who: VerifiedParticipant) -> list[str]:
         """Why the caller may not see the offer; empty when it may."""
-        decision = self.decide(offer.access, "catalog", who, ())
+        decision = self.decide(offer.access, "catalog", who, (), offer.asset)
         if isinstance(decision, str):
             return [decision]
         return [] if decision.permitted else decision.explain()
@@ -140,7 +142,7 @@ class CallerRules:
         hidden = self._rules.hidden(offer, self._who)
         if hidden:
             return Judgement(None, False, ("the access policy hides the offer", *hidden))
-        decision = self._rules.decide(offer.contract, "negotiation", self._who, self._rules.purposes(requested))
+        decision = self._rules.decide(offer.contract, "negotiation", self._who, self._rules.purposes(requested), dataset)
         known = describe.message_offer(offer)
         if isinstance(decision, str):
             return Judgement(known, False, (decision,))
@@ -158,7 +160,8 @@ class CallerRules:
         finalised = process is not None and (
             process.state == "FINALIZED" or (process.pending is not None and process.pending.message == FINALIZE)
         )
-        decision = self._rules.decide(found.policy, "transfer", self._who, self._rules.purposes(found.policy))
+        purposes = self._rules.purposes(found.policy)
+        decision = self._rules.decide(found.policy, "transfer", self._who, purposes, found.dataset)
         return found if finalised and not isinstance(decision, str) and decision.permitted else None
 
 

@@ -1,81 +1,136 @@
 """Deciding by a policy (ODRL 2.2, 2.6): three-valued, closed, and able to say why.
 
 Rules
-- Permitted means: some permission covers the action and all its constraints hold, and no prohibition that covers it is in force.
-  Without a covering permission: no. A prohibition wins over any permission.
+- Permitted means: some permission covers the action, the asset and the party, all its constraints hold and none of its duties stands
+  in the way; and no prohibition that covers them is in force. Without a covering permission: no.
 - An unknown fact (absent, of the wrong type, several where one is meant) never helps: it denies a permission and keeps a
   prohibition in force. Removing facts never turns a denial into a permission.
 - Phases: an operand that cannot be known in a phase (a purpose, while a catalog is read) is *deferred*: its constraint is left out
-  of the decision in that phase, and evaluated in the negotiation. So a yes in the catalog phase means "may be seen", never "may be
-  had". Access policies must not hold such operands (`undecidable`).
-- `andSequence` is `and`: the order in which facts came true is not known here.
-- Offers and agreements are evaluated alike: whether terms bind is decided by who agreed to them, not here.
-- One `now` per decision. The explanation is made only when asked, by deciding once more.
+  of the decision in that phase, and evaluated in a later one. So a yes in the catalog phase means "may be seen", never "may be had".
+  Access policies must not hold such operands (`undecidable`).
+- Conflict (2.11): `prohibit`, also where nothing is said, lets a prohibition win; `perm` lets a permission win; `invalid` voids the
+  whole policy as soon as one of its permissions and one of its prohibitions may meet on an action, whatever was asked.
+- A rule with a target or an assignee covers that one, or the members of the collection of that name (`Request.part_of`).
+- Duties of a permission are known from the ledger of an agreement, so they are deferred in catalog and negotiation. After that a
+  duty stands in the way while it is owed as a precondition (it has no time limit of its own), overdue, or done late with a
+  consequence still open. A duty that the ledger does not know is unknown.
+- A remedy lifts nothing, unless the request says that fulfilled remedies do; then only from that moment on.
+- `andSequence` is `and`, and the facts came true in that order where `Request.since` tells when; else it is taken as `and`, with a
+  warning.
+- Sets and agreements bind. An offer is decided alike, but a yes binds nobody; a request is not decided at all.
+- One `now` per decision. A decision is two masks of constraints; the explanation is made only when asked (`explain`).
 
-Not done here: duties are listed for whoever keeps them, not enforced; facts (`policies.profiles`).
+Not done here: obligations are listed for whoever keeps them, not enforced; facts (`policies.profiles`).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from itertools import pairwise
+from typing import Any, Final, Literal
 
-from policies.odrl.model import Atomic, Constraint, Permission, Policy, Prohibition
+from msgspec import Struct, field
+
+from policies.odrl.errors import PolicyError
+from policies.odrl.model import Constraint, Duty, Entity, Logical, Permission, Policy, Prohibition, atoms
 from policies.odrl.operands import Operand, Phase
-from policies.odrl.values import WrongValue, typed
-from policies.odrl.vocabulary import DATE_TIME, iri
+from policies.odrl.vocabulary import DATE_TIME, ODRL
+
+DutyState = Literal["inactive", "active", "fulfilled", "late", "overdue", "waived"]
 
 FAILS: Final = 0
 UNKNOWN: Final = 1
 DEFERRED: Final = 2
 HOLDS: Final = 3
-_WORDS: Final = ("does not hold", "is unknown", "is evaluated later", "holds")
+TARGET: Final = ODRL + "target"
+ASSIGNEE: Final = ODRL + "assignee"
+BEFORE_AGREEMENT: Final = ("catalog", "negotiation")
+TIME_LIMITS: Final = frozenset(
+    ODRL + name for name in ("dateTime", "elapsedTime", "delayPeriod", "timeInterval", "meteredTime", "event")
+)
 _ANY: Final = (0, 2, 1, 3)  # `or`: an unknown part outranks a deferred one, so that no prohibition is lost with a fact
+_SETTLED: Final = frozenset({"inactive", "fulfilled", "waived"})
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """What is asked. `facts` maps operand IRIs to a value or a collection of values; `now` carries a zone.
 
-    The present moment is taken from `now`, never from the facts. A request may be used for many policies.
+    `party` and `target` name who asks for what. `part_of` maps them to the collections that they belong to, directly or not.
+    `duties` gives the states of duties by their path. `since` maps operands to the moment their fact came true. With `remedied`,
+    a prohibition whose remedies are all fulfilled is lifted.
+    The present moment is taken from `now`, never from the facts. A request may be used for many policies of one registry.
     """
 
     action: str
     phase: Phase
     facts: Mapping[str, Any]
     now: datetime
-    known: dict[str, frozenset[Any] | None] = field(default_factory=dict, init=False, repr=False, compare=False)
+    party: str = ""
+    target: str = ""
+    part_of: Mapping[str, frozenset[str]] = {}
+    duties: Mapping[str, DutyState] = {}
+    since: Mapping[str, datetime] = {}
+    remedied: bool = False
+    known: dict[str, Any] = field(default_factory=dict)
 
-    def fact(self, operand: Operand) -> frozenset[Any] | None:
-        """The typed values of an operand, or None where nothing is known."""
-        if operand.iri not in self.known:
-            self.known[operand.iri] = self._read(operand)
-        return self.known[operand.iri]
-
-    def _read(self, operand: Operand) -> frozenset[Any] | None:
-        value = self.now if operand.iri == DATE_TIME else self.facts.get(operand.iri)
-        if value is None:
-            return None
-        values = value if isinstance(value, list | tuple | set | frozenset) else (value,)
-        try:
-            return frozenset(typed(operand.type, each) for each in values)
-        except WrongValue:
-            return None
+    def fact(self, operand: Operand) -> Any:
+        """The typed fact of an operand, or None where nothing is known. Read once."""
+        iri = operand.iri
+        found = self.known.get(iri, self)
+        if found is self:
+            value = self.now if iri == DATE_TIME else self.facts.get(iri)
+            found = self.known[iri] = None if value is None else operand.fact(value, self.now)
+        return found
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """The answer. `missing` names the operands whose unknown facts stood in the way; `duties` the actions that come with a yes."""
+class Marks:
+    """What one evaluation saw: masks of the constraints that held and were unknown, and other names that were unknown."""
+
+    __slots__ = ("held", "others", "unknown")
+
+    def __init__(self) -> None:
+        self.held = 0
+        self.unknown = 0
+        self.others: list[str] = []
+
+
+class Decision(Struct, frozen=True):
+    """The answer. `held` and `unknown` are masks over `Atomic.bit` of the rules that were looked at; `owed` are the duties of a yes.
+
+    `void`: the policy contradicts itself, and says so of itself (`conflict` is `invalid`).
+    """
 
     permitted: bool
-    missing: tuple[str, ...]
-    duties: tuple[str, ...]
-    policy: Policy = field(repr=False)
-    request: Request = field(repr=False)
+    held: int
+    unknown: int
+    void: bool
+    owed: tuple[Duty, ...]
+    others: tuple[str, ...]
+    policy: Policy
+    request: Request
+
+    @property
+    def binding(self) -> bool:
+        """Whether the yes can be acted on: an offer only invites."""
+        return self.permitted and self.policy.binding
+
+    @property
+    def duties(self) -> tuple[str, ...]:
+        """The actions that come with a yes."""
+        return tuple(dict.fromkeys(each.action for each in self.owed))
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The operands (and target, assignee, paths of duties) whose unknown facts stood in the way."""
+        if self.permitted:
+            return ()
+        unknown = (atom.operand.iri for atom in self.policy.atoms() if atom.bit & self.unknown)
+        return tuple(dict.fromkeys((*unknown, *self.others)))
 
     def explain(self) -> list[str]:
         """Why, for our own side: every rule that was looked at, every constraint, and what would supply a missing fact."""
-        return [f"{self.request.action} in phase {self.request.phase}: {'permitted' if self.permitted else 'denied'}", *_why(self)]
+        from policies.odrl.explain import lines  # noqa: PLC0415  the explanation reads decisions
+
+        return lines(self)
 
     def minimal(self) -> str:
         """What the peer may be told: nothing about rules, facts or others."""
@@ -83,19 +138,29 @@ class Decision:
 
 
 def evaluate(policy: Policy, request: Request) -> Decision:
-    """Decide a request by a policy."""
-    covering = policy.registry.covering(request.action)
-    granting = [rule for rule in policy.permissions if not covering.isdisjoint(rule.actions)]
-    active = [rule for rule in granting if _all(rule.constraints, request) >= DEFERRED]
-    permitted = bool(active) and not any(_in_force(rule, covering, request) for rule in policy.prohibitions)
-    if not permitted:
-        looked: tuple[Permission | Prohibition, ...] = (
-            *granting,
-            *(rule for rule in policy.prohibitions if not covering.isdisjoint(rule.actions)),
-        )
-        return Decision(False, _missing(policy, looked, request), (), policy, request)
-    duties = tuple(dict.fromkeys(duty.action for duties in (policy.obligations, *(r.duties for r in active)) for duty in duties))
-    return Decision(True, (), duties, policy, request)
+    """Decide a request by a policy. Raises `PolicyError` for a policy that is itself a question."""
+    if policy.kind == "Request":
+        raise PolicyError("/@type", "a request asks; it grants and forbids nothing")
+    marks = Marks()
+    registry = policy.registry
+    covering, forbidding = registry.covering(request.action), registry.forbidding(request.action)
+    active = [
+        rule
+        for rule in policy.permissions
+        if not covering.isdisjoint(rule.actions) and permission(rule, request, marks) >= DEFERRED
+    ]
+    forbidden = False
+    for rule in policy.prohibitions:
+        if not forbidding.isdisjoint(rule.actions) and in_force(rule, request, marks):
+            forbidden = True
+    void = policy.conflict == "invalid" and _contradicts(policy, request, marks)
+    permitted = bool(active) and not void and (policy.conflict == "perm" or not forbidden)
+    owed: tuple[Duty, ...] = ()
+    if permitted:
+        owed = policy.obligations
+        for each in active:
+            owed += each.duties
+    return Decision(permitted, marks.held, marks.unknown, void, owed, tuple(marks.others), policy, request)
 
 
 def undecidable(policy: Policy, phase: Phase) -> tuple[str, ...]:
@@ -103,33 +168,64 @@ def undecidable(policy: Policy, phase: Phase) -> tuple[str, ...]:
     return tuple(dict.fromkeys(atom.operand.iri for atom in policy.atoms() if phase not in atom.operand.phases))
 
 
-def _in_force(rule: Prohibition, covering: frozenset[str], request: Request) -> bool:
-    return not covering.isdisjoint(rule.actions) and _all(rule.constraints, request) in (HOLDS, UNKNOWN)
+def permission(rule: Permission, request: Request, marks: Marks) -> int:
+    """The state of a permission whose action is covered: it grants when it holds, or when the rest is decided later."""
+    found = every(rule.constraints, request, marks)
+    if rule.targets or rule.assignees:
+        found = min(found, scope(rule, request, marks))
+    if rule.duties:
+        found = min(found, *(_duty(each, request, marks) for each in rule.duties))
+    return found
 
 
-def _all(constraints: tuple[Constraint, ...], request: Request) -> int:
-    return min((_state(each, request) for each in constraints), default=HOLDS)
+def in_force(rule: Prohibition, request: Request, marks: Marks) -> bool:
+    """Whether a prohibition stands: unless something in it is known not to hold, or is decided later, or it is lifted."""
+    found = every(rule.constraints, request, marks)
+    if rule.targets or rule.assignees:
+        found = min(found, scope(rule, request, marks))
+    if request.remedied and rule.remedies and all(request.duties.get(each.path) == "fulfilled" for each in rule.remedies):
+        return False
+    return found in (HOLDS, UNKNOWN)
 
 
-def _state(constraint: Constraint, request: Request) -> int:
-    if isinstance(constraint, Atomic):
-        return _atom(constraint, request)
-    states = [_state(part, request) for part in constraint.parts]
+def every(constraints: tuple[Constraint, ...], request: Request, marks: Marks) -> int:
+    """The least state of constraints that must all hold. The hot loop: atomic constraints are decided in place."""
+    worst = HOLDS
+    known, phase = request.known, request.phase
+    for each in constraints:
+        if each.__class__ is Logical:
+            state = _logical(each, request, marks)
+        elif phase not in each.operand.phases:  # type: ignore[union-attr]
+            state = DEFERRED
+        else:
+            operand = each.operand  # type: ignore[union-attr]
+            fact = known.get(operand.iri, known)
+            if fact is known:
+                fact = request.fact(operand)
+            found = None if fact is None else each.test(fact, each.bound)  # type: ignore[union-attr]
+            if found:
+                marks.held |= each.bit  # type: ignore[union-attr]
+                continue
+            if found is None:
+                marks.unknown |= each.bit  # type: ignore[union-attr]
+                state = UNKNOWN
+            else:
+                state = FAILS
+        if state < worst:  # noqa: PLR1730  a call would cost more than the comparison
+            worst = state
+    return worst
+
+
+def _logical(constraint: Logical, request: Request, marks: Marks) -> int:
+    states = [every((part,), request, marks) for part in constraint.parts]
     if constraint.kind == "or":
         return max(states, key=_ANY.__getitem__)
     if constraint.kind == "xone":
         return _exactly_one(states)
-    return min(states)
-
-
-def _atom(atom: Atomic, request: Request) -> int:
-    if request.phase not in atom.operand.phases:
-        return DEFERRED
-    facts = request.fact(atom.operand)
-    if facts is None:
-        return UNKNOWN
-    found = atom.test(facts)
-    return UNKNOWN if found is None else HOLDS if found else FAILS
+    found = min(states)
+    if constraint.kind == "andSequence" and found == HOLDS and in_order(constraint, request) is False:
+        return FAILS
+    return found
 
 
 def _exactly_one(states: list[int]) -> int:
@@ -143,50 +239,77 @@ def _exactly_one(states: list[int]) -> int:
     return HOLDS if holding else FAILS
 
 
-def _missing(policy: Policy, looked: tuple[Permission | Prohibition, ...], request: Request) -> tuple[str, ...]:
-    paths = tuple(rule.path + "/" for rule in looked)
-    unknown = (atom.operand.iri for atom in policy.atoms() if atom.path.startswith(paths) and _atom(atom, request) == UNKNOWN)
-    return tuple(dict.fromkeys(unknown))
+def in_order(sequence: Logical, request: Request) -> bool | None:
+    """Whether the parts of a sequence came true one after the other; None where the moments are not all known."""
+    moments = []
+    for part in sequence.parts:
+        found = [request.since.get(atom.operand.iri) for atom in atoms(part)]
+        if None in found:
+            return None
+        moments.append(max(each for each in found if each is not None))
+    return all(earlier <= later for earlier, later in pairwise(moments))
 
 
-def _why(decision: Decision) -> list[str]:
-    policy, request = decision.policy, decision.request
-    covering = policy.registry.covering(request.action)
-    if not covering:
-        return [f"action {iri(request.action)} is unknown"]
-    lines: list[str] = []
-    for permission in policy.permissions:
-        if covering.isdisjoint(permission.actions):
-            lines.append(f"{permission.path}: does not cover the action")
-        else:
-            granted = _all(permission.constraints, request) >= DEFERRED
-            lines += [
-                f"{permission.path}: {'grants it' if granted else 'does not grant it'}",
-                *_tree(permission.constraints, request, 1),
-            ]
-    for prohibition in policy.prohibitions:
-        if not covering.isdisjoint(prohibition.actions):
-            word = "forbids it" if _in_force(prohibition, covering, request) else "is not in force"
-            lines += [f"{prohibition.path}: {word}", *_tree(prohibition.constraints, request, 1)]
-    return lines or ["no permission at all"]
+def scope(rule: Permission | Prohibition, request: Request, marks: Marks) -> int:
+    """Whether the rule is about what is asked, and about who asks."""
+    target = entities(rule.targets, request.target, TARGET, request, marks)
+    return min(target, entities(rule.assignees, request.party, ASSIGNEE, request, marks))
 
 
-def _tree(constraints: tuple[Constraint, ...], request: Request, depth: int) -> list[str]:
-    lines = []
-    for each in constraints:
-        state = _WORDS[_state(each, request)]
-        if isinstance(each, Atomic):
-            right = ", ".join(each.right[:10])
-            lines.append(f"{'  ' * depth}{each.path}: {each.operand.iri} {each.operator} {right}: {state}{_fact(each, request)}")
-        else:
-            lines += [f"{'  ' * depth}{each.path}: {each.kind} {state}", *_tree(each.parts, request, depth + 1)]
-    return lines
+def entities(wanted: tuple[Entity, ...], name: str, what: str, request: Request, marks: Marks) -> int:
+    """Whether a name is one of the wanted, or belongs to one of them."""
+    if not wanted:
+        return HOLDS
+    found = max((_entity(each, name, request, marks) for each in wanted), key=_ANY.__getitem__)
+    if found == UNKNOWN:
+        marks.others.append(what)
+    return found
 
 
-def _fact(atom: Atomic, request: Request) -> str:
-    if request.phase not in atom.operand.phases:
-        return f" (cannot be known in phase {request.phase})"
-    facts = request.fact(atom.operand)
-    if facts is None:
-        return f" (missing; it comes from {atom.operand.source or 'a fact that nobody supplies'})"
-    return f" (found: {', '.join(sorted(map(str, facts))) or 'nothing'})"
+def _entity(entity: Entity, name: str, request: Request, marks: Marks) -> int:
+    if not name:
+        return UNKNOWN
+    if name != entity.id:
+        collections = request.part_of.get(name)
+        if collections is None:
+            return UNKNOWN if entity.collection else FAILS
+        if entity.id not in collections and entity.source not in collections:
+            return FAILS
+    return every(entity.constraints, request, marks)
+
+
+def _duty(duty: Duty, request: Request, marks: Marks) -> int:
+    """Whether a duty of a permission lets it be used."""
+    if request.phase in BEFORE_AGREEMENT:
+        return DEFERRED
+    state = request.duties.get(duty.path)
+    if state is None:
+        marks.others.append(duty.path)
+        return UNKNOWN
+    if state == "active":
+        return HOLDS if limited_in_time(duty) else FAILS
+    if state == "late":
+        done = all(request.duties.get(each.path) in _SETTLED for each in duty.consequences)
+        return HOLDS if done else FAILS
+    return HOLDS if state in _SETTLED else FAILS
+
+
+def limited_in_time(duty: Duty) -> bool:
+    """Whether a duty says until when, so that it may be owed while the permission is used."""
+    return any(atom.operand.iri in TIME_LIMITS for each in duty.constraints for atom in atoms(each))
+
+
+def _contradicts(policy: Policy, request: Request, marks: Marks) -> bool:
+    """Whether a permission that may be active and a prohibition that is in force cover one action."""
+    covering = policy.registry.covering
+    for forbidding in policy.prohibitions:
+        if not in_force(forbidding, request, marks):
+            continue
+        below = forbidding.actions
+        for granting in policy.permissions:
+            meets = any(not covering(each).isdisjoint(below) for each in granting.actions) or any(
+                not covering(each).isdisjoint(granting.actions) for each in below
+            )
+            if meets and permission(granting, request, marks) != FAILS:
+                return True
+    return False

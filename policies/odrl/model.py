@@ -1,31 +1,42 @@
-"""A policy as typed values (ODRL 2.2, 2): what `parse` makes and `evaluate` reads. Immutable.
+"""A policy as typed values (ODRL 2.2, 2): what `parse` makes and `evaluate` reads. Immutable, and compiled: tests are bound.
 
-A rule's `actions` is a tuple because ODRL allows several; DSP 2025-1 carries one. `refinement` narrows the action and counts
-like further constraints of the rule. Paths are JSON Pointers into the policy as it was given.
+A rule has the actions of ODRL; several with refinements of their own become several rules under one path. Refinements of the action
+count like further constraints of a permission or prohibition. Target and assignee of the policy are those of every rule without its
+own. Paths are JSON Pointers into the policy as it was given.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
-from policies.odrl.operands import Operand, Registry
+from policies.odrl.operand import Operand
+from policies.odrl.operands import Registry
 from policies.odrl.operators import Test
 
-PolicyKind = Literal["Set", "Offer", "Agreement"]
+PolicyKind = Literal["Set", "Offer", "Agreement", "Request"]
 LogicalKind = Literal["and", "or", "xone", "andSequence"]
+Conflict = Literal["prohibit", "perm", "invalid"]
 
 
-class Atomic(Struct, frozen=True, kw_only=True):
-    """`left operator right`; `right` keeps the texts as they were given, `test` is what they mean."""
+class Atomic(Struct, frozen=True, kw_only=True, gc=False):
+    """`left operator right`; `right` keeps the texts as they were given, `test(fact, bound)` is what they mean.
+
+    `bit` is the constraint's place in the masks of a decision; 0 in a duty, which no decision looks into. `status` is what the author
+    says that the left operand stands at: where a counter begins, never a fact.
+    """
 
     operand: Operand
     operator: str
     right: tuple[str, ...]
     path: str
     test: Test
+    bound: Any
+    bit: int = 0
+    unit: str = ""
+    status: str = ""
 
 
-class Logical(Struct, frozen=True, kw_only=True):
+class Logical(Struct, frozen=True, kw_only=True, gc=False):
     """Constraints under one logical operator."""
 
     kind: LogicalKind
@@ -36,30 +47,51 @@ class Logical(Struct, frozen=True, kw_only=True):
 Constraint = Atomic | Logical
 
 
-class Duty(Struct, frozen=True, kw_only=True):
-    """Something that must be done. Carried and listed here; when it is due and whether it was done is a ledger's business."""
+class Entity(Struct, frozen=True, kw_only=True, gc=False):
+    """An asset or a party that a rule is about, or a collection of them, narrowed by constraints."""
 
-    action: str
+    id: str
+    source: str = ""
+    collection: bool = False
     constraints: tuple[Constraint, ...] = ()
-    consequences: tuple["Duty", ...] = ()
     path: str
 
 
-class Permission(Struct, frozen=True, kw_only=True):
+class Duty(Struct, frozen=True, kw_only=True, gc=False):
+    """Something that must be done. When it is due and whether it was done is a ledger's business, told by its path.
+
+    `refinements` say how it is done (5 EUR), `constraints` when it applies or until when. `parties` maps functions
+    (`assignee`, `informedParty`) to names.
+    """
+
+    action: str
+    constraints: tuple[Constraint, ...] = ()
+    refinements: tuple[Constraint, ...] = ()
+    consequences: tuple["Duty", ...] = ()
+    targets: tuple[Entity, ...] = ()
+    parties: tuple[tuple[str, str], ...] = ()
+    path: str
+
+
+class Permission(Struct, frozen=True, kw_only=True, gc=False):
     """What may be done while every constraint holds, under the duties."""
 
     actions: frozenset[str]
     constraints: tuple[Constraint, ...] = ()
     duties: tuple[Duty, ...] = ()
+    targets: tuple[Entity, ...] = ()
+    assignees: tuple[Entity, ...] = ()
     path: str
 
 
-class Prohibition(Struct, frozen=True, kw_only=True):
+class Prohibition(Struct, frozen=True, kw_only=True, gc=False):
     """What must not be done, unless a constraint is known not to hold. Without constraints: never."""
 
     actions: frozenset[str]
     constraints: tuple[Constraint, ...] = ()
     remedies: tuple[Duty, ...] = ()
+    targets: tuple[Entity, ...] = ()
+    assignees: tuple[Entity, ...] = ()
     path: str
 
 
@@ -72,6 +104,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     permissions: tuple[Permission, ...]
     prohibitions: tuple[Prohibition, ...]
     obligations: tuple[Duty, ...]
+    conflict: Conflict = "prohibit"
     target: str = ""
     assigner: str = ""
     assignee: str = ""
@@ -79,10 +112,27 @@ class Policy(Struct, frozen=True, kw_only=True):
     digest: str = ""
     registry: Registry
 
-    def atoms(self) -> tuple[Atomic, ...]:
-        """Every atomic constraint of permissions and prohibitions, in the order of the policy."""
+    @property
+    def binding(self) -> bool:
+        """Whether a yes can be acted on: an offer is an invitation, a request a question."""
+        return self.kind in ("Set", "Agreement")
+
+    @property
+    def scoped(self) -> bool:
+        """Whether a rule is about some asset or party only, so that a decision holds for what was asked and nobody else."""
         rules: tuple[Permission | Prohibition, ...] = (*self.permissions, *self.prohibitions)
-        return tuple(atom for rule in rules for constraint in rule.constraints for atom in atoms(constraint))
+        return any(each.targets or each.assignees for each in rules)
+
+    def atoms(self) -> tuple[Atomic, ...]:
+        """Every atomic constraint that decides a permission or a prohibition, in the order of the policy."""
+        rules: tuple[Permission | Prohibition, ...] = (*self.permissions, *self.prohibitions)
+        found = {atom.path: atom for rule in rules for constraint in bearing(rule) for atom in atoms(constraint)}
+        return tuple(found.values())
+
+    def duties(self) -> tuple[Duty, ...]:
+        """Every duty: obligations, duties of permissions, remedies; consequences stand in their duty."""
+        within = (each for rule in self.permissions for each in rule.duties)
+        return (*self.obligations, *within, *(each for rule in self.prohibitions for each in rule.remedies))
 
     def values(self, operand: str) -> tuple[str, ...]:
         """The right values that permissions name for an operand; for a purpose: those that the terms allow."""
@@ -102,3 +152,8 @@ def atoms(constraint: Constraint) -> tuple[Atomic, ...]:
     if isinstance(constraint, Atomic):
         return (constraint,)
     return tuple(atom for part in constraint.parts for atom in atoms(part))
+
+
+def bearing(rule: Permission | Prohibition) -> tuple[Constraint, ...]:
+    """All constraints that a rule hangs on: its own, and those that narrow its targets and assignees."""
+    return (*(each for entity in (*rule.targets, *rule.assignees) for each in entity.constraints), *rule.constraints)

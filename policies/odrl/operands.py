@@ -1,82 +1,61 @@
-"""The operand registry: every left operand and action that a policy may use, with type, source and phases.
+"""The registry: every left operand, action, profile and reference that policies may use.
 
 Rules
-- Nothing is evaluated that is not registered: an unknown left operand or action is refused when a policy is read.
-- An operand names the phases in which its fact can be known. One that can be known in no phase could never be enforced, and is
-  refused here.
-- `many`: the fact is a set (roles of a member); `eq` then means "has". Other operands have exactly one value.
-- `narrower` orders the values (value -> its wholes or classes) for `isA`, `isPartOf` and `hasPart`; without it these three are
-  refused. `values`, where given, are the only values that may stand on the right.
+- Nothing is evaluated that is not registered: an unknown left operand, action or profile is refused when a policy is read.
+- The 32 operands of ODRL (`core`) are always there; a profile declares further ones, or the same anew.
+- An operand that can be known in no phase could never be enforced, and is refused here. So is a hierarchy that closes on itself.
+- `actions` maps an action to the one that includes it; `implies` an action to those that are done with it: a prohibition of these
+  stands against it too, a permission of it does not grant them.
+- `references` gives the values of right operand references, known beforehand: nothing is ever fetched.
 
 Not done here: where facts come from (`policies.profiles`).
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, Final, Literal
 
-from msgspec import Struct, field
+import msgspec
 
 from policies.odrl import vocabulary
+from policies.odrl.core import CORE, DATE_TIME_OPERAND
 from policies.odrl.errors import PolicyError
-from policies.odrl.values import ORDERED, ValueType, WrongValue, typed
+from policies.odrl.operand import HIERARCHY, OPERATORS, ORDER, PHASES, SETS, Operand, Phase
+from policies.odrl.units import DIMENSIONS
 
-Phase = Literal["catalog", "negotiation", "transfer"]
-PHASES: Final[tuple[Phase, ...]] = ("catalog", "negotiation", "transfer")
-EQUALITY: Final = frozenset({"eq", "neq", "isAnyOf", "isNoneOf"})
-ORDER: Final = frozenset({"lt", "lteq", "gt", "gteq"})
-HIERARCHY: Final = frozenset({"isA", "isPartOf", "hasPart"})
-SETS: Final = frozenset({"isAnyOf", "isNoneOf", "isAllOf"})
-OPERATORS: Final = EQUALITY | ORDER | HIERARCHY | SETS
-
-
-class Operand(Struct, frozen=True, kw_only=True):
-    """A left operand. `source` says in words where the fact comes from; it is shown to our own side when it is missing."""
-
-    iri: str
-    type: ValueType = "string"
-    many: bool = False
-    phases: tuple[Phase, ...] = PHASES
-    source: str = ""
-    values: frozenset[str] = frozenset()
-    narrower: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-    @property
-    def operators(self) -> frozenset[str]:
-        """The operators that mean something for this operand."""
-        ordered = ORDER if self.type in ORDERED and not self.many else frozenset()
-        return EQUALITY | ordered | (SETS if self.many else frozenset()) | (HIERARCHY if self.narrower else frozenset())
-
-    def right(self, value: Any) -> Any:
-        """A right operand in its type; raises `WrongValue`."""
-        found = typed(self.type, value)
-        if self.values and value not in self.values:
-            raise WrongValue(f"{str(value)[:80]!r} is not one of the values of this operand")
-        return found
-
-
-DATE_TIME_OPERAND: Final = Operand(iri=vocabulary.DATE_TIME, type="dateTime", source="our own clock")
+__all__ = ["DATE_TIME_OPERAND", "HIERARCHY", "OPERATORS", "ORDER", "PHASES", "SETS", "Operand", "Phase", "Registry"]
 
 
 class Registry:
-    """Operands and actions that policies may use. Immutable. The present moment (`odrl:dateTime`) is always known."""
+    """Operands, actions, profiles and references that policies may use. Immutable."""
 
-    __slots__ = ("_covers", "_operands", "_wholes", "profiles")
+    __slots__ = ("_covers", "_forbids", "_operands", "_wholes", "actions", "digest", "profiles", "references")
 
-    def __init__(self, operands: Iterable[Operand], actions: Mapping[str, str] | None = None, profiles: Iterable[str] = ()) -> None:
-        """`actions` maps further actions (full IRIs) to the action that includes each, or to an empty text.
-
-        `profiles` are the ODRL profiles that policies may name.
-        """
+    def __init__(
+        self,
+        operands: Iterable[Operand],
+        actions: Mapping[str, str] | None = None,
+        profiles: Iterable[str] = (),
+        implies: Mapping[str, tuple[str, ...]] | None = None,
+        references: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
+        """Names in `actions` and `implies` are full IRIs; an action on top has an empty text. Raises `PolicyError`."""
         self.profiles = frozenset(profiles)
-        found = {vocabulary.DATE_TIME: DATE_TIME_OPERAND}
-        for operand in operands:
-            if not operand.phases:
-                raise PolicyError(operand.iri, "the operand can be known in no phase, so it would never be enforced")
-            found[operand.iri] = operand
+        self.references = MappingProxyType(dict(references or {}))
+        found = {each.iri: each for each in CORE} | {each.iri: each for each in operands}
+        for operand in found.values():
+            _sound(operand)
         self._operands = MappingProxyType(found)
-        self._covers = vocabulary.closure({**vocabulary.ACTIONS, **(actions or {})})
-        self._wholes = {each.iri: _wholes(each.narrower) for each in found.values() if each.narrower}
+        self.actions = MappingProxyType({**vocabulary.ACTIONS, **(actions or {})})
+        covers = _closed({name: (above,) if above else () for name, above in self.actions.items()}, "action")
+        entails = _closed({name: (implies or {}).get(name, ()) for name in covers}, "action")
+        forbids = {name: frozenset().union(*(covers.get(each, frozenset({each})) for each in entails[name])) for name in covers}
+        self._covers = _short(covers)
+        self._forbids = _short(forbids)
+        self._wholes = {each.iri: _closed(each.narrower, each.iri) for each in found.values() if each.narrower}
+        self.digest = hashlib.sha256(
+            msgspec.json.encode([list(found.values()), dict(self.actions), implies, dict(self.references)], order="sorted")
+        ).hexdigest()
 
     def __iter__(self) -> Iterator[Operand]:
         return iter(self._operands.values())
@@ -86,23 +65,34 @@ class Registry:
         return self._operands.get(text) or self._operands.get(vocabulary.iri(text))
 
     def covering(self, action: str) -> frozenset[str]:
-        """The action itself and all that include it; empty for an unknown action."""
-        return self._covers.get(vocabulary.iri(action), frozenset())
+        """The action itself and all that include it: who permits one of them permits it. Empty for an unknown action."""
+        found = self._covers.get(action)
+        return self._covers.get(vocabulary.iri(action), frozenset()) if found is None else found
+
+    def forbidding(self, action: str) -> frozenset[str]:
+        """The actions whose prohibition stands against this one: those that cover it, or cover one that it implies."""
+        found = self._forbids.get(action)
+        return self._forbids.get(vocabulary.iri(action), frozenset()) if found is None else found
 
     def wholes(self, operand: str) -> Mapping[str, frozenset[str]]:
         """For each ordered value of the operand, itself and everything it is part of."""
         return self._wholes.get(operand, {})
 
 
-def _wholes(narrower: Mapping[str, tuple[str, ...]]) -> dict[str, frozenset[str]]:
-    found: dict[str, frozenset[str]] = {}
-    for value in narrower:
-        seen: set[str] = set()
-        open_ = [value]
-        while open_:
-            each = open_.pop()
-            if each not in seen:
-                seen.add(each)
-                open_.extend(narrower.get(each, ()))
-        found[value] = frozenset(seen)
-    return found
+def _sound(operand: Operand) -> None:
+    if not operand.phases:
+        raise PolicyError(operand.iri, "the operand can be known in no phase, so it would never be enforced")
+    if operand.unit and (operand.unit not in DIMENSIONS or operand.type not in ("decimal", "integer")):
+        raise PolicyError(operand.iri, f"{operand.unit} is no dimension of a number")
+
+
+def _closed(above: Mapping[str, tuple[str, ...]], what: str) -> dict[str, frozenset[str]]:
+    try:
+        return vocabulary.closure(above)
+    except ValueError as error:
+        raise PolicyError(what, f"{error} is part of itself") from error
+
+
+def _short(found: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
+    """The same, under short names of ODRL as well."""
+    return {**{vocabulary.term(name): each for name, each in found.items()}, **found}

@@ -1,65 +1,183 @@
 """The twelve operators of ODRL 2.2, once and for all operands, in three values.
 
-A test is given the facts as a non-empty tuple or an empty one, typed, and answers True, False or None (cannot be known).
+A test is given the typed fact (one value, or a frozenset for a set-valued operand) and the bound, and answers True, False or None
+(cannot be known). Tests are shared; what differs is the bound, so a compiled constraint holds no code of its own.
 
 | operator | holds when |
 |---|---|
 | eq, neq | the fact is, is not, the right value; for a set: has it, has it not |
-| lt lteq gt gteq | the one fact is ordered so; months against days may be unknown |
+| lt lteq gt gteq | the one fact is ordered so; months against days, euro against yen are unknown |
 | isAnyOf, isNoneOf | some, no value of the fact is in the right set |
 | isAllOf | every value of the right set is in the fact |
 | isA, isPartOf | some value of the fact is (in) one of the right values, by the operand's hierarchy |
 | hasPart | one of the right values is in some value of the fact, by the operand's hierarchy |
+
+The three of the hierarchy are compiled to isAnyOf: the bound becomes everything below (isA, isPartOf) or above (hasPart) it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from policies.odrl.operands import Operand
-from policies.odrl.values import ordered
+from policies.odrl.operand import Operand
+from policies.odrl.values import ordered, same
 
 Wholes = Mapping[str, frozenset[str]]
-Facts = frozenset[Any]
-Test = Callable[[Facts], bool | None]
-_ACCEPTED: Final[Mapping[str, frozenset[int]]] = MappingProxyType(
-    {"lt": frozenset({-1}), "lteq": frozenset({-1, 0}), "gt": frozenset({1}), "gteq": frozenset({0, 1})}
-)
+Test = Callable[[Any, Any], bool | None]
 
 
-def test(operator: str, operand: Operand, right: Facts, wholes: Wholes) -> Test:
-    """The test of one atomic constraint. `operand` says whether facts are sets."""
-    if operator in _ACCEPTED:
-        return _order(_ACCEPTED[operator], right)
+def compiled(operator: str, operand: Operand, right: tuple[Any, ...], wholes: Wholes) -> tuple[Test, Any]:
+    """The test of one atomic constraint and its bound. `right` has one value for every operator but those of sets."""
     if operator in ("isA", "isPartOf"):
-        return lambda facts: any(wholes.get(each, frozenset({each})) & right for each in facts)
-    if operator == "hasPart":
-        return lambda facts: any(wholes.get(each, frozenset({each})) & facts for each in right)
-    if operator == "isAllOf":
-        return right.issubset
-    if operator in ("eq", "isAnyOf"):
-        return (lambda facts: not right.isdisjoint(facts)) if operand.many else (lambda facts: _one(facts, right))
-    if operator in ("neq", "isNoneOf"):
-        return right.isdisjoint if operand.many else (lambda facts: _none(facts, right))
-    raise ValueError(operator)
+        below = (value for value, above in wholes.items() if not above.isdisjoint(right))
+        operator, right = "isAnyOf", (*right, *below)
+    elif operator == "hasPart":
+        operator, right = "isAnyOf", tuple(each for value in right for each in wholes.get(value, (value,)))
+    if operator in ("isAnyOf", "isNoneOf", "isAllOf"):
+        bound: Any = frozenset(right)
+    else:
+        (bound,) = right
+    return _chosen(operator, operand), bound
 
 
-def _one(facts: Facts, right: Facts) -> bool | None:
-    return facts <= right if len(facts) == 1 else None
+def _chosen(operator: str, operand: Operand) -> Test:
+    if operand.many:
+        return _SETS[operator] if operand.exact else _LOOSE_SETS[operator]
+    return _EXACT[operator] if operand.exact else _LOOSE[operator]
 
 
-def _none(facts: Facts, right: Facts) -> bool | None:
-    return not facts <= right if len(facts) == 1 else None
+# one exact value -------------------------------------------------------------------------------------------------------
 
 
-def _order(accepted: frozenset[int], right: Facts) -> Test:
-    (bound,) = right
+def _eq(fact: Any, bound: Any) -> bool:
+    return bool(fact == bound)
 
-    def holds(facts: Facts) -> bool | None:
-        if len(facts) != 1:
-            return None
-        (fact,) = facts
+
+def _neq(fact: Any, bound: Any) -> bool:
+    return bool(fact != bound)
+
+
+def _lt(fact: Any, bound: Any) -> bool:
+    return bool(fact < bound)
+
+
+def _lteq(fact: Any, bound: Any) -> bool:
+    return bool(fact <= bound)
+
+
+def _gt(fact: Any, bound: Any) -> bool:
+    return bool(fact > bound)
+
+
+def _gteq(fact: Any, bound: Any) -> bool:
+    return bool(fact >= bound)
+
+
+def _in(fact: Any, bound: frozenset[Any]) -> bool:
+    return fact in bound
+
+
+def _not_in(fact: Any, bound: frozenset[Any]) -> bool:
+    return fact not in bound
+
+
+# a set of exact values -------------------------------------------------------------------------------------------------
+
+
+def _has(fact: frozenset[Any], bound: Any) -> bool:
+    return bound in fact
+
+
+def _lacks(fact: frozenset[Any], bound: Any) -> bool:
+    return bound not in fact
+
+
+def _any(fact: frozenset[Any], bound: frozenset[Any]) -> bool:
+    return not fact.isdisjoint(bound)
+
+
+def _none(fact: frozenset[Any], bound: frozenset[Any]) -> bool:
+    return fact.isdisjoint(bound)
+
+
+def _all(fact: frozenset[Any], bound: frozenset[Any]) -> bool:
+    return bound <= fact
+
+
+# durations and quantities: what cannot be compared is not known --------------------------------------------------------
+
+
+def _same(fact: Any, bound: Any) -> bool | None:
+    return same(fact, bound)
+
+
+def _other(fact: Any, bound: Any) -> bool | None:
+    return _not(same(fact, bound))
+
+
+def _some(states: Iterable[bool | None]) -> bool | None:
+    found = list(states)
+    return True if True in found else None if None in found else False
+
+
+def _not(state: bool | None) -> bool | None:
+    return None if state is None else not state
+
+
+def _loose_in(fact: Any, bound: frozenset[Any]) -> bool | None:
+    return _some(same(fact, each) for each in bound)
+
+
+def _loose_not_in(fact: Any, bound: frozenset[Any]) -> bool | None:
+    return _not(_loose_in(fact, bound))
+
+
+def _loose_has(fact: frozenset[Any], bound: Any) -> bool | None:
+    return _some(same(each, bound) for each in fact)
+
+
+def _loose_lacks(fact: frozenset[Any], bound: Any) -> bool | None:
+    return _not(_loose_has(fact, bound))
+
+
+def _loose_any(fact: frozenset[Any], bound: frozenset[Any]) -> bool | None:
+    return _some(_loose_has(fact, each) for each in bound)
+
+
+def _loose_none(fact: frozenset[Any], bound: frozenset[Any]) -> bool | None:
+    return _not(_loose_any(fact, bound))
+
+
+def _loose_all(fact: frozenset[Any], bound: frozenset[Any]) -> bool | None:
+    return _not(_some(_loose_lacks(fact, each) for each in bound))
+
+
+def _order(*accepted: int) -> Test:
+    def holds(fact: Any, bound: Any) -> bool | None:
         found = ordered(fact, bound)
         return None if found is None else found in accepted
 
     return holds
+
+
+_EXACT: Final[Mapping[str, Test]] = MappingProxyType(
+    {"eq": _eq, "neq": _neq, "lt": _lt, "lteq": _lteq, "gt": _gt, "gteq": _gteq, "isAnyOf": _in, "isNoneOf": _not_in}
+)
+_SETS: Final[Mapping[str, Test]] = MappingProxyType(
+    {"eq": _has, "neq": _lacks, "isAnyOf": _any, "isNoneOf": _none, "isAllOf": _all}
+)
+_LOOSE: Final[Mapping[str, Test]] = MappingProxyType(
+    {
+        "eq": _same,
+        "neq": _other,
+        "lt": _order(-1),
+        "lteq": _order(-1, 0),
+        "gt": _order(1),
+        "gteq": _order(0, 1),
+        "isAnyOf": _loose_in,
+        "isNoneOf": _loose_not_in,
+    }
+)
+_LOOSE_SETS: Final[Mapping[str, Test]] = MappingProxyType(
+    {"eq": _loose_has, "neq": _loose_lacks, "isAnyOf": _loose_any, "isNoneOf": _loose_none, "isAllOf": _loose_all}
+)

@@ -1,44 +1,45 @@
-"""Reading a policy (ODRL 2.2 in the compact JSON form of DSP 2025-1), strictly: what is not understood is refused.
+"""Reading a policy (ODRL 2.2 in its JSON form, which DSP 2025-1 carries a part of), strictly: what is not understood is refused.
 
 Rules
 - Every refusal is a `PolicyError` with a JSON Pointer and a reason. Nothing is dropped or guessed: an unknown member, operand,
   operator, action or profile, two logical operators in one object, a value of the wrong type, a moment without a zone.
 - Limits come first: 256 KiB, 32 levels, 200 rules, 2,000 constraints, 10,000 right values.
-- Members may be written short (`permission`), prefixed (`odrl:permission`) or as IRI, once. One object may stand for a list of one.
-- `conflict` may only be `prohibit`, which is what always holds here: a prohibition wins. `inheritFrom` is refused, since what it
-  names is not in the policy. Targets and parties stand on the policy, not on rules, as in DSP messages.
-- An action is a text; the object form with `refinement` (ODRL 2.2, 2.4.1) is read too, though DSP 2025-1 cannot carry it.
+- Set, Offer, Agreement (which names both parties) and Request (a question, for simulation: it is never evaluated). The other classes
+  of ODRL are refused by name.
+- Action, target and assignee of the policy are those of every rule that has none. A rule with another target or assignee than the
+  policy's is refused, since readers differ on which holds.
+- A target or an assignee may be a collection, with refinements; a list of them is one rule for each.
+- `conflict` is prohibit unless it says otherwise. `inheritFrom` is refused here: `inherit.frozen` writes inherited terms out.
 
-Not done here: JSON-LD expansion (`kernel.jsonld`), remote references (never).
+Not done here: JSON-LD expansion (`kernel.jsonld`), remote references (never), constraints (`constraints`).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final, cast, get_args
 
+from policies.odrl.constraints import NODE, ConstraintReader
 from policies.odrl.errors import PolicyError
+from policies.odrl.forms import full, listed, members, named, reference, short, text
 from policies.odrl.limits import limited
-from policies.odrl.model import Atomic, Constraint, Duty, Logical, LogicalKind, Permission, Policy, PolicyKind, Prohibition
-from policies.odrl.operands import SETS, Operand, Registry
-from policies.odrl.operators import test
-from policies.odrl.terms import OPERATOR_TERMS, digest
-from policies.odrl.values import DATATYPES, WrongValue
-from policies.odrl.vocabulary import XSD, iri, term
+from policies.odrl.model import Conflict, Constraint, Duty, Entity, Permission, Policy, PolicyKind, Prohibition
+from policies.odrl.operands import Registry
+from policies.odrl.terms import digest
+from policies.odrl.vocabulary import DEPRECATED, PARTY_FUNCTIONS, term
 
 MAX_RULES: Final = 200
-MAX_CONSTRAINTS: Final = 2_000
-MAX_VALUES: Final = 10_000
-_KINDS: Final = ("Set", "Offer", "Agreement")
-_LOGICAL: Final[tuple[LogicalKind, ...]] = ("and", "or", "xone", "andSequence")
-_NODE: Final = frozenset({"@id", "@type", "uid"})
-_POLICY: Final = _NODE | {
-    *("@context", "profile", "conflict", "inheritFrom"),
+_KINDS: Final[tuple[str, ...]] = get_args(PolicyKind)
+_POLICY: Final = NODE | {
+    *("@context", "profile", "conflict", "inheritFrom", "action"),
     *("permission", "prohibition", "obligation"),
     *("target", "assigner", "assignee", "timestamp"),
 }
-_RULE: Final = _NODE | {"action", "constraint"}
-_ATOMIC: Final = _NODE | {"leftOperand", "operator", "rightOperand"}
-_BARE = int | float | str | bool
+_RULE: Final = NODE | {"action", "constraint", "target", "assigner", "assignee"}
+_DUTY: Final = _RULE | PARTY_FUNCTIONS
+_ENTITY: Final = NODE | {"source", "refinement", "partOf"}
+_ACTION: Final = frozenset({"@id", "@type", "value", "refinement"})
+_COLLECTIONS: Final = frozenset({"AssetCollection", "PartyCollection"})
+_SINGLE: Final = frozenset({"Asset", "Party"})
+_Rule = Permission | Prohibition
 
 
 def parse(value: Any, *, operands: Registry) -> Policy:
@@ -47,32 +48,38 @@ def parse(value: Any, *, operands: Registry) -> Policy:
     return _Reader(operands).policy(value)
 
 
-@dataclass(slots=True)
 class _Reader:
-    """One reading; counts what is limited."""
+    """One reading."""
 
-    registry: Registry
-    constraints: int = 0
-    values: int = 0
+    __slots__ = ("_constraints", "_shared", "registry")
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self._constraints = ConstraintReader(registry)
+        self._shared: dict[str, Any] = {}
 
     def policy(self, value: Any) -> Policy:
-        node = _members(value, "", _POLICY)
+        node = members(value, "", _POLICY)
         kind = _kind(node)
-        self._only_ours(node)
-        lists = {name: _list(node.get(name), f"/{name}") for name in ("permission", "prohibition", "obligation")}
+        if "inheritFrom" in node:
+            raise PolicyError("/inheritFrom", "inherited terms are not in the policy; write them out")
+        lists = {name: listed(node.get(name), f"/{name}") for name in ("permission", "prohibition", "obligation")}
         if sum(map(len, lists.values())) > MAX_RULES:
             raise PolicyError("", f"more than {MAX_RULES} rules")
+        targets, assignees = self._entities(node, "target", ""), self._entities(node, "assignee", "")
+        self._shared = {"target": targets, "assignee": assignees, "action": node.get("action")}
         found = Policy(
-            id=_reference(node, "@id", "") or _reference(node, "uid", ""),
+            id=reference(node, "@id", "") or reference(node, "uid", ""),
             kind=kind,
             profiles=self._profiles(node),
-            permissions=tuple(self._permission(each, f"/permission/{n}") for n, each in enumerate(lists["permission"])),
-            prohibitions=tuple(self._prohibition(each, f"/prohibition/{n}") for n, each in enumerate(lists["prohibition"])),
-            obligations=tuple(self._duty(each, f"/obligation/{n}", "consequence") for n, each in enumerate(lists["obligation"])),
-            target=_reference(node, "target", ""),
-            assigner=_reference(node, "assigner", ""),
-            assignee=_reference(node, "assignee", ""),
-            timestamp=_reference(node, "timestamp", ""),
+            permissions=self._rules(lists["permission"], "/permission", Permission, "duty", "duties", "consequence"),
+            prohibitions=self._rules(lists["prohibition"], "/prohibition", Prohibition, "remedy", "remedies", ""),
+            obligations=self._duties(lists["obligation"], "/obligation", "consequence"),
+            conflict=_conflict(node),
+            target=targets[0].id if len(targets) == 1 else "",
+            assigner=reference(node, "assigner", ""),
+            assignee=assignees[0].id if len(assignees) == 1 else "",
+            timestamp=reference(node, "timestamp", ""),
             digest=digest(value),
             registry=self.registry,
         )
@@ -80,210 +87,116 @@ class _Reader:
             raise PolicyError("", "an agreement names its assigner and its assignee")
         return found
 
-    def _only_ours(self, node: Mapping[str, Any]) -> None:
-        if "inheritFrom" in node:
-            raise PolicyError("/inheritFrom", "inherited terms are not in the policy; write them out")
-        conflict = node.get("conflict")
-        if conflict is not None and term(_text(conflict, "/conflict")) != "prohibit":
-            raise PolicyError("/conflict", "only prohibit is possible: a prohibition always wins here")
-
     def _profiles(self, node: Mapping[str, Any]) -> tuple[str, ...]:
-        found = tuple(_text(each, "/profile") for each in _list(node.get("profile"), "/profile"))
+        found = tuple(named(each, "/profile") for each in listed(node.get("profile"), "/profile"))
         for each in found:
             if each not in self.registry.profiles:
                 raise PolicyError("/profile", f"unknown profile {each[:200]!r}")
         return found
 
-    def _permission(self, value: Any, path: str) -> Permission:
-        node = _members(value, path, _RULE | {"duty"})
-        actions, narrowed = self._actions(node, path)
-        duties = _list(node.get("duty"), path + "/duty")
-        return Permission(
-            actions=actions,
-            constraints=narrowed + self._constraints(node, path),
-            duties=tuple(self._duty(each, f"{path}/duty/{n}", "consequence") for n, each in enumerate(duties)),
-            path=path,
-        )
+    def _rules(self, given: list[Any], path: str, make: type[Any], member: str, field: str, nested: str) -> tuple[Any, ...]:
+        return tuple(rule for n, each in enumerate(given) for rule in self._rule(each, f"{path}/{n}", make, member, field, nested))
 
-    def _prohibition(self, value: Any, path: str) -> Prohibition:
-        node = _members(value, path, _RULE | {"remedy"})
-        actions, narrowed = self._actions(node, path)
-        remedies = _list(node.get("remedy"), path + "/remedy")
-        return Prohibition(
-            actions=actions,
-            constraints=narrowed + self._constraints(node, path),
-            remedies=tuple(self._duty(each, f"{path}/remedy/{n}", "") for n, each in enumerate(remedies)),
-            path=path,
-        )
+    def _rule(self, value: Any, path: str, make: type[Any], member: str, field: str, nested: str) -> list[_Rule]:
+        """One rule, or one for each action that is refined."""
+        node = members(value, path, _RULE | {member})
+        actions = self._actions(node, path)
+        own = self._constraints.all(node.get("constraint"), path + "/constraint")
+        common = {
+            "targets": self._own(node, "target", path),
+            "assignees": self._own(node, "assignee", path),
+            field: self._duties(listed(node.get(member), f"{path}/{member}"), f"{path}/{member}", nested),
+            "path": path,
+        }
+        reference(node, "assigner", path)
+        plain = frozenset(name for name, refined in actions if not refined)
+        found = [make(actions=frozenset({name}), constraints=refined + own, **common) for name, refined in actions if refined]
+        return [make(actions=plain, constraints=own, **common), *found] if plain else found
+
+    def _duties(self, given: list[Any], path: str, nested: str) -> tuple[Duty, ...]:
+        return tuple(self._duty(each, f"{path}/{n}", nested) for n, each in enumerate(given))
 
     def _duty(self, value: Any, path: str, nested: str) -> Duty:
-        node = _members(value, path, _RULE | ({nested} if nested else set()))
-        actions, narrowed = self._actions(node, path)
+        self._constraints.deciding = False
+        node = members(value, path, _DUTY | ({nested} if nested else set()))
+        actions = self._actions(node, path)
         if len(actions) != 1:
             raise PolicyError(path + "/action", "a duty has one action")
-        after = _list(node.get(nested), f"{path}/{nested}") if nested else []
-        return Duty(
-            action=next(iter(actions)),
-            constraints=narrowed + self._constraints(node, path),
-            consequences=tuple(self._duty(each, f"{path}/{nested}/{n}", "") for n, each in enumerate(after)),
+        ((action, refinements),) = actions
+        parties = [(name, node[name]) for name in sorted(node.keys() & (PARTY_FUNCTIONS | {"assigner", "assignee"}))]
+        after = listed(node.get(nested), f"{path}/{nested}") if nested else []
+        found = Duty(
+            action=action,
+            constraints=self._constraints.all(node.get("constraint"), path + "/constraint"),
+            refinements=refinements,
+            targets=self._entities(node, "target", path),
+            consequences=self._duties(after, f"{path}/{nested}", ""),
+            parties=tuple((name, named(each, f"{path}/{name}")) for name, each in parties),
             path=path,
         )
+        self._constraints.deciding = True
+        return found
 
-    def _actions(self, node: Mapping[str, Any], path: str) -> tuple[frozenset[str], tuple[Constraint, ...]]:
+    def _actions(self, node: Mapping[str, Any], path: str) -> list[tuple[str, tuple[Constraint, ...]]]:
         where = path + "/action"
-        given = _list(node.get("action"), where)
+        given = listed(node.get("action", self._shared["action"]), where)
         if not given:
             raise PolicyError(where, "a rule has an action")
-        if len(given) > 1 and any(_refinement(each) is not None for each in given):
-            raise PolicyError(where, "several actions with refinements: write one rule for each")
-        found = frozenset(self._action(each, where) for each in given)
-        refined = _list(_refinement(given[0]), where + "/refinement")
-        return found, tuple(self._constraint(each, f"{where}/refinement/{n}") for n, each in enumerate(refined))
+        several = len(given) > 1
+        return [self._action(each, f"{where}/{n}" if several else where) for n, each in enumerate(given)]
 
-    def _action(self, value: Any, path: str) -> str:
+    def _action(self, value: Any, path: str) -> tuple[str, tuple[Constraint, ...]]:
+        refined: tuple[Constraint, ...] = ()
         if isinstance(value, dict):
-            node = _members(value, path, frozenset({"@id", "value", "refinement"}))
+            node = members(value, path, _ACTION)
+            refined = self._constraints.all(node.get("refinement"), path + "/refinement")
             value = node.get("@id", node.get("value"))
-            value = value.get("@id") if isinstance(value, dict) else value
-        name = iri(_text(value, path))
+        name = full(value, path)
         if not self.registry.covering(name):
-            raise PolicyError(path, f"unknown action {name[:200]!r}")
-        return name
+            instead = DEPRECATED.get(name)
+            raise PolicyError(path, f"unknown action {name[:200]!r}" + (f"; it is deprecated, write {instead}" if instead else ""))
+        return name, refined
 
-    def _constraints(self, node: Mapping[str, Any], path: str) -> tuple[Constraint, ...]:
-        given = _list(node.get("constraint"), path + "/constraint")
-        return tuple(self._constraint(each, f"{path}/constraint/{n}") for n, each in enumerate(given))
+    def _own(self, node: Mapping[str, Any], name: str, path: str) -> tuple[Entity, ...]:
+        own, shared = self._entities(node, name, path), self._shared[name]
+        if own and shared and [each.id for each in own] != [each.id for each in shared]:
+            raise PolicyError(f"{path}/{name}", f"the policy has another {name}; write it on the rules only")
+        return own or shared
 
-    def _constraint(self, value: Any, path: str) -> Constraint:
-        self.constraints += 1
-        if self.constraints > MAX_CONSTRAINTS:
-            raise PolicyError(path, f"more than {MAX_CONSTRAINTS} constraints")
-        node = _members(value, path, _ATOMIC | set(_LOGICAL))
-        logical = [name for name in _LOGICAL if name in node]
-        if not logical:
-            return self._atomic(node, path)
-        if len(node.keys() - _NODE) != 1:
-            raise PolicyError(path, "a logical constraint has one operator and nothing else")
-        parts = _list(node[logical[0]], f"{path}/{logical[0]}")
-        if not parts:
-            raise PolicyError(f"{path}/{logical[0]}", "a logical constraint has parts")
-        return Logical(
-            kind=logical[0],
-            parts=tuple(self._constraint(each, f"{path}/{logical[0]}/{n}") for n, each in enumerate(parts)),
+    def _entities(self, node: Mapping[str, Any], name: str, path: str) -> tuple[Entity, ...]:
+        where = f"{path}/{name}"
+        given = listed(node.get(name), where)
+        several = len(given) > 1
+        return tuple(self._entity(each, f"{where}/{n}" if several else where) for n, each in enumerate(given))
+
+    def _entity(self, value: Any, path: str) -> Entity:
+        if isinstance(value, str):
+            return Entity(id=text(value, path), path=path)
+        node = members(value, path, _ENTITY)
+        type_ = short(node["@type"], path + "/@type") if "@type" in node else ""
+        if type_ not in {"", *_COLLECTIONS, *_SINGLE}:
+            raise PolicyError(path + "/@type", f"{type_[:80]!r} is not one of {', '.join(sorted(_COLLECTIONS | _SINGLE))}")
+        found = Entity(
+            id=reference(node, "@id", path) or reference(node, "uid", path),
+            source=reference(node, "source", path),
+            collection=type_ in _COLLECTIONS or bool({"source", "refinement"} & node.keys()),
+            constraints=self._constraints.all(node.get("refinement"), path + "/refinement"),
             path=path,
         )
-
-    def _atomic(self, node: Mapping[str, Any], path: str) -> Atomic:
-        name = _term(node.get("leftOperand"), path + "/leftOperand")
-        operand = self.registry.operand(name)
-        if operand is None:
-            raise PolicyError(path + "/leftOperand", f"unknown left operand {name[:200]!r}")
-        given = _term(node.get("operator"), path + "/operator")
-        operator = OPERATOR_TERMS.get(given, "")
-        if not operator:
-            raise PolicyError(path + "/operator", f"unknown operator {given[:80]!r}")
-        if operator not in operand.operators:
-            raise PolicyError(path + "/operator", f"{operator} means nothing for {operand.iri}")
-        texts, right = self._right(node.get("rightOperand"), operand, path + "/rightOperand")
-        if operator not in SETS and len(right) != 1:
-            raise PolicyError(path + "/rightOperand", f"{operator} takes one value")
-        wholes = self.registry.wholes(operand.iri)
-        return Atomic(
-            operand=operand,
-            operator=operator,
-            right=texts,
-            path=path,
-            test=test(operator, operand, right, wholes),
-        )
-
-    def _right(self, value: Any, operand: Operand, path: str) -> tuple[tuple[str, ...], frozenset[Any]]:
-        given = _list(value, path)
-        self.values += len(given)
-        if not given:
-            raise PolicyError(path, "a right operand is missing")
-        if self.values > MAX_VALUES:
-            raise PolicyError(path, f"more than {MAX_VALUES} values")
-        bare = [_bare(each, operand, f"{path}/{n}") for n, each in enumerate(given)]
-        try:
-            return tuple(map(_written, bare)), frozenset(operand.right(each) for each in bare)
-        except WrongValue as error:
-            raise PolicyError(path, str(error)) from error
-
-
-def _bare(value: Any, operand: Operand, path: str) -> _BARE:
-    """The value itself out of a JSON-LD value or reference; its datatype must be one of the operand's."""
-    if isinstance(value, dict):
-        if value.keys() == {"@id"}:
-            value = value["@id"]
-        elif "@value" in value and value.keys() <= {"@value", "@type"}:
-            datatype = iri(_text(value.get("@type", XSD + "string"), path), XSD)
-            if "@type" in value and datatype.removeprefix(XSD) not in DATATYPES[operand.type]:
-                raise PolicyError(path, f"datatype {datatype[:200]} does not fit, {operand.type} is expected")
-            value = value["@value"]
-    if not isinstance(value, _BARE):
-        raise PolicyError(path, "a text, a number, a typed value or a reference is expected")
-    return value
-
-
-def _written(value: _BARE) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+        if not (found.id or found.source):
+            raise PolicyError(path, "it has no id and no source, so nothing belongs to it")
+        return found
 
 
 def _kind(node: Mapping[str, Any]) -> PolicyKind:
-    found = term(_text(node.get("@type", "Set"), "/@type"))
+    found = term(text(node.get("@type", "Set"), "/@type"))
     if found not in _KINDS:
         raise PolicyError("/@type", f"{found[:80]!r} is not one of {', '.join(_KINDS)}")
     return cast("PolicyKind", found)
 
 
-def _members(value: Any, path: str, known: frozenset[str] | set[str]) -> dict[str, Any]:
-    """The members of an object under their short names; an unknown or doubled one is refused."""
-    if not isinstance(value, dict):
-        raise PolicyError(path, "an object is expected")
-    found: dict[str, Any] = {}
-    for key, each in value.items():
-        name = term(key).removeprefix("rdf:") if isinstance(key, str) else ""
-        if name not in known:
-            raise PolicyError(f"{path}/{pointer(str(key))}", "is not understood here, so nothing is granted on it")
-        if name in found:
-            raise PolicyError(f"{path}/{pointer(str(key))}", f"{name} is there twice")
-        found[name] = each
-    return found
-
-
-def pointer(key: str) -> str:
-    """A member name as a step of a JSON Pointer."""
-    return key[:200].replace("~", "~0").replace("/", "~1")
-
-
-def _refinement(value: Any) -> Any:
-    return value.get("refinement", value.get("odrl:refinement")) if isinstance(value, dict) else None
-
-
-def _list(value: Any, path: str) -> list[Any]:
-    """A list, from a list, an RDF list, one value, or nothing."""
-    if value is None:
-        return []
-    if isinstance(value, dict) and len(value) == 1 and next(iter(value)) in ("@list", "@set"):
-        value = next(iter(value.values()))
-    found = value if isinstance(value, list) else [value]
-    if any(each is None or isinstance(each, list) for each in found):
-        raise PolicyError(path, "null or a list in a list")
-    return found
-
-
-def _text(value: Any, path: str) -> str:
-    if not isinstance(value, str) or not value:
-        raise PolicyError(path, "a text is expected")
-    return value
-
-
-def _term(value: Any, path: str) -> str:
-    return term(_text(value.get("@id") if isinstance(value, dict) and len(value) == 1 else value, path))
-
-
-def _reference(node: Mapping[str, Any], name: str, path: str) -> str:
-    value = node.get(name)
-    if value is None:
-        return ""
-    return _text(value.get("@id") if isinstance(value, dict) and len(value) == 1 else value, f"{path}/{name}")
+def _conflict(node: Mapping[str, Any]) -> Conflict:
+    found = short(node["conflict"], "/conflict") if node.get("conflict") is not None else "prohibit"
+    if found not in get_args(Conflict):
+        raise PolicyError("/conflict", f"{found[:80]!r} is not one of {', '.join(get_args(Conflict))}")
+    return cast("Conflict", found)

@@ -17,7 +17,7 @@ import orjson
 
 from policies.odrl.errors import PolicyError
 from policies.odrl.limits import limited
-from policies.odrl.operands import OPERATORS
+from policies.odrl.operand import OPERATORS
 from policies.odrl.vocabulary import XSD, iri, term
 
 OPERATOR_TERMS: Final[Mapping[str, str]] = MappingProxyType({name: name for name in OPERATORS} | {"term-lteq": "lteq"})

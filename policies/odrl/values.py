@@ -5,12 +5,16 @@ Rules
   fit makes the constraint unknown.
 - Moments carry a zone. Numbers are decimals. Durations are ISO 8601 and compare only where the calendar leaves no doubt: P1M is
   more than P27D and less than P32D, and nothing is known against P30D.
+- A duration that still runs is given as the moment it began (`Since`): it is compared by adding the bound to that moment in its own
+  zone, so that P1M means a month of the calendar (31 January + P1M = 28 February), and the answer is always known.
+- Quantities with a unit (`units`) compare within one base: bytes with kilobytes, never euro with yen.
 - A number or a truth value may be given as text, since DSP 2025-1 carries right operands as texts only.
 """
 
 import re
+from calendar import monthrange
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Any, Final, Literal
@@ -52,6 +56,20 @@ class Duration(Struct, frozen=True):
     seconds: int
 
 
+class Since(Struct, frozen=True):
+    """A duration that runs: when it began (with its zone), and the moment of the question."""
+
+    began: datetime
+    now: datetime
+
+
+class Quantity(Struct, frozen=True):
+    """A number of a unit, already converted to the base: a currency code, or the first unit of a dimension."""
+
+    value: Decimal
+    base: str
+
+
 def typed(kind: ValueType, value: Any) -> Any:
     """The value as its type says; raises `WrongValue`. Lists are the caller's business."""
     return _READERS[kind](value)
@@ -61,10 +79,33 @@ def ordered(left: Any, right: Any) -> int | None:
     """-1, 0 or 1, or None where the order cannot be known (months against days)."""
     if isinstance(left, Duration) and isinstance(right, Duration):
         return _durations(left, right)
+    if isinstance(left, Since) and isinstance(right, Duration):
+        return ordered(left.now, after(left.began, right))
+    if isinstance(left, Quantity) and isinstance(right, Quantity):
+        return ordered(left.value, right.value) if left.base == right.base else None
     try:
         return int(left > right) - int(left < right)
     except TypeError:
         return None
+
+
+def same(left: Any, right: Any) -> bool | None:
+    """Whether two values of one type are equal; None where that cannot be known (P1M and P30D, euro and yen)."""
+    if isinstance(left, Duration | Since | Quantity):
+        found = ordered(left, right)
+        return None if found is None else found == 0
+    return bool(left == right)
+
+
+def after(moment: datetime, duration: Duration) -> datetime:
+    """The moment a duration later, months by the calendar of the moment's zone; the end of time where that is beyond it."""
+    months = moment.year * 12 + moment.month - 1 + duration.months
+    year, month = months // 12, months % 12 + 1
+    try:
+        day = min(moment.day, monthrange(year, month)[1])
+        return moment.replace(year=year, month=month, day=day) + timedelta(seconds=duration.seconds)
+    except (ValueError, OverflowError):
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def _durations(left: Duration, right: Duration) -> int | None:

@@ -1,11 +1,12 @@
-"""ODRL 2.2 vocabulary as data: namespaces, term forms, and the action hierarchy with its closure.
+"""ODRL 2.2 vocabulary as data: namespaces, term forms, the 51 actions in force and their hierarchy.
 
 Rules
 - A term is known in three forms: short (`use`), prefixed (`odrl:use`) and full IRI. `term` is the one place that maps them.
 - Actions: `includedIn` is transitive and reflexive; the closure is computed once. A rule on `use` covers `distribute`; a rule on
   `distribute` does not cover `use`.
+- Deprecated actions and left operands are unknown; `DEPRECATED` names what to write instead, for the message.
 
-Not done here: `implies` (ODRL core declares none). Deprecated actions are unknown.
+Not done here: `implies` (ODRL core declares none; a profile may, `operands`).
 """
 
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from typing import Final
 ODRL: Final = "http://www.w3.org/ns/odrl/2/"
 KZ: Final = "https://w3id.org/kizuna/policy/1#"
 XSD: Final = "http://www.w3.org/2001/XMLSchema#"
+CC: Final = "http://creativecommons.org/ns#"
 
 PURPOSE: Final = ODRL + "purpose"
 DATE_TIME: Final = ODRL + "dateTime"
@@ -65,10 +67,42 @@ _PARENTS: Final = dict.fromkeys(_USES, "use") | {
     "use": "",
     "transfer": "",
 }
+_COMMONS: Final = (
+    "Attribution",
+    "CommericalUse",  # so written in the vocabulary
+    "DerivativeWorks",
+    "Distribution",
+    "Notice",
+    "Reproduction",
+    "ShareAlike",
+    "Sharing",
+    "SourceCode",
+)
 ACTIONS: Final[Mapping[str, str]] = MappingProxyType(
     {ODRL + name: ODRL + parent if parent else "" for name, parent in _PARENTS.items()}
+    | {CC + name: ODRL + "use" for name in _COMMONS}
 )
-_PREFIXES: Final = {"odrl:": ODRL, "kz:": KZ, "xsd:": XSD}
+DEPRECATED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        ODRL + old: new
+        for old, new in {
+            **dict.fromkeys(("device", "system"), "systemDevice"),
+            **dict.fromkeys(("write", "writeTo", "append", "appendTo"), "modify"),
+            "copy": "reproduce",
+            "export": "transform",
+            "license": "grantUse",
+            "pay": "compensate",
+        }.items()
+    }
+)
+PARTY_FUNCTIONS: Final = frozenset(
+    f"{who}Party"
+    for who in (
+        *("attributed", "attributing", "compensated", "compensating", "consented", "consenting"),
+        *("contracted", "contracting", "informed", "informing", "tracked", "tracking"),
+    )
+)
+_PREFIXES: Final = {"odrl:": ODRL, "kz:": KZ, "xsd:": XSD, "cc:": CC}
 
 
 def iri(text: str, default: str = ODRL) -> str:
@@ -86,14 +120,18 @@ def term(text: str) -> str:
     return text.removeprefix(ODRL)
 
 
-def closure(parents: Mapping[str, str]) -> dict[str, frozenset[str]]:
-    """For each name, itself and all that include it. A cycle ends where it closes."""
+def closure(parents: Mapping[str, tuple[str, ...]]) -> dict[str, frozenset[str]]:
+    """For each name, itself and everything above it. Raises `ValueError` with a name that is above itself."""
     found: dict[str, frozenset[str]] = {}
     for name in parents:
-        line: list[str] = []
-        each = name
-        while each and each not in line:
-            line.append(each)
-            each = parents.get(each, "")
-        found[name] = frozenset(line)
+        above: set[str] = set()
+        open_ = list(parents[name])
+        while open_:
+            each = open_.pop()
+            if each not in above:
+                above.add(each)
+                open_.extend(parents.get(each, ()))
+        if name in above:
+            raise ValueError(name)
+        found[name] = frozenset({name, *above})
     return found

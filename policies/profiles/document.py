@@ -18,7 +18,7 @@ from typing import Annotated
 from msgspec import Meta, Struct, field
 
 from identity.trust import Form
-from policies.odrl.operands import PHASES, Phase
+from policies.odrl.operand import PHASES, Phase
 from policies.odrl.values import ValueType
 
 Id = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9.-]{0,63}$")]
@@ -62,6 +62,7 @@ class OperandEntry(Struct, frozen=True, forbid_unknown_fields=True):
     source: Source
     type: ValueType = "string"
     many: bool = False
+    unit: str = ""
     phases: tuple[Phase, ...] = PHASES
     values: tuple[str, ...] = ()
     narrower: dict[str, tuple[str, ...]] = field(default_factory=dict)

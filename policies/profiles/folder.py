@@ -168,8 +168,10 @@ def _operand(entry: OperandEntry, texts: Mapping[str, str]) -> Operand:
         iri=entry.name,
         type=entry.type,
         many=entry.many,
+        unit=entry.unit,
         phases=entry.phases,
         source=texts.get(f"operand.{local(entry.name)}", _words(entry.source)),
+        credential=entry.source.credential.replace(ANY_CREDENTIAL, ""),
         values=frozenset(entry.values),
         narrower=entry.narrower,
     )
