@@ -41,9 +41,10 @@ from identity.did import Service as ServiceEntry
 from identity.did import document
 from identity.keys import KeyStore
 from identity.resolve import Resolver
+from identity.schemas import CredentialSchemas
 from identity.statusread import StatusReader
 from identity.trust import IssuerRule, TrustPolicy
-from identity.verify import Caller, Door, PeerRule, VerifiedParticipant, VerifiedToken, authenticate, verify_token
+from identity.verify import PROFILES, Caller, Door, PeerRule, VerifiedParticipant, VerifiedToken, authenticate, verify_token
 from identity.wallet.credentials import PATH as WALLET
 from identity.wallet.credentials import CredentialService
 from identity.wallet.sts import Sts
@@ -110,6 +111,7 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
         seen=store.seen,
         trust=_trust(found, profile),
         status=StatusReader(resolver, client, clock),
+        schemas=CredentialSchemas(client, clock, bundled=profile.schemas.documents, hosts=frozenset(found.schema_hosts)),
         client=client,
         signer=signer,
         rules=rule,
@@ -259,7 +261,8 @@ def _rules(found: Settings, profile: Profile) -> Any:
         if peer is None:
             return PeerRule(did, "required", profile.scopes, profile.optional_scopes)
         asked = tuple(each if ":" in each else f"org.eclipse.dspace.dcp.vc.type:{each}:read" for each in peer.scopes)
-        return PeerRule(did, peer.mtls, asked or profile.scopes, () if asked else profile.optional_scopes)
+        optional = () if asked else profile.optional_scopes
+        return PeerRule(did, peer.mtls, asked or profile.scopes, optional, PROFILES[peer.verifier])
 
     return rule
 

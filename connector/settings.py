@@ -42,6 +42,10 @@ class Peer(Struct, frozen=True, forbid_unknown_fields=True):
     scopes: Annotated[
         tuple[str, ...], Meta(description="DCP scopes to ask of it instead of the profile's; empty = the profile's.")
     ] = ()
+    verifier: Annotated[
+        Literal["strict", "dcp-tck", "edc", "gaia-x-loire"],
+        Meta(description="How strictly its token and credentials are verified; see identity/profiles.py."),
+    ] = "strict"
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,6 +64,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     authority: Annotated[str, Meta(description="DID of the consortium's identity service, pinned at installation.")]
     issuers: Annotated[
         tuple[Issuer, ...], Meta(description="Trusted issuers beside the authority, with their credential types.")
+    ] = ()
+    schema_hosts: Annotated[
+        tuple[str, ...],
+        Meta(description="Hosts (`host` or `host:port`) whose credential schemas are fetched, beside the issuers' own."),
     ] = ()
     peers: Annotated[tuple[Peer, ...], Meta(description="Rules for single counterparties.")] = ()
     allow_private: Annotated[

@@ -15,7 +15,9 @@ from msgspec import Struct
 
 from identity.jose import Signer
 from identity.leaf import Leaf
+from identity.profiles import STRICT, VerifierProfile
 from identity.resolve import Resolving
+from identity.schemas import ChecksSchemas
 from identity.standing import Standing, Unfollowed
 from identity.statusread import ReadsStatus
 from identity.trust import TrustPolicy
@@ -55,16 +57,6 @@ class TokenUse(Struct, frozen=True):
     expires: datetime
 
 
-class VerifierProfile(Struct, frozen=True):
-    """How strict we are with a kind of peer. The default is the strict profile.
-
-    `access_token`: the token must carry one for the credential service. `audience`: a presentation must name us and an end.
-    """
-
-    access_token: bool = True
-    audience: bool = True
-
-
 class PeerRule(Struct, frozen=True):
     """What one peer has to show.
 
@@ -76,7 +68,7 @@ class PeerRule(Struct, frozen=True):
     mtls: Mtls = "required"
     scopes: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
-    profile: VerifierProfile = VerifierProfile()
+    profile: VerifierProfile = STRICT
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -84,7 +76,10 @@ class PeerRule(Struct, frozen=True):
 
 
 class Shown(Struct, frozen=True):
-    """A verified presentation: its credentials, their claims by type, until when it counts, and the policy that judged it."""
+    """A verified presentation: its credentials, their claims by type, until when it counts, and the policy that judged it.
+
+    Their status is not part of it: it is read again for every call.
+    """
 
     credentials: tuple[Credential, ...]
     claims: dict[str, tuple[dict[str, object], ...]]
@@ -94,11 +89,11 @@ class Shown(Struct, frozen=True):
     trust: TrustPolicy
 
 
-Asked = tuple[str, tuple[str, ...], tuple[str, ...]]
+Asked = tuple[str, tuple[str, ...], tuple[str, ...], str]
 
 
 class Presentations:
-    """Verified presentations by (holder, scopes), until the earliest expiry; one exchange at a time for each.
+    """Verified presentations by (holder, scopes, profile), until the earliest expiry; one exchange at a time for each.
 
     What a holder showed last is remembered beyond that, so that its status can be read without asking it again.
     """
@@ -134,12 +129,21 @@ class Presentations:
     def drop(self, key: Asked) -> None:
         self._held.pop(key, None)
 
+    def forget(self, holder: str) -> None:
+        """Drop everything that is held of a holder: something about it has changed."""
+        for key in [each for each in self._held if each[0] == holder]:
+            del self._held[key]
+
     def turn(self, key: Asked) -> asyncio.Lock:
         """The lock of this key, for as long as somebody holds it."""
         found = self._turns.get(key)
         if found is None:
             found = self._turns[key] = asyncio.Lock()
         return found
+
+
+def _nobody(_issuer: str) -> bool:
+    return False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -158,12 +162,15 @@ class TokenDoor:
 class Door(TokenDoor):
     """All collaborators of `authenticate`. `trust` may be replaced while running: cached presentations are judged anew then.
 
-    `signer` makes our own tokens for credential services (purpose `si`); `rules` gives the rule for any DID.
+    `signer` makes our own tokens for credential services (purpose `si`); `rules` gives the rule for any DID. `followed` tells
+    whether an issuer's feed of changes has been heard lately, so that its lists need not be read anew for every decision.
     """
 
     trust: TrustPolicy
     status: ReadsStatus
+    schemas: ChecksSchemas
     client: GuardedClient
     signer: Signer
     rules: Callable[[str], PeerRule]
+    followed: Callable[[str], bool] = _nobody
     presentations: Presentations = field(default_factory=Presentations, repr=False)

@@ -3,8 +3,7 @@
     11  the presentation: cached for this holder and these scopes, else asked of the credential service in the holder's DID
         document, with a token of our own that carries the caller's access token back
     12  each VP: signed by the holder with a key for authentication, for us, inside its window
-    13  each VC that was asked for: issuer trusted for all its types (before anything that the credential names is fetched), kid
-        of the issuer, key in its assertionMethod, window, subject = holder, claim table; then its status, as fresh as asked
+    13  each VC that was asked for, in the stages of `identity.prove`
 
 Rules
 - One failure refuses the whole presentation. Credentials that nobody asked for are left alone, their links never followed.
@@ -19,40 +18,42 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from identity import jose
-from identity.did import ASSERTION, AUTHENTICATION, DidDocument
-from identity.door import Asked, Door, PeerRule, Refused, Shown, VerifierProfile
-from identity.resolve import Resolving
-from identity.status import DENYING
+from identity import jose, prove
+from identity.did import AUTHENTICATION, DidDocument
+from identity.door import Asked, Door, PeerRule, Refused, Shown
+from identity.profiles import VerifierProfile
+from identity.prove import LEEWAY, Proof
+from identity.stages import Trail
+from identity.status import DENYING, StatusValue
 from identity.vc import DCP_CONTEXT, Credential, Presentation, Scope, check_signature_of, parse_presentations, parse_scope
 from identity.vc.scope import ID_ALIAS, TYPE_ALIAS
 from kernel import wire
 
-LEEWAY: Final = timedelta(seconds=10)
 KEPT: Final = timedelta(minutes=5)
-FRESH: Final = 0.0  # seconds: a decision reads status as it is now (unchanged lists answer 304)
-STALE: Final = 900.0
 _MAX_ANSWER: Final = 1_048_576
+SHOWN: Final = "presentation"
 
 
-async def presented(door: Door, holder: str, rule: PeerRule, access_token: str | None, *, fresh: bool) -> Shown:
-    """The verified presentation of this holder; raises `Refused` or the error of the step that failed."""
+async def presented(
+    door: Door, holder: str, rule: PeerRule, access_token: str | None, trail: Trail, *, fresh: bool
+) -> tuple[Shown, tuple[StatusValue, ...]]:
+    """The verified presentation of this holder, and what its status entries tell; raises the error of the step that failed."""
+    trail.at(11, "parse", SHOWN)
     if not rule.asked:
         raise Refused("no scope is configured for this peer", reason="no-scopes")
-    key: Asked = (holder, rule.scopes, rule.optional)
-    age = FRESH if fresh else STALE
+    key: Asked = (holder, rule.scopes, rule.optional, rule.profile.name)
+    proof = Proof(door, rule.profile, holder, fresh, [])
     shown = _cached(door, key, fresh=fresh)
-    if shown is not None and not await _denied(door, shown, age):
-        return shown
+    if shown is not None and await _stands(proof, shown, trail):
+        return shown, tuple(proof.told)
     async with door.presentations.turn(key):
         newer = _cached(door, key, fresh=fresh)
-        if newer is None or newer is shown:
-            newer = await _exchange(door, holder, rule, access_token)
-        if denied := await _denied(door, newer, age):
+        if newer is None or newer is shown or not await _stands(proof, newer, trail):
             door.presentations.drop(key)
-            raise Refused(f"the credential is under {denied}", reason=denied)
-        door.presentations.keep(key, newer)
-    return newer
+            proof.told.clear()
+            newer = await _exchange(proof, rule, access_token, trail)
+            door.presentations.keep(key, newer)
+    return newer, tuple(proof.told)
 
 
 def _cached(door: Door, key: Asked, *, fresh: bool) -> Shown | None:
@@ -60,29 +61,34 @@ def _cached(door: Door, key: Asked, *, fresh: bool) -> Shown | None:
     return None if found is None or (fresh and not found.complete) else found
 
 
-async def _denied(door: Door, shown: Shown, age: float) -> str | None:
-    """The purpose that denies one of the credentials: `revocation` before `suspension`."""
-    purposes: set[str] = set()
+async def _stands(proof: Proof, shown: Shown, trail: Trail) -> bool:
+    """Whether no credential of a cached presentation is denied by now; raises what makes its status unreadable."""
     for credential in shown.credentials:
-        found = await door.status.read(credential, max_age=age)
-        if found & DENYING and age > FRESH:  # a suspension may have been lifted since: a denial is never an old one
-            found = await door.status.read(credential, max_age=FRESH)
-        purposes |= found
-    return min(purposes & DENYING, default=None)
+        trail.at(prove.STEP, "status", prove.named(credential))
+        try:
+            await prove.status(proof, credential)
+        except Refused as error:
+            if error.facts["reason"] in DENYING:
+                return False
+            raise
+    return True
 
 
-async def _exchange(door: Door, holder: str, rule: PeerRule, access_token: str | None) -> Shown:
-    document = await door.resolver.resolve(holder)
-    presentations = parse_presentations(await _query(door, document, rule, access_token))  # 11
+async def _exchange(proof: Proof, rule: PeerRule, access_token: str | None, trail: Trail) -> Shown:
+    door = proof.door
+    document = await door.resolver.resolve(proof.holder)
+    answer = await _query(door, document, rule, access_token)  # 11
+    presentations = parse_presentations(answer, rule.profile.types)
     for each in presentations:
-        _check_presentation(door, each, document, rule.profile)  # 12
+        _check_presentation(door, each, document, rule.profile, trail)  # 12
+    trail.at(12, "holder", SHOWN)
     wanted = [parse_scope(each) for each in rule.asked]
     credentials = tuple(_wanted((one for each in presentations for one in each.credentials), wanted))
     missing = [each for each in wanted if not any(_answers(one, each) for one in credentials)]
     if any(each in missing for each in wanted[: len(rule.scopes)]):
         raise Refused("a credential that was asked for is not there", reason="missing-credential")
     for credential in credentials:
-        await _check_credential(door, credential, holder)  # 13
+        await prove.prove(proof, credential, trail)  # 13
     return _shown(door, presentations, credentials, complete=not missing)
 
 
@@ -111,43 +117,21 @@ async def _query(door: Door, document: DidDocument, rule: PeerRule, access_token
     return found
 
 
-def _check_presentation(door: Door, shown: Presentation, document: DidDocument, profile: VerifierProfile) -> None:
+def _check_presentation(door: Door, shown: Presentation, document: DidDocument, profile: VerifierProfile, trail: Trail) -> None:
     holder, now = document.id, door.clock.now()
+    trail.at(12, "holder", SHOWN)
     if shown.holder is not None and shown.holder != holder:
         raise Refused("the presentation is of another holder", reason="presentation-holder")
     check_signature_of(shown.token, holder)
     if shown.audience != door.did and (shown.audience is not None or profile.audience):
         raise Refused("the presentation is for somebody else", reason="presentation-aud")
+    trail.at(12, "window", SHOWN)
     if (shown.expires is None and profile.audience) or (shown.expires is not None and shown.expires + LEEWAY <= now):
         raise Refused("the presentation has expired or never ends", reason="presentation-expired")
     if shown.not_before is not None and shown.not_before > now + LEEWAY:
         raise Refused("the presentation is not valid yet", reason="presentation-window")
-    jose.verify(shown.token, document.key(shown.token.kid, AUTHENTICATION))
-
-
-async def _check_credential(door: Door, credential: Credential, holder: str) -> None:
-    if not door.trust.trusts(credential.issuer, credential.kinds):
-        raise Refused(f"{credential.issuer} is not trusted for {sorted(credential.kinds)}", reason="untrusted-issuer")
-    await check_credential(door.resolver, credential, holder=holder, now=door.clock.now())
-    if wrong := door.trust.wrong_claims(credential):
-        raise Refused(f"claims missing or of the wrong form: {', '.join(wrong)}", reason="claims")
-
-
-async def check_credential(resolver: Resolving, credential: Credential, *, holder: str, now: datetime) -> None:
-    """Prove a credential: kid and key of its issuer, signature, window, every subject = holder.
-
-    Raises `Refused`, `BadCredential`, `BadDid`, `BadToken` or the client's errors. Trust comes before this, status after it. The
-    wallet checks with it what it is given to store.
-    """
-    check_signature_of(credential.token, credential.issuer)
-    document = await resolver.resolve(credential.issuer)
-    jose.verify(credential.token, document.key(credential.token.kid, ASSERTION))
-    if credential.valid_from is not None and credential.valid_from > now + LEEWAY:
-        raise Refused("a credential is not valid yet", reason="not-yet-valid")
-    if credential.valid_until is not None and credential.valid_until <= now:
-        raise Refused("a credential has expired", reason="expired-credential")
-    if any(subject.get("id") != holder for subject in credential.subjects):
-        raise Refused("a credential is about somebody else", reason="subject")
+    trail.at(12, "signature", SHOWN)
+    jose.verify(shown.token, document.key(shown.token.kid, AUTHENTICATION, strict=profile.relationships))
 
 
 def _shown(door: Door, presentations: Iterable[Presentation], credentials: tuple[Credential, ...], *, complete: bool) -> Shown:

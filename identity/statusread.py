@@ -1,11 +1,15 @@
 """Whether a credential is revoked or suspended now (identity.md 2.4, 6.32-6.39). Fails closed: what cannot be read denies.
 
 Rules
-- The list is a JWT credential, signed by the issuer of the credential in question with a key in its `assertionMethod`, inside
-  its own window, of the entry's kind and purpose. An unsigned list is no list.
+- The list is a signed credential, by the issuer of the credential in question with a key in its `assertionMethod`, inside its own
+  window, of the entry's kind and purpose. An unsigned list is no list.
 - Every entry of a credential is read. A value other than zero is told for its purpose; `identity.verify` denies for `DENYING`.
-- A list is used while it is younger than the caller's `max_age` and inside its window; then it is asked for again with its ETag.
-  A 304 makes it fresh, and its signature is checked again with the issuer's present keys. A clock that went back makes it stale.
+- A list is used while it is younger than the caller's `max_age` (and than its own `ttl`) and inside its window; then it is asked for
+  again with its ETag. A 304 makes it fresh, and its signature is checked again with the issuer's present keys. A clock that went
+  back makes it stale.
+- `grace` is for what is no decision: while a list's host does not answer, the last list counts for so many seconds more, never past
+  its window. A host that answers something else than a good list gets no grace.
+- `invalidate` is for who hears of a change: no list read, or asked for, before it counts any longer, with or without grace.
 - One fetch at a time per list. A fetch that began before the caller's limit does not count for it.
 
 Not done here: trust in the issuer, which comes before anything that the credential names is fetched (`identity.verify`).
@@ -13,7 +17,7 @@ Not done here: trust in the issuer, which comes before anything that the credent
 
 from collections import OrderedDict
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -21,115 +25,179 @@ from identity import jose
 from identity.did import ASSERTION
 from identity.flight import SingleFlight
 from identity.resolve import Resolving
-from identity.status import MINIMUM_BITS, BadStatus, StatusList, read_list, value_of
+from identity.status import MINIMUM_BITS, BadStatus, StatusList, StatusValue, read_list, value_of
 from identity.vc import BadCredential, Credential, check_signature_of, parse_vc
 from kernel.clock import Clock
-from kernel.http import GuardedClient
+from kernel.errors import UnavailableError
+from kernel.http import GuardedClient, Reply
 
 MAX_BYTES: Final = 4 * 1024 * 1024
 ACCEPT: Final = "application/vc+jwt, application/vc;q=0.5, application/jwt;q=0.4"
+V = TypeVar("V")
 _CAPACITY: Final = 256
 _LEEWAY: Final = timedelta(seconds=10)
+_PAUSE: Final = timedelta(seconds=5)  # between two tries at a host that does not answer, while grace lasts
 
 
 class ReadsStatus(Protocol):
     """What `identity.verify` needs of a status reader."""
 
-    async def read(self, credential: Credential, *, max_age: float) -> frozenset[str]: ...
+    async def values(
+        self, credential: Credential, *, max_age: float, grace: float = 0, minimum_bits: int = MINIMUM_BITS, strict: bool = True
+    ) -> tuple[StatusValue, ...]: ...
+
+
+class _Silent(UnavailableError):
+    """The host of a list is in trouble (5xx)."""
+
+
+class _Source(Struct, frozen=True):
+    """A list: where it lies, who must have signed it, and whether with a key that is listed for assertions."""
+
+    url: str
+    issuer: str
+    strict: bool
 
 
 class _Held(Struct, frozen=True):
-    """A verified list, its credential, its ETag and when it was asked for."""
+    """A verified list, its credential, its ETag, when it was asked for, and after how many invalidations."""
 
     credential: Credential
     found: StatusList
     etag: str | None
     asked: datetime
+    epoch: int
 
 
 class StatusReader:
-    """Reads status lists and keeps them by address."""
+    """Reads status lists and keeps them."""
 
-    def __init__(self, resolver: Resolving, client: GuardedClient, clock: Clock, *, minimum_bits: int = MINIMUM_BITS) -> None:
+    def __init__(self, resolver: Resolving, client: GuardedClient, clock: Clock) -> None:
         self._resolver = resolver
         self._client = client
         self._clock = clock
-        self._minimum_bits = minimum_bits
-        self._held: OrderedDict[str, _Held] = OrderedDict()
-        self._flights: SingleFlight[tuple[str, str], _Held] = SingleFlight()
+        self._held: OrderedDict[_Source, _Held] = OrderedDict()
+        self._flights: SingleFlight[tuple[_Source, int], _Held] = SingleFlight()
+        self._silent: OrderedDict[_Source, datetime] = OrderedDict()
+        self._epochs: dict[str, int] = {}
 
-    async def read(self, credential: Credential, *, max_age: float) -> frozenset[str]:
-        """The purposes whose value is set; the empty set means valid.
+    async def values(
+        self, credential: Credential, *, max_age: float, grace: float = 0, minimum_bits: int = MINIMUM_BITS, strict: bool = True
+    ) -> tuple[StatusValue, ...]:
+        """What each status entry of the credential says, in their order; nothing where it has none.
 
-        `max_age` in seconds is the age at which a list is asked for again. Raises `BadStatus`, `BadCredential`, `BadToken`,
-        `BadDid` or the client's errors for a list that cannot be relied on: the caller must deny then.
+        `max_age` in seconds is the age at which a list is asked for again. `strict`: the list's key is listed for assertions.
+        Raises `BadStatus`, `BadCredential`, `BadToken`, `BadDid` or the client's errors for a list that cannot be relied on: the
+        caller must deny then.
         """
-        oldest = self._clock.now() - timedelta(seconds=max_age)
-        purposes = set()
+        found = []
         for entry in credential.status:
-            held = await self._list(entry.url, credential.issuer, oldest)
-            if value_of(entry, held.found):
-                purposes.add(entry.purpose)
-        return frozenset(purposes)
+            held = await self._list(_Source(entry.url, credential.issuer, strict), max_age, grace)
+            found.append(value_of(entry, held.found, minimum_bits=minimum_bits))
+        return tuple(found)
 
-    async def _list(self, url: str, issuer: str, oldest: datetime) -> _Held:
-        held = self._held.get(url)
-        for _ in range(2):  # a call that was under way may have begun too early for us; the next one has not
-            if held is not None and self._usable(held, oldest):
-                break
-            held = await self._flights.run((url, issuer), lambda: self._fetch(url, issuer))
-        if held is None or not self._usable(held, oldest):
-            raise BadStatus("no list that is new enough", reason="stale")
-        if held.credential.issuer != issuer:
-            raise BadStatus("the list is of another issuer than the credential", reason="list-issuer")
-        return held
+    async def read(self, credential: Credential, *, max_age: float, grace: float = 0) -> frozenset[str]:
+        """The purposes whose value is set; the empty set means valid. Raises as `values`."""
+        return frozenset(each.purpose for each in await self.values(credential, max_age=max_age, grace=grace) if each.value)
 
-    def _usable(self, held: _Held, oldest: datetime) -> bool:
+    def invalidate(self, issuer: str) -> None:
+        """A list of this issuer has changed: read all of them anew before they count again."""
+        self._epochs[issuer] = self._epochs.get(issuer, 0) + 1
+
+    async def _list(self, source: _Source, max_age: float, grace: float) -> _Held:
         now = self._clock.now()
-        until = held.credential.valid_until
-        return oldest <= held.asked <= now and (until is None or now <= until)
-
-    async def _fetch(self, url: str, issuer: str) -> _Held:
-        asked, old = self._clock.now(), self._held.get(url)
-        conditional = {"If-None-Match": old.etag} if old is not None and old.etag else {}
-        reply = await self._client.request("GET", url, headers={"Accept": ACCEPT, **conditional}, max_bytes=MAX_BYTES)
-        if reply.status == 304 and old is not None and conditional:
-            held = _Held(old.credential, old.found, old.etag, asked)
-            await self._check(held.credential, issuer)
-        elif reply.status == 200:
-            etag = next((value for name, value in reply.headers.items() if name.lower() == "etag"), None)
-            credential = self._parse(reply.body)
-            await self._check(credential, issuer)
-            held = _Held(credential, read_list(credential, url, minimum_bits=self._minimum_bits), etag, asked)
-        else:
-            raise BadStatus(f"the status list was answered with {reply.status}", reason="list-status")
-        self._keep(url, held)
+        oldest, forgiven = now - timedelta(seconds=max_age), now - timedelta(seconds=max_age + grace)
+        held = self._held.get(source)
+        for _ in range(2):  # a call that was under way may have begun too early for us; the next one has not
+            if held is not None and self._usable(source, held, oldest) and not self._wanted_anew(held):
+                return held
+            if held is not None and grace and self._paused(source) and self._usable(source, held, forgiven):
+                return held
+            try:
+                held = await self._fly(source)
+            except UnavailableError:
+                if held is None or not grace or not self._usable(source, held, forgiven):
+                    raise
+                return held
+        if held is None or not self._usable(source, held, oldest):
+            raise BadStatus("no list that is new enough", reason="stale")
         return held
 
-    def _parse(self, body: bytes) -> Credential:
-        text = body.decode("ascii", "replace").strip()
-        if text.startswith("{"):
-            raise BadStatus("the status list is not signed", reason="unsigned")
-        try:
-            return parse_vc(text, limit=MAX_BYTES)
-        except BadCredential as error:
-            raise BadStatus(f"the status list: {error.detail}", reason=f"list-{error.facts['reason']}") from error
+    def _usable(self, source: _Source, held: _Held, oldest: datetime) -> bool:
+        now, until = self._clock.now(), held.credential.valid_until
+        known = held.epoch == self._epochs.get(source.issuer, 0)
+        return known and oldest <= held.asked <= now and (until is None or now <= until)
 
-    async def _check(self, credential: Credential, issuer: str) -> None:
+    def _wanted_anew(self, held: _Held) -> bool:
+        """Whether the issuer wants its list to be asked for again by now."""
+        return held.found.ttl is not None and held.asked + timedelta(seconds=held.found.ttl) < self._clock.now()
+
+    def _paused(self, source: _Source) -> bool:
+        failed = self._silent.get(source)
+        return failed is not None and failed <= self._clock.now() < failed + _PAUSE
+
+    async def _fly(self, source: _Source) -> _Held:
+        epoch = self._epochs.get(source.issuer, 0)
+        try:
+            held = await self._flights.run((source, epoch), lambda: self._fetch(source, epoch))
+        except UnavailableError:
+            _put(self._silent, source, self._clock.now())
+            raise
+        self._silent.pop(source, None)
+        return held
+
+    async def _fetch(self, source: _Source, epoch: int) -> _Held:
+        asked, old = self._clock.now(), self._held.get(source)
+        conditional = {"If-None-Match": old.etag} if old is not None and old.etag else {}
+        reply = await self._client.request("GET", source.url, headers={"Accept": ACCEPT, **conditional}, max_bytes=MAX_BYTES)
+        if reply.status == 304 and old is not None and conditional:
+            held = _Held(old.credential, old.found, old.etag, asked, epoch)
+            await self._check(held.credential, source)
+        else:
+            credential = _parse(_body(reply))
+            await self._check(credential, source)
+            held = _Held(credential, read_list(credential, source.url), _etag(reply), asked, epoch)
+        _put(self._held, source, held)
+        return held
+
+    async def _check(self, credential: Credential, source: _Source) -> None:
         """Issuer, window and signature, with the keys that the issuer publishes now."""
-        if credential.issuer != issuer:
+        if credential.issuer != source.issuer:
             raise BadStatus("the list is of another issuer than the credential", reason="list-issuer")
         now = self._clock.now()
         if credential.valid_from is not None and credential.valid_from > now + _LEEWAY:
             raise BadStatus("the list is not valid yet", reason="list-window")
         if credential.valid_until is not None and credential.valid_until < now:
             raise BadStatus("the list has expired", reason="list-window")
-        check_signature_of(credential.token, issuer)
-        document = await self._resolver.resolve(issuer)
-        jose.verify(credential.token, document.key(credential.token.kid, ASSERTION))
+        check_signature_of(credential.token, source.issuer)
+        document = await self._resolver.resolve(source.issuer)
+        jose.verify(credential.token, document.key(credential.token.kid, ASSERTION, strict=source.strict))
 
-    def _keep(self, url: str, held: _Held) -> None:
-        self._held[url] = held
-        self._held.move_to_end(url)
-        if len(self._held) > _CAPACITY:
-            self._held.popitem(last=False)
+
+def _put(known: "OrderedDict[_Source, V]", source: _Source, value: V) -> None:
+    known[source] = value
+    known.move_to_end(source)
+    if len(known) > _CAPACITY:
+        known.popitem(last=False)
+
+
+def _parse(body: bytes) -> Credential:
+    text = body.decode("ascii", "replace").strip()
+    if text.startswith("{"):
+        raise BadStatus("the status list is not signed", reason="unsigned")
+    try:
+        return parse_vc(text, limit=MAX_BYTES)
+    except BadCredential as error:
+        raise BadStatus(f"the status list: {error.detail}", reason=f"list-{error.facts['reason']}") from error
+
+
+def _body(reply: Reply) -> bytes:
+    if reply.status >= 500:
+        raise _Silent(f"the status list was answered with {reply.status}", reason="list-status")
+    if reply.status != 200:
+        raise BadStatus(f"the status list was answered with {reply.status}", reason="list-status")
+    return reply.body
+
+
+def _etag(reply: Reply) -> str | None:
+    return next((value for name, value in reply.headers.items() if name.lower() == "etag"), None)

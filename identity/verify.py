@@ -12,37 +12,43 @@ The steps, in this order (identity.md 1.1, 1.2; DESIGN 5). Nothing of a later st
     8  signature    by that key, with its own algorithm
     9  jti          not used before; the receiver commits the use (`TokenUse`) with what it authorises; the authority does not bar the participant
     10 channel      the TLS leaf is not revoked, its DID = `iss`; `cnf.x5t#S256` = its hash; as the rule for this peer demands
-    11 to 13        presentation, VPs, VCs (`identity.presented`)
+    11 to 13        presentation, VPs, VCs (`identity.presented`, `identity.prove`)
     14 made         `VerifiedParticipant`, which nothing else can make
 
-Every refusal is the same `Unauthorized`; the step and the reason are in its `facts`, for the log alone. A caller's failure to
-be reached, an unreadable status list and a forged token look alike from outside.
+Every step belongs to a stage (`identity.stages`). Every refusal is the same `Unauthorized`; stage, subject, reason and the
+explanation of all stages before it are in its `facts`, for our own side alone; a success carries them as `findings`. A caller's
+failure to be reached, an unreadable status list and a forged token look alike from outside.
 
 Not done here: spending the token (commit `participant.token`), entitlement (policies), HTTP.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import InitVar, dataclass
 from datetime import datetime, timedelta
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from msgspec import Struct
 
 from identity import jose
-from identity.did import INVOCATION, BadDid, did_of_url, parse
-from identity.door import Caller, Door, Mtls, PeerRule, Presentations, Refused, TokenDoor, TokenUse, VerifierProfile
+from identity.did import INVOCATION, BadDid, DidDocument, did_of_url, parse
+from identity.door import Caller, Door, Mtls, PeerRule, Presentations, Refused, TokenDoor, TokenUse
 from identity.jose import BadToken, Unverified
 from identity.leaf import Leaf, read_leaf
-from identity.presented import check_credential, presented
+from identity.presented import presented
+from identity.profiles import PROFILES, STRICT, VerifierProfile
+from identity.prove import check_credential
+from identity.stages import Finding, Trail
+from identity.status import StatusValue
 from identity.vc import BadCredential, Credential
 from identity.vc.credential import numeric_date
-from kernel.errors import BadInput, Unauthorized, UnavailableError
 
 __all__ = [
+    "PROFILES",
+    "STRICT",
     "Caller",
     "Door",
+    "Finding",
     "Mtls",
     "PeerRule",
     "Presentations",
@@ -58,7 +64,6 @@ __all__ = [
 
 LEEWAY: Final = timedelta(seconds=10)
 MAX_LIFE: Final = timedelta(seconds=600)
-DETAIL: Final = "the caller is not authenticated"
 _MAX_TEXT: Final = 256
 _MAX_ACCESS_TOKEN: Final = 8_192
 _LEAVES: Final = 1_024
@@ -84,6 +89,7 @@ class VerifiedParticipant:
 
     `claims` holds the subjects by credential type. `thumbprint` is the base64url SHA-256 of the member certificate that the call
     came with (`member_channel`). `token` is to be committed with what it authorises. `noticed` names claims that no table knows.
+    `statuses` are what status entries tell beside revocation and suspension, `findings` the stages that were passed.
     """
 
     did: str
@@ -93,6 +99,8 @@ class VerifiedParticipant:
     member_channel: bool
     token: TokenUse
     noticed: tuple[str, ...] = ()
+    statuses: tuple[StatusValue, ...] = ()
+    findings: tuple[Finding, ...] = ()
     seal: InitVar[object] = None
 
     def __post_init__(self, seal: object) -> None:
@@ -106,15 +114,13 @@ async def authenticate(door: Door, caller: Caller, *, fresh: bool) -> VerifiedPa
     `fresh` is for decisions (negotiation, transfer, data): status lists are read as they are now. Otherwise they are at most 15
     minutes old.
     """
-    with _Steps() as steps:
-        token = await _token(door, caller, steps)
+    with Trail() as trail:
+        token = await _token(door, caller, lambda issuer: door.rules(issuer).profile, trail)
         rule = door.rules(token.issuer)
-        steps.at(10)
+        trail.at(10, "binding")
         leaf = _channel(door, caller, token, rule.mtls)
-        steps.at(11)
         access_token = _access_token(token.claims, required=rule.profile.access_token)
-        shown = await presented(door, token.issuer, rule, access_token, fresh=fresh)
-        steps.at(14)
+        shown, told = await presented(door, token.issuer, rule, access_token, trail, fresh=fresh)
         return VerifiedParticipant(
             did=token.issuer,
             credentials=shown.credentials,
@@ -123,15 +129,19 @@ async def authenticate(door: Door, caller: Caller, *, fresh: bool) -> VerifiedPa
             member_channel=leaf is not None,
             token=token.use,
             noticed=shown.noticed,
+            statuses=told,
+            findings=trail.findings(),
             seal=_SEAL,
         )
 
 
-async def verify_token(door: TokenDoor, caller: Caller, *, mtls: Mtls = "preferred") -> VerifiedToken:
+async def verify_token(
+    door: TokenDoor, caller: Caller, *, mtls: Mtls = "preferred", profile: VerifierProfile = STRICT
+) -> VerifiedToken:
     """Verify the token and the channel alone (steps 1 to 10); raises `Unauthorized`. For credential service, issuer and CA."""
-    with _Steps() as steps:
-        token = await _token(door, caller, steps)
-        steps.at(10)
+    with Trail() as trail:
+        token = await _token(door, caller, lambda _: profile, trail)
+        trail.at(10, "binding")
         leaf = _channel(door, caller, token, mtls)
         return VerifiedToken(
             did=token.issuer,
@@ -151,50 +161,23 @@ class _Proven(Struct, frozen=True):
     claims: dict[str, Any]
 
 
-class _Steps:
-    """Where the verification stands; leaving it by an error makes the one `Unauthorized` of it."""
-
-    __slots__ = ("_peer", "_step")
-
-    def __init__(self) -> None:
-        self._step = 1
-        self._peer = ""
-
-    def at(self, step: int, peer: str = "") -> None:
-        self._step = step
-        self._peer = peer or self._peer
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None) -> None:
-        if isinstance(error, BadInput | Unauthorized | UnavailableError):
-            raise Unauthorized(
-                DETAIL,
-                reason=str(error.facts.get("reason", error.code)),
-                step=self._step,
-                peer=self._peer,
-                cause=error.detail,
-                temporary=isinstance(error, UnavailableError),
-            ) from error
-
-
-async def _token(door: TokenDoor, caller: Caller, steps: _Steps) -> _Proven:
+async def _token(door: TokenDoor, caller: Caller, profiles: Callable[[str], VerifierProfile], trail: Trail) -> _Proven:
     text = _header(caller.authorization)
-    steps.at(2)
+    trail.at(2, "parse")
     token = jose.parse(text)
     if token.typ not in _TYPES:
         raise Refused("the token is of another kind", reason="typ")
-    steps.at(3)
+    trail.at(3, "token")
     issuer = _identity(token)
-    steps.at(4, issuer)
+    trail.peer(issuer)
+    trail.at(4, "token")
     if _audience(token.claims.get("aud")) != door.did:
         raise Refused("the token is for somebody else", reason="aud")
-    steps.at(5)
+    trail.at(5, "window")
     expires = _times(token.claims, door.clock.now())
     jti = _jti(token.claims)
-    await _signature(door, token, issuer, steps)
-    steps.at(9)
+    await _signature(door, token, issuer, profiles(issuer), trail)
+    trail.at(9, "token")
     if await door.seen(issuer, jti):
         raise Refused("the token has been used before", reason="jti")
     if (why := door.standing.barred(issuer)) is not None:
@@ -256,23 +239,24 @@ def _jti(claims: Mapping[str, Any]) -> str:
     return found
 
 
-async def _signature(door: TokenDoor, token: Unverified, issuer: str, steps: _Steps) -> None:
+async def _signature(door: TokenDoor, token: Unverified, issuer: str, profile: VerifierProfile, trail: Trail) -> None:
     """Steps 6 to 8. A key that the cached document does not hold is looked for in a fresh one, once."""
-    steps.at(6)
+    trail.at(6, "holder")
     document = await door.resolver.resolve(issuer)
     try:
-        steps.at(7)
-        key = document.key(token.kid, INVOCATION)
-        steps.at(8)
-        jose.verify(token, key)
+        _signed(document, token, profile, trail)
     except (BadDid, BadToken):
         newer = await door.resolver.refresh(issuer)
         if newer is document:
             raise
-        steps.at(7)
-        key = newer.key(token.kid, INVOCATION)
-        steps.at(8)
-        jose.verify(token, key)
+        _signed(newer, token, profile, trail)
+
+
+def _signed(document: DidDocument, token: Unverified, profile: VerifierProfile, trail: Trail) -> None:
+    trail.at(7, "holder")
+    key = document.key(token.kid, INVOCATION, strict=profile.relationships)
+    trail.at(8, "signature")
+    jose.verify(token, key)
 
 
 def _channel(door: TokenDoor, caller: Caller, token: _Proven, mtls: Mtls) -> Leaf | None:

@@ -75,14 +75,15 @@ class DidDocument(Struct, frozen=True):
     assertion_method: frozenset[str]
     services: tuple[Service, ...] = ()
 
-    def key(self, kid: str | None, relationship: str) -> PublicKey:
+    def key(self, kid: str | None, relationship: str, *, strict: bool = True) -> PublicKey:
         """The key of this kid for this purpose.
 
-        Without a kid the document must have exactly one method. Raises `BadDid` with the reason `kid`, `relationship`,
-        `controller` or `key-type`.
+        Without a kid the document must have exactly one method. Not `strict` takes any of its methods where the document lists
+        none for the purpose (older peers). Raises `BadDid` with the reason `kid`, `relationship`, `controller` or `key-type`.
         """
         method = self._method(kid)
-        if method.id not in self._related(relationship):
+        related = self._related(relationship)
+        if method.id not in related and (strict or related):
             raise BadDid(f"the key is not listed for {relationship}", reason="relationship")
         if method.controller != self.id:
             raise BadDid("the key is controlled by another DID", reason="controller")

@@ -38,7 +38,7 @@ from identity.vc.model import (
 
 LIMIT: Final = 65_536
 TYPE: Final = "VerifiableCredential"
-TYPES_20: Final = frozenset({"vc+jwt"})
+TYPES_20: Final = frozenset({"vc+jwt", "vp+jwt"})
 _TYPES_11: Final = frozenset({None, "JWT"})
 _MAX_TIME: Final = 253_402_300_799
 _TYPED: Final = ("credentialSchema", "evidence", "termsOfUse", "refreshService")
@@ -47,7 +47,8 @@ _TYPED: Final = ("credentialSchema", "evidence", "termsOfUse", "refreshService")
 class Credential(Struct, frozen=True, kw_only=True):
     """A credential as its JWT says it; proven by nobody yet.
 
-    `issuer` is a DID; `types` includes `VerifiableCredential`; `raw` is the JWT, `token` the same parsed.
+    `issuer` is a DID; `types` includes `VerifiableCredential`; `raw` is the JWT, `token` the same parsed. `body` is the document
+    without what the JWT claims add.
     """
 
     id: str | None
@@ -61,6 +62,7 @@ class Credential(Struct, frozen=True, kw_only=True):
     format: str
     raw: str
     token: Unverified
+    body: Mapping[str, Any]
 
     @property
     def subject(self) -> dict[str, Any]:
@@ -73,13 +75,13 @@ class Credential(Struct, frozen=True, kw_only=True):
         return frozenset(self.types) - {TYPE}
 
 
-def parse_vc(token: str, *, limit: int = LIMIT) -> Credential:
-    """Read a credential of either model; raises `BadCredential` with the reason."""
+def parse_vc(token: str, *, limit: int = LIMIT, types: frozenset[str] = TYPES_20) -> Credential:
+    """Read a credential of either model; raises `BadCredential` with the reason. `types` are the `typ` that mean VC-DM 2.0."""
     try:
         found = jose.parse(token, limit=limit)
     except BadToken as error:
         raise BadCredential(error.detail, reason=str(error.facts["reason"])) from error
-    return _version_11(found) if "vc" in found.claims else _version_20(found)
+    return _version_11(found) if "vc" in found.claims else _version_20(found, types)
 
 
 def check_signature_of(token: Unverified, signer: str) -> None:
@@ -104,11 +106,11 @@ def _version_11(found: Unverified) -> Credential:
     return _credential(found, body, VC11, valid_from, valid_until)
 
 
-def _version_20(found: Unverified) -> Credential:
+def _version_20(found: Unverified, types: frozenset[str]) -> Credential:
     body = found.claims
-    if "vp" in body or found.typ not in TYPES_20:
+    if "vp" in body or found.typ not in types or not str(found.typ).startswith("vc"):
         raise BadCredential("neither a vc claim nor the type of a credential", reason="typ")
-    if found.header.get("cty", "vc") not in {"vc", "application/vc"}:
+    if found.header.get("cty", "vc") not in ("application/vc", *(each.removesuffix("+jwt") for each in types)):
         raise BadCredential("the content is not a credential", reason="cty")
     first_context(body.get("@context"), CONTEXT_20)
     for name in _TYPED:
@@ -140,6 +142,7 @@ def _credential(
         format=version,
         raw=found.raw,
         token=found,
+        body=body,
     )
 
 

@@ -27,11 +27,15 @@ LIST2021_ENTRY: Final = "StatusList2021Entry"
 MAX_ENTRIES: Final = 64
 _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,14}")
 _STAMP: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})")
+_HEX: Final = re.compile(r"0x[0-9a-fA-F]{1,2}")
 _MAX_SIZE: Final = 8
 
 
 class StatusEntry(Struct, frozen=True, kw_only=True):
-    """One position in one status list. `index` counts entries, not bits; `url` is the list credential's address."""
+    """One position in one status list. `index` counts entries, not bits; `url` is the list credential's address.
+
+    `messages` says what each value means, by value; `references` are addresses of texts about them, never fetched.
+    """
 
     url: str
     index: int
@@ -39,6 +43,8 @@ class StatusEntry(Struct, frozen=True, kw_only=True):
     type: str = BITSTRING_ENTRY
     id: str | None = None
     size: int = 1
+    messages: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
 
 
 def moment(value: Any, name: str) -> datetime:
@@ -94,7 +100,7 @@ def status_entries(value: Any) -> tuple[StatusEntry, ...]:
 
 def _entry(found: Mapping[str, Any]) -> StatusEntry:
     kind, url, purpose, name = (found.get(key) for key in ("type", "statusListCredential", "statusPurpose", "id"))
-    if kind not in {BITSTRING_ENTRY, LIST2021_ENTRY}:
+    if kind not in (BITSTRING_ENTRY, LIST2021_ENTRY):
         raise BadCredential("a credentialStatus of a kind that is not read", reason="status-type")
     if not (isinstance(url, str) and 0 < len(url) <= 2_048 and isinstance(purpose, str) and purpose):
         raise BadCredential("a credentialStatus lacks its list or purpose", reason="status-form")
@@ -103,14 +109,38 @@ def _entry(found: Mapping[str, Any]) -> StatusEntry:
     index = found.get("statusListIndex")
     if not isinstance(index, str) or not _INDEX.fullmatch(index):
         raise BadCredential("statusListIndex is no integer in a text", reason="status-index")
-    return StatusEntry(url=url, index=int(index), purpose=purpose, type=str(kind), id=name, size=_size(found, str(kind)))
+    size = _size(found, str(kind))
+    return StatusEntry(
+        url=url,
+        index=int(index),
+        purpose=purpose,
+        type=str(kind),
+        id=name,
+        size=size,
+        messages=_messages(found.get("statusMessage"), size),
+        references=texts(found.get("statusReference", []), "statusReference"),
+    )
 
 
 def _size(found: Mapping[str, Any], kind: str) -> int:
     size = found.get("statusSize", 1)
     if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= _MAX_SIZE or (size > 1 and kind == LIST2021_ENTRY):
         raise BadCredential(f"statusSize is not between 1 and {_MAX_SIZE}", reason="status-form")
-    messages = found.get("statusMessage")
-    if size > 1 and not (isinstance(messages, list) and len(messages) == 2**size):
-        raise BadCredential("statusMessage does not name every value", reason="status-form")
     return size
+
+
+def _messages(value: Any, size: int) -> tuple[str, ...]:
+    """The message of every value, in their order; needed when there are more than two (Bitstring Status List 1.0, 2.1)."""
+    if value is None and size == 1:
+        return ()
+    if not isinstance(value, list) or len(value) != 2**size or not all(isinstance(each, Mapping) for each in value):
+        raise BadCredential("statusMessage does not name every value", reason="status-form")
+    found: dict[int, str] = {}
+    for each in value:
+        number, text = each.get("status"), each.get("message")
+        if not (isinstance(number, str) and _HEX.fullmatch(number) and isinstance(text, str)):
+            raise BadCredential("a statusMessage lacks its value or its text", reason="status-form")
+        found[int(number, 16)] = text
+    if set(found) != set(range(2**size)):
+        raise BadCredential("statusMessage does not name every value once", reason="status-form")
+    return tuple(found[number] for number in range(2**size))

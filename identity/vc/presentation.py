@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from identity import jose
 from identity.jose import BadToken, Unverified
-from identity.vc.credential import Credential, numeric_date, parse_vc
+from identity.vc.credential import TYPES_20, Credential, numeric_date, parse_vc
 from identity.vc.errors import BadCredential
 from identity.vc.model import CONTEXT_11, CONTEXT_20, VC11, VC20, first_context, texts
 
@@ -25,7 +25,6 @@ MAX_PRESENTATIONS: Final = 16
 MAX_CREDENTIALS: Final = 64
 VP_MEDIA: Final = "data:application/vp+jwt,"
 VC_MEDIA: Final = "data:application/vc+jwt,"
-_TYPES_20: Final = frozenset({"vp+jwt", None, "JWT"})
 
 
 class Presentation(Struct, frozen=True, kw_only=True):
@@ -41,24 +40,27 @@ class Presentation(Struct, frozen=True, kw_only=True):
     token: Unverified
 
 
-def parse_presentations(entries: Any) -> tuple[Presentation, ...]:
-    """All presentations of an answer; raises `BadCredential` (`presentation-count`, `credential-count` and those of one)."""
+def parse_presentations(entries: Any, types: frozenset[str] = TYPES_20) -> tuple[Presentation, ...]:
+    """All presentations of an answer; raises `BadCredential` (`presentation-count`, `credential-count` and those of one).
+
+    `types` are the `typ` that mean VC-DM 2.0.
+    """
     if not isinstance(entries, list) or len(entries) > MAX_PRESENTATIONS:
         raise BadCredential(f"more than {MAX_PRESENTATIONS} presentations", reason="presentation-count")
-    found = tuple(parse_vp(each) for each in entries)
+    found = tuple(parse_vp(each, types) for each in entries)
     if sum(len(each.credentials) for each in found) > MAX_CREDENTIALS:
         raise BadCredential(f"more than {MAX_CREDENTIALS} credentials", reason="credential-count")
     return found
 
 
-def parse_vp(entry: str | Mapping[str, Any]) -> Presentation:
+def parse_vp(entry: str | Mapping[str, Any], types: frozenset[str] = TYPES_20) -> Presentation:
     """One presentation; raises `BadCredential` with the reason."""
     token = _token(entry if isinstance(entry, str) else _opened(entry, "EnvelopedVerifiablePresentation", VP_MEDIA))
     if _is(token.claims, "EnvelopedVerifiablePresentation"):
         token = _token(_opened(token.claims, "EnvelopedVerifiablePresentation", VP_MEDIA))
     if "vp" in token.claims:
         return _version_11(token)
-    return _version_20(token)
+    return _version_20(token, types)
 
 
 def _token(text: str) -> Unverified:
@@ -82,9 +84,10 @@ def _version_11(token: Unverified) -> Presentation:
     return _presentation(token, _text(body, "holder"), raws, VC11)
 
 
-def _version_20(token: Unverified) -> Presentation:
+def _version_20(token: Unverified, types: frozenset[str]) -> Presentation:
     body = token.claims
-    if "vc" in body or token.typ not in _TYPES_20 or not _is(body, "VerifiablePresentation"):
+    signed = token.typ in {None, "JWT"} or (token.typ in types and str(token.typ).startswith("vp"))
+    if "vc" in body or not signed or not _is(body, "VerifiablePresentation"):
         raise BadCredential("not a presentation", reason="form")
     first_context(body.get("@context"), CONTEXT_20)
     found = body.get("verifiableCredential", [])
@@ -93,12 +96,14 @@ def _version_20(token: Unverified) -> Presentation:
     raws = [_opened(each, "EnvelopedVerifiableCredential", VC_MEDIA) for each in entries]
     holder = body.get("holder")
     name = _text(holder, "id") if isinstance(holder, dict) else _text(body, "holder")
-    return _presentation(token, name, raws, VC20)
+    return _presentation(token, name, raws, VC20, types)
 
 
-def _presentation(token: Unverified, holder: str | None, raws: list[Any], version: str) -> Presentation:
+def _presentation(
+    token: Unverified, holder: str | None, raws: list[Any], version: str, types: frozenset[str] = TYPES_20
+) -> Presentation:
     _count(raws)
-    credentials = tuple(_credential(each, version) for each in raws)
+    credentials = tuple(_credential(each, version, types) for each in raws)
     claims = token.claims
     issuer, subject = _text(claims, "iss"), _text(claims, "sub")
     holders = {each for each in (issuer, subject, holder) if each is not None}
@@ -116,10 +121,10 @@ def _presentation(token: Unverified, holder: str | None, raws: list[Any], versio
     )
 
 
-def _credential(raw: Any, version: str) -> Credential:
+def _credential(raw: Any, version: str, types: frozenset[str]) -> Credential:
     if not isinstance(raw, str):
         raise BadCredential("a credential in another form than its presentation", reason="mixed")
-    found = parse_vc(raw)
+    found = parse_vc(raw, types=types)
     if found.format != version:
         raise BadCredential("a credential of another data model than its presentation", reason="mixed")
     return found

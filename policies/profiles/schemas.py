@@ -19,12 +19,13 @@ _REASON: Final = 300
 class Schemas:
     """The compiled schemas of a profile, by their id in `profile.toml`."""
 
-    __slots__ = ("_validators",)
+    __slots__ = ("_validators", "documents")
 
     def __init__(self, sources: Mapping[str, tuple[str, dict[str, Any]]]) -> None:
         """`sources` maps an id to its file (for errors) and its document; raises `ProfileError`."""
         resources = [(str(each["$id"]), each) for _, each in sources.values() if "$id" in each]
         registry = jsonschema_rs.Registry(resources) if resources else None
+        self.documents: Mapping[str, dict[str, Any]] = dict(resources)  # by their `$id`
         self._validators = {id_: _compiled(file, each, registry) for id_, (file, each) in sources.items()}
 
     def __contains__(self, schema: str) -> bool:

@@ -24,11 +24,13 @@ def member(world: World) -> Party:
     return world.member
 
 
-async def refused(world: World, reason: str, *, step: int = 11, fresh: bool = True) -> Unauthorized:
+async def refused(world: World, reason: str, *, stage: str | None = None, fresh: bool = True) -> Unauthorized:
     with pytest.raises(Unauthorized) as caught:
         await authenticate(world.door, world.member.caller(), fresh=fresh)
     assert caught.value.facts["reason"] == reason
-    assert caught.value.facts["step"] == step
+    assert caught.value.facts["step"] >= 11
+    assert stage is None or caught.value.facts["stage"] == stage
+    assert f"refused ({reason}: " in caught.value.facts["explanation"]
     assert caught.value.problem()["detail"] == "the caller is not authenticated"
     return caught.value
 

@@ -13,7 +13,7 @@ from identity.status import LIST2021, BitString
 from identity.vc import Credential
 from kernel import wire
 from kernel.errors import KizunaError
-from kernel.http import Reply
+from kernel.http import Reply, Unreachable
 from kernel.wire import b64url
 from tests.unit.identity_core.world import ALL, StatusHost, World, signer
 
@@ -233,10 +233,159 @@ async def test_g37_status_size_of_two(world: World, host: StatusHost) -> None:
     with pytest.raises(vc.BadCredential):
         vc.parse_vc(raw_entry(world, statusSize=2))
     found = vc.parse_vc(raw_entry(world, statusSize=2, statusMessage=messages, statusListIndex="3"))
+    await refused(world, found, "length")  # the minimum counts entries, not bits
+    host.bits = BitString.empty(2 * status.MINIMUM_BITS)
     host.bits.set(6)
     host.sign()
     assert host.bits.get(3, 2) == 2
+    world.clock.forward(2)
     assert await world.status.read(found, max_age=0) == {"revocation"}
+    assert await world.status.values(found, max_age=1) == (status.StatusValue("revocation", 2, "2"),)
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        "0x0",
+        [],
+        [{"status": "0x0", "message": "a"}],
+        [{"status": "0x0", "message": "a"}, {"status": "0x0", "message": "b"}],
+        [{"status": "0x0", "message": "a"}, {"status": "0x2", "message": "b"}],
+        [{"status": "0", "message": "a"}, {"status": "1", "message": "b"}],
+        [{"status": "0x0"}, {"status": "0x1"}],
+        ["0x0", "0x1"],
+    ],
+)
+def test_g37_messages_that_do_not_name_every_value_once(world: World, messages: object) -> None:
+    with pytest.raises(vc.BadCredential) as caught:
+        vc.parse_vc(raw_entry(world, statusMessage=messages))
+    assert caught.value.facts["reason"] == "status-form"
+
+
+async def test_message_is_told_with_its_text(world: World, host: StatusHost) -> None:
+    messages = [{"status": "0x1", "message": "under review"}, {"status": "0x0", "message": "fine"}]
+    told = StatusHost(world.issuer, "m", "message")
+    token = raw_entry(
+        world, statusPurpose="message", statusMessage=messages, statusListCredential=told.url, statusReference="https://x.example/"
+    )
+    found = vc.parse_vc(token)
+    assert found.status[0].references == ("https://x.example/",)
+    assert await world.status.values(found, max_age=1) == (status.StatusValue("message", 0, "fine"),)
+    told.set(1)
+    world.clock.forward(2)
+    value = (await world.status.values(found, max_age=1))[0]
+    assert (value.value, value.message, value.denies) == (1, "under review", False)
+
+
+async def test_ttl_asks_again_sooner_and_prolongs_nothing(world: World, host: StatusHost) -> None:
+    host.changes["subject"] = status.list_subject(host.url, "revocation", host.bits) | {"ttl": 60_000}
+    host.sign()
+    found = credential(world, host.entry(1))
+    await world.status.read(found, max_age=900)
+    world.clock.forward(59)
+    await world.status.read(found, max_age=900)
+    assert host.asked == 1
+    world.clock.forward(2)
+    await world.status.read(found, max_age=900)
+    assert host.asked == 2
+    world.clock.forward(2)
+    await world.status.read(found, max_age=1)
+    assert host.asked == 3
+
+
+@pytest.mark.parametrize("ttl", ["60000", -1, True, []])
+async def test_ttl_that_is_no_number(world: World, host: StatusHost, ttl: object) -> None:
+    host.changes["subject"] = status.list_subject(host.url, "revocation", host.bits) | {"ttl": ttl}
+    host.sign()
+    await refused(world, credential(world, host.entry(1)), "list-form")
+
+
+async def test_g33_grace_while_the_host_is_silent_and_no_longer(world: World, host: StatusHost) -> None:
+    found = credential(world, host.entry(1))
+    await world.status.read(found, max_age=60, grace=840)
+    for broken in (None, lambda *_: Reply(503, {}, b"")):
+        world.web.answers.pop(host.url)
+        if broken:
+            world.web.answers[host.url] = broken
+        else:
+            world.web.answers[host.url] = lambda *_: (_ for _ in ()).throw(Unreachable("gone"))
+        world.clock.forward(400)
+        assert await world.status.read(found, max_age=60, grace=840) == frozenset()
+        with pytest.raises(KizunaError):
+            await world.status.read(found, max_age=60)
+    world.clock.forward(101)
+    with pytest.raises(KizunaError):
+        await world.status.read(found, max_age=60, grace=840)
+
+
+async def test_g33_no_grace_for_a_host_that_answers_something_else(world: World, host: StatusHost) -> None:
+    found = credential(world, host.entry(1))
+    await world.status.read(found, max_age=60, grace=840)
+    world.clock.forward(61)
+    for reply, reason in ((Reply(404, {}, b""), "list-status"), (Reply(200, {}, b"{}"), "unsigned")):
+        world.web.answers[host.url] = lambda *_, reply=reply: reply
+        with pytest.raises(KizunaError) as caught:
+            await world.status.read(found, max_age=60, grace=840)
+        assert caught.value.facts["reason"] == reason
+
+
+async def test_g33_grace_ends_with_the_lists_window(world: World, host: StatusHost) -> None:
+    host.changes["valid_until"] = world.clock.now() + timedelta(seconds=120)
+    host.sign()
+    found = credential(world, host.entry(1))
+    await world.status.read(found, max_age=60, grace=840)
+    del world.web.answers[host.url]
+    world.clock.forward(119)
+    assert await world.status.read(found, max_age=60, grace=840) == frozenset()
+    world.clock.forward(2)
+    await refused(world, found, "unreachable", 60)
+
+
+async def test_a_silent_host_is_not_asked_by_every_call_while_grace_lasts(world: World, host: StatusHost) -> None:
+    found = credential(world, host.entry(1))
+    await world.status.read(found, max_age=60, grace=840)
+    del world.web.answers[host.url]
+    world.clock.forward(61)
+    before = world.web.count("/status/")
+    for _ in range(20):
+        await world.status.read(found, max_age=60, grace=840)
+    assert world.web.count("/status/") == before + 1
+    world.clock.forward(6)
+    await world.status.read(found, max_age=60, grace=840)
+    assert world.web.count("/status/") == before + 2
+
+
+async def test_an_invalidated_list_is_read_anew_with_or_without_grace(world: World, host: StatusHost) -> None:
+    found = credential(world, host.entry(1))
+    await world.status.read(found, max_age=900)
+    host.set(1)
+    assert await world.status.read(found, max_age=900) == frozenset()
+    world.status.invalidate(world.issuer.did)
+    assert await world.status.read(found, max_age=900) == {"revocation"}
+    world.status.invalidate(world.issuer.did)
+    del world.web.answers[host.url]
+    with pytest.raises(KizunaError):
+        await world.status.read(found, max_age=60, grace=840)
+
+
+async def test_a_fetch_under_way_does_not_survive_an_invalidation(world: World, host: StatusHost) -> None:
+    gate, early = asyncio.Event(), host.jwt
+
+    async def slow(*_: object) -> Reply:
+        await gate.wait()
+        return Reply(200, {}, early.encode())
+
+    world.web.answers[host.url] = slow
+    found = credential(world, host.entry(1))
+    first = asyncio.create_task(world.status.read(found, max_age=900))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    host.set(1)
+    world.web.answers[host.url] = host.answer
+    world.status.invalidate(world.issuer.did)
+    gate.set()
+    assert await first == {"revocation"}
+    assert await world.status.read(found, max_age=900) == {"revocation"}
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from identity import jose, status, vc
 from identity.keys import FileSigner
 from identity.leaf import read_leaf
 from identity.resolve import Resolver
+from identity.schemas import CredentialSchemas
 from identity.statusread import StatusReader
 from identity.trust import IssuerRule, TrustPolicy
 from identity.verify import Caller, Door, PeerRule
@@ -239,6 +240,7 @@ class World:
             seen=self.seen,
             trust=TrustPolicy([IssuerRule(self.issuer.did, frozenset({"MembershipCredential", "RoleCredential"}))]),
             status=self.status,
+            schemas=CredentialSchemas(self.web, self.clock),  # type: ignore[arg-type]
             client=self.web,  # type: ignore[arg-type]
             signer=self.verifier.key,
             rules=lambda _: self.rule,
