@@ -2,7 +2,7 @@
 
     public listener   server certificate   DID document, versions, credential service, DSP and data for peers without mTLS
     member listener   member certificate   the same, for members; opens with the first enrolment
-    management        loopback, API key    `connector.management`
+    management        loopback, keys       `connector.management`
 
 Start: settings, keys, database (locked), certificates, listeners, workers, one `ready` line. Everything durable goes on where it stopped.
 """
@@ -37,6 +37,8 @@ from connector.settings import Settings
 from connector.store.sqlite import SqliteStore, open_database
 from connector.worker.outbox import Outbox
 from connector.worker.timers import Timers
+from identity.access.service import Access
+from identity.access.sqlite import SqliteAccess
 from identity.did import Service as ServiceEntry
 from identity.did import document
 from identity.keys import KeyStore
@@ -52,7 +54,7 @@ from kernel import telemetry
 from kernel.clock import Clock, SystemClock, iso
 from kernel.errors import Misconfigured, UnavailableError
 from kernel.http import GuardedClient, Outbound
-from kernel.web import Listener, Route, application, client_certificate, json_response, require_key, serve
+from kernel.web import Listener, Route, application, client_certificate, json_response, serve
 from policies.profiles import Profile, load
 
 log = telemetry.get(__name__)
@@ -76,6 +78,7 @@ class Connector:
     commands: Commands
     outbox: Outbox
     timers: Timers
+    access: Access
     rules: Rules
     public: list[Route]
     member_listener: Listener | None = None
@@ -95,7 +98,8 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
     found = settings.load(directory)
     keys = KeyStore(directory / "keys", found.did)
     profile = load(found.profile)
-    store = SqliteStore(open_database(directory / install.DATABASE), found.did)
+    database = open_database(directory / install.DATABASE)
+    store = SqliteStore(database, found.did)
     for folder in ("payloads", "inbox"):
         files.sweep(directory / folder)
     channel = Channel(directory / "tls")
@@ -196,6 +200,7 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
         commands=commands,
         outbox=Outbox(store, peers.send, carry_push, clock, new_id, parallel=found.parallel_sends),
         timers=Timers(store, clock),
+        access=Access(SqliteAccess(database, found.did), found.did, clock, lambda: _management_key(directory)),
         rules=rules,
         public=[*_own_routes(found, keys), *routes.routes(node), *wallet.routes(), *endpoint.routes()],
     )
@@ -303,8 +308,7 @@ async def serving(directory: Path, clock: Clock | None = None, **stand_ins: Any)
         app = application(connector.public, errors=errors.response)
         listeners.append(await serve(app, found.bind, found.public_port, connector.channel.public))
         await connector.listen_for_members()
-        guard = require_key(lambda: _management_key(directory))
-        listeners.append(await _serve_management(connector, guard))
+        listeners.append(await _serve_management(connector))
         tasks = [asyncio.create_task(each.run()) for each in (connector.outbox, connector.joining, connector.timers)]
         yield connector
     finally:
@@ -317,9 +321,9 @@ async def serving(directory: Path, clock: Clock | None = None, **stand_ins: Any)
         connector.store.close()
 
 
-async def _serve_management(connector: Connector, guard: Any) -> Listener:
-    found = connector.settings
-    app = application(management.routes(connector), middlewares=[guard], limit=found.max_payload)
+async def _serve_management(connector: Connector) -> Listener:
+    found, table = connector.settings, management.routes(connector)
+    app = application(table, middlewares=[connector.access.guard(table)], limit=found.max_payload)
     tls = None
     if found.management_certificate:
         from identity.tls.contexts import server_context  # noqa: PLC0415

@@ -25,6 +25,7 @@ from connector.processes.decisions import WAITS
 from connector.processes.errors import AgreementUnknown, UnknownProcess, VersionConflict
 from connector.processes.model import Commit, Kind, Process
 from connector.store.port import ReceivedObject, Store
+from identity.access.trail import about
 from kernel import wire
 from kernel.clock import Clock, iso
 from kernel.errors import BadInput, Conflict, NotFound, UnavailableError
@@ -98,6 +99,7 @@ class Commands:
             source=f"payloads/{written.sha256}",
             created=self._now(),
         )
+        about(asset.id)
         await self.store.add_asset(asset)
         return asset
 
@@ -110,6 +112,7 @@ class Commands:
         offer = OfferTerms(
             id=str(contract["@id"]), asset=asset, template=template, access=access, contract=contract, parameters=parameters
         )
+        about(offer.id)
         await self.store.add_offer(offer)
         self._show(offer, found)
         return offer
@@ -164,6 +167,7 @@ class Commands:
         asked = {**chosen, "@type": "Offer", "target": dataset}
         base = await self._peers.base(peer)
         commit = negotiation.request(peer, base, asked, self._own_negotiation(), described=described)
+        about(commit.process.id)
         await self.store.commit(commit)
         return commit.process
 
@@ -177,6 +181,7 @@ class Commands:
         address = self._tokens.inbox(shell) if format_ == transfer.PUSH else None
         base = await self._peers.base(found.peer)
         commit = transfer.request(found, base, format_, key=key, data_address=address, context=self._own_transfer())
+        about(commit.process.id)
         await self.store.commit(commit)
         return commit.process
 

@@ -11,9 +11,13 @@ from connector import settings as connector_settings
 from connector.dsp import routes as dsp
 from connector.management.routes import Management
 from connector.processes import tables
+from identity.access.service import Access
 from identity.service import settings as identity_settings
+from identity.service.management import Management as Operator
 from kernel import settings
 from kernel.cli import application
+from kernel.clock import SystemClock
+from kernel.web import Route
 
 PLACE = Path(__file__).parent / "reference"
 
@@ -39,18 +43,30 @@ def machines_page() -> str:
 
 
 def routes_page() -> str:
-    shell: Any = SimpleNamespace(commands=None, store=None)
-    rows = ["| method | path | auth | what |", "|---|---|---|---|"]
-    rows += [f"| {each.method} | `{each.path}` | {each.auth} | {each.summary} |" for each in Management(shell).routes()]
+    store: Any = None
+    access = Access(store, "", SystemClock(), str)
+    shell: Any = SimpleNamespace(commands=None, store=None, access=access)
+    table = _table(Management(shell).routes())
+    operator: Any = SimpleNamespace(participant="")
+    identity = _table(Operator(ledger=operator, admission=operator, standing=operator, revocation=operator, access=access).routes())
     posts = ["| path below `/dsp/2025-1` | message | our role |", "|---|---|---|"]
     posts += [f"| `{path}` | {message.TYPE} | {role or 'either, or a first message'} |" for path, message, _, role in dsp.POSTS]
     return (
-        "# Routes of a connector\n\nMade from code by `./run docs`.\n\n## Management API\n\n"
-        + "\n".join(rows)
+        "# Routes\n\nMade from code by `./run docs`. A caller needs the role in the scope (`-`: any); each role contains the ones before it: read, operate,"
+        " admin.\n\n## Management API of a connector\n\n"
+        + table
+        + "\n\n## Management API of the identity service\n\n"
+        + identity
         + "\n\n## Dataspace Protocol (POST)\n\n"
         + "\n".join(posts)
         + "\n"
     )
+
+
+def _table(routes: list[Route]) -> str:
+    rows = ["| method | path | role | scope | what |", "|---|---|---|---|---|"]
+    rows += [f"| {r.method} | `{r.path}` | {r.role or 'none needed'} | {r.scope or '-'} | {r.summary} |" for r in routes]
+    return "\n".join(rows)
 
 
 def commands_page() -> str:

@@ -8,10 +8,11 @@ that has a name.
 import http.client
 import ssl
 import sys
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import typer
 
@@ -36,6 +37,15 @@ class ManagementClient:
 
     def get(self, path: str, *, wait: float = 0) -> Any:
         return self._call("GET", _waiting(path, wait), None, wait + 30)
+
+    def items(self, path: str, after: str = "") -> Iterator[Any]:
+        """All items of a list, page after page."""
+        while True:
+            found = self.get(f"{path}?limit=1000" + (f"&after={quote(after)}" if after else ""))
+            yield from found["items"]
+            last, after = after, found["next"]
+            if not after or after == last:
+                return
 
     def post(self, path: str, body: Any, *, wait: float = 0, timeout: float = 30) -> Any:
         return self._call("POST", _waiting(path, wait), wire.dumps(body), wait + timeout)
@@ -81,7 +91,7 @@ def _result(status: int, data: bytes) -> Any:
     except BadInput:
         body = None
     found = body if isinstance(body, dict) else {}  # a proxy in between answers as it likes
-    error = Refused(str(found.get("detail") or found.get("title") or status), next_step=str(found.get("next", "")))
+    error = Refused(str(found.get("detail") or found.get("title") or status), next_step=str(found.get("nextStep", "")))
     error.code = str(found.get("code", "refused"))  # type: ignore[misc]
     error.status = status  # type: ignore[misc]
     raise error

@@ -4,6 +4,7 @@ Rules
 - The file is locked for its process (`InUse` names the reason). WAL, `synchronous=FULL`: a commit that returned is on disk.
 - `write` queues a function; the writer thread runs all that wait inside one transaction, each in a savepoint of its own: one that
   raises is rolled back alone and hears its own error. When the commit itself fails, all of them hear that.
+- What `accompany` names for a write travels in its savepoint: both are durable, or neither.
 - `read` runs at once on the caller's thread, on a connection of its own: it sees what is committed, and never waits for writers.
 - A file of a newer revision is refused (`NewerData`); an older one is upgraded before anything else happens.
 
@@ -18,7 +19,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from kernel.errors import InUse, NewerData, StorageFull, UnavailableError
 from kernel.faults import crashpoint
@@ -30,6 +31,16 @@ _Outcome = tuple["asyncio.Future[Any]", asyncio.AbstractEventLoop, Any, BaseExce
 GROUP = 256
 
 
+class Rider(Protocol):
+    """What belongs into the transaction of somebody else's write."""
+
+    def ride(self, connection: sqlite3.Connection) -> None:
+        """On the writer's thread, after the write itself."""
+
+    def arrived(self) -> None:
+        """On the loop, once both are durable."""
+
+
 class Database:
     """An open database file. Make it with `open`, end it with `close`."""
 
@@ -39,6 +50,7 @@ class Database:
         self._reader = _connect(path, read_only=True)
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._listeners: list[Callable[[], None]] = []
+        self._rider: Callable[[], Rider | None] = lambda: None
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="database-writer", daemon=True)
         self._thread.start()
@@ -67,12 +79,24 @@ class Database:
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` in the next transaction; returns when it is durable. Raises what `work` raises, or `StorageFull`."""
+        rider = self._rider()
+        if rider is None:
+            return await self._written(work)
+        value = await self._written(lambda connection: _together(connection, work, rider))
+        rider.arrived()
+        return value
+
+    async def _written(self, work: Callable[[sqlite3.Connection], T]) -> T:
         if self._closed:
             raise UnavailableError("the database is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._queue.put((work, future, loop))
         return await asyncio.shield(future)
+
+    def accompany(self, rider: Callable[[], Rider | None]) -> None:
+        """Ask `rider`, on the loop and in the caller's context, what else belongs into each write."""
+        self._rider = rider
 
     def on_commit(self, listener: Callable[[], None]) -> None:
         """Call `listener` on the loop after every group of commits."""
@@ -125,6 +149,12 @@ class Database:
                 future.exception()  # the caller may be gone; its error was seen
         for listener in self._listeners:
             listener()
+
+
+def _together(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T], rider: Rider) -> T:
+    value = work(connection)
+    rider.ride(connection)
+    return value
 
 
 def _commit_group(connection: sqlite3.Connection, jobs: list[_Job]) -> list[_Outcome]:

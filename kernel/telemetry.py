@@ -19,7 +19,9 @@ _NAMES = re.compile(
     r"(?i:(^|[_-])(token|authorization|secret|password|key|jwt|cookie)$|^(access|refresh)token$)"
     r"|[a-z0-9](Token|Authorization|Secret|Password|Key|Jwt|JWT|Cookie)$"
 )
-_VALUES = re.compile(r"[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*")
+_VALUES = re.compile(
+    r"kzk_[A-Za-z0-9_-]{20,}|[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*"
+)
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 

@@ -9,7 +9,6 @@ Rules
 
 import asyncio
 import errno
-import hmac
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -20,7 +19,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Struct
 
 from kernel import telemetry, wire
-from kernel.errors import InUse, KizunaError, NotFound, TooLarge, Unauthorized
+from kernel.errors import InUse, KizunaError, NotFound, TooLarge
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ErrorBody = Callable[[web.Request, KizunaError], web.Response]
@@ -38,6 +37,8 @@ class Route(Struct, frozen=True, kw_only=True):
     handler: Handler
     auth: str  # "none", "key", "token": what the caller must show
     summary: str
+    role: str = ""  # what a caller with a key needs: a role, and the family of resources it has it for
+    scope: str = ""
     request: Any = None
     response: Any = None
     status: int = 200
@@ -119,19 +120,6 @@ def client_certificate(request: web.Request) -> bytes | None:
     return tls.getpeercert(True) if tls is not None else None
 
 
-def require_key(load: Callable[[], str], open_paths: frozenset[str] = frozenset({"/health"})) -> Any:
-    """A middleware: `Authorization: Bearer <key>`, compared in constant time."""
-
-    @web.middleware
-    async def keyed(request: web.Request, handler: Handler) -> web.StreamResponse:
-        given = request.headers.get("Authorization", "").encode(errors="surrogateescape")  # the bytes that came, whatever they are
-        if request.path not in open_paths and not hmac.compare_digest(given, f"Bearer {load()}".encode()):
-            raise Unauthorized("no or wrong management key", next_step="send Authorization: Bearer <management key>")
-        return await handler(request)
-
-    return keyed
-
-
 class Listener:
     """A listening socket; end it with `close`, which lets running requests finish."""
 
@@ -189,9 +177,13 @@ def openapi(routes: Sequence[Route], title: str, version: str) -> dict[str, Any]
         answer: dict[str, Any] = {"description": "done"}
         if route.response is not None:
             answer["content"] = {"application/json": {"schema": next(described)}}
-        entry["responses"] = {str(route.status): answer, "default": {"description": "RFC 9457 problem"}}
+        refusal = {"content": {"application/problem+json": {"schema": PROBLEM}}}
+        entry["responses"] = {str(route.status): answer, "default": {"description": "RFC 9457 problem"} | refusal}
         if route.auth != "none":
-            entry["security"] = [{route.auth: []}]
+            entry["security"] = [{route.auth: [each for each in (route.role, route.scope) if each]}]
+            entry["responses"]["401"] = {"description": "the caller has not proven who it is"} | refusal
+        if route.role:
+            entry["responses"]["403"] = {"description": f"needs role {route.role}, scope {route.scope or 'any'}"} | refusal
         paths.setdefault(route.path, {})[route.method.lower()] = entry
     security = {each: {"type": "http", "scheme": "bearer"} for each in sorted({r.auth for r in routes} - {"none"})}
     return {
@@ -200,6 +192,14 @@ def openapi(routes: Sequence[Route], title: str, version: str) -> dict[str, Any]
         "paths": paths,
         "components": {"schemas": components, "securitySchemes": security},
     }
+
+
+PROBLEM = {
+    "type": "object",
+    "required": ["type", "title", "status", "code"],
+    "properties": {name: {"type": "string"} for name in ("type", "title", "code", "detail", "nextStep")}
+    | {"status": {"type": "integer"}},
+}
 
 
 def _parameters(route: Route) -> list[dict[str, Any]]:

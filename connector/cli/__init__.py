@@ -3,6 +3,8 @@
 import typer
 
 from connector.cli import contracts, data, setup
+from connector.cli.local import client
+from identity.access import cli as access
 
 
 def register(app: typer.Typer) -> None:
@@ -10,3 +12,4 @@ def register(app: typer.Typer) -> None:
     setup.register(app)
     data.register(app)
     contracts.register(app)
+    access.register(app, client)

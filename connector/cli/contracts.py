@@ -1,7 +1,7 @@
 """`kizuna negotiate | negotiation | agreement | transfer | outbox`: contracts and transfers through the management API."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -128,5 +128,5 @@ def _outbox() -> typer.Typer:
 
 
 def _list(directory: Path, path: str, columns: tuple[str, ...], *, as_json: bool) -> None:
-    found: Any = client(directory).get(path)
-    print_result(found if as_json else rows(found["items"], *columns), as_json=as_json)
+    found = list(client(directory).items(path))
+    print_result({"items": found} if as_json else rows(found, *columns), as_json=as_json)

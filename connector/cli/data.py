@@ -38,8 +38,8 @@ def _assets() -> typer.Typer:
 
     @app.command("list", help=SAY("asset_list"))
     def listing(directory: Directory = HERE, as_json: Json = False) -> None:
-        found: Any = client(directory).get("/v1/assets")
-        print_result(found if as_json else rows(found["items"], "id", "schema", "size", "title"), as_json=as_json)
+        found = list(client(directory).items("/v1/assets"))
+        print_result({"items": found} if as_json else rows(found, "id", "schema", "size", "title"), as_json=as_json)
 
     return app
 
@@ -60,8 +60,8 @@ def _offers() -> typer.Typer:
 
     @app.command("list", help=SAY("offer_list"))
     def listing(directory: Directory = HERE, as_json: Json = False) -> None:
-        found: Any = client(directory).get("/v1/offers")
-        print_result(found if as_json else rows(found["items"], "id", "asset", "template"), as_json=as_json)
+        found = list(client(directory).items("/v1/offers"))
+        print_result({"items": found} if as_json else rows(found, "id", "asset", "template"), as_json=as_json)
 
     return app
 

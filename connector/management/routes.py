@@ -1,10 +1,10 @@
 """Routes of the management API; its OpenAPI document is made from this table (`GET /openapi.json`).
 
-Every route but `/health` needs the key. Lists are paged by key: `?after=<last id>&limit=<n>`, with `next` in the answer. `?wait=<seconds>` lets a route
-return when the outcome is known, at the latest then.
+Every route names the role and the scope that its caller needs ("operate assets"; a role alone is for any scope); only `/health` and the document need none.
+A route of the role `read` changes nothing, which is why it is not in the audit log. Lists are paged by key (`identity.access.pages`). `?wait=<seconds>` lets a
+route return when the outcome is known, at the latest then.
 """
 
-from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -13,14 +13,16 @@ from msgspec import Struct
 
 from connector.management import views
 from connector.processes import tables
-from connector.processes.model import Kind, Process
+from connector.processes.errors import AgreementUnknown
+from connector.processes.model import Agreement, Kind, Process
 from connector.store.port import Due, Membership, ReceivedObject
+from identity.access.door import CALLER
+from identity.access.pages import listed, page
 from kernel.errors import BadInput, NotFound
 from kernel.web import Route, json_response, openapi, read_json
 
 VERSION: Final = "0.1.0"
 _KEY: Final = "key"
-_MOST: Final = 1000
 T = TypeVar("T")
 
 
@@ -89,64 +91,67 @@ class Management:
     def routes(self) -> list[Route]:
         """The table."""
         table = [
-            self._route("GET", "/health", self.health, "Whether the connector answers", auth="none"),
-            self._route("GET", "/v1/status", self.status, "Who this connector is, its certificate, credentials and outbox"),
-            self._route("GET", "/v1/state-machines", self.machines, "The transition tables"),
-            self._route("GET", "/v1/membership", self.membership, "How far joining has come", response=Membership),
-            self._route("POST", "/v1/membership", self.join, "Apply with an invitation", Join, Membership, query=("wait",)),
-            self._route("POST", "/v1/membership/wait", self.await_state, "Wait for a state", AwaitState, Membership, query=("wait",)),
-            self._route("POST", "/v1/membership/certificate", self.rotate, "Enrol for a new member certificate"),
-            self._route("GET", "/v1/assets", self.assets, "Published datasets", query=("after", "limit")),
-            self._route("POST", "/v1/assets", self.add_asset, "Validate and publish a payload (the request body)",
+            self._route("GET", "/health", self.health, "", "Whether the connector answers"),
+            self._route("GET", "/v1/status", self.status, "read membership", "Who this connector is, its certificate, credentials and outbox"),
+            self._route("GET", "/v1/state-machines", self.machines, "read", "The transition tables"),
+            self._route("GET", "/v1/membership", self.membership, "read membership", "How far joining has come", response=Membership),
+            self._route("POST", "/v1/membership", self.join, "admin membership", "Apply with an invitation", Join, Membership, query=("wait",)),
+            self._route("POST", "/v1/membership/wait", self.await_state, "read membership", "Wait for a state", AwaitState, Membership, query=("wait",)),
+            self._route("POST", "/v1/membership/certificate", self.rotate, "operate membership", "Enrol for a new member certificate"),
+            self._route("GET", "/v1/assets", self.assets, "read assets", "Published datasets", query=("after", "limit")),
+            self._route("POST", "/v1/assets", self.add_asset, "operate assets", "Validate and publish a payload (the request body)",
                         response=views.AssetView, query=("schema", "title", "titleJa", "mediaType"), status=201),
-            self._route("GET", "/v1/offers", self.offers, "Offers", query=("after", "limit")),
-            self._route("POST", "/v1/offers", self.add_offer, "Make an offer", NewOffer, views.OfferView, status=201),
-            self._route("POST", "/v1/catalog", self.catalog, "Read a participant's catalog", OfPeer),
-            self._route("GET", "/v1/agreements", self.agreements, "Contract agreements", query=("after", "limit")),
-            self._route("GET", "/v1/agreements/{id}", self.agreement, "One contract agreement"),
-            self._route("POST", "/v1/negotiations", self.negotiate, "Ask for a contract", Negotiate, views.ProcessView, query=("wait",)),
-            self._route("POST", "/v1/transfers", self.transfer, "Ask for a transfer", NewTransfer, views.ProcessView, query=("wait",)),
-            self._route("POST", "/v1/transfers/{id}/pull", self.pull, "Fetch, verify and validate the data", PullWanted),
-            self._route("GET", "/v1/transfers/{id}/access", self.access, "Data address and token, for a program of our own"),
-            self._route("GET", "/v1/received", self.received, "Datasets received under agreements"),
-            self._route("GET", "/v1/outbox", self.outbox, "Messages that are not delivered yet"),
-            self._route("POST", "/v1/outbox/{id}/release", self.release, "Try a parked message again now"),
+            self._route("GET", "/v1/offers", self.offers, "read offers", "Offers", query=("after", "limit")),
+            self._route("POST", "/v1/offers", self.add_offer, "operate offers", "Make an offer", NewOffer, views.OfferView, status=201),
+            self._route("POST", "/v1/catalog", self.catalog, "read offers", "Read a participant's catalog", OfPeer),
+            self._route("GET", "/v1/agreements", self.agreements, "read agreements", "Contract agreements", query=("after", "limit")),
+            self._route("GET", "/v1/agreements/{id}", self.agreement, "read agreements", "One contract agreement"),
+            self._route("POST", "/v1/negotiations", self.negotiate, "operate negotiations", "Ask for a contract", Negotiate, views.ProcessView, query=("wait",)),
+            self._route("POST", "/v1/transfers", self.transfer, "operate transfers", "Ask for a transfer", NewTransfer, views.ProcessView, query=("wait",)),
+            self._route("POST", "/v1/transfers/{id}/pull", self.pull, "operate transfers", "Fetch, verify and validate the data", PullWanted),
+            self._route("GET", "/v1/transfers/{id}/access", self.access, "operate transfers", "Data address and token, for a program of our own"),
+            self._route("GET", "/v1/received", self.received, "read transfers", "Datasets received under agreements", query=("after", "limit")),
+            self._route("GET", "/v1/outbox", self.outbox, "read negotiations", "Messages that are not delivered yet", query=("after", "limit")),
+            self._route("POST", "/v1/outbox/{id}/release", self.release, "operate negotiations", "Try a parked message again now"),
         ]  # fmt: skip
         for kind in ("negotiation", "transfer"):
             table += self._process_routes(kind)
-        table.append(self._route("GET", "/openapi.json", self._description(table), "This document", auth="none"))
+        table += self._connector.access.routes(table)
+        table.append(self._route("GET", "/openapi.json", self._description(table), "", "This document"))
         return table
 
     def _process_routes(self, kind: Kind) -> list[Route]:
         base, view = f"/v1/{kind}s", views.ProcessView
         steps = ("terminate",) if kind == "negotiation" else ("suspend", "resume", "complete", "terminate")
         return [
-            self._route("GET", base, self._listing(kind), f"All {kind} processes, newest first", query=("after", "limit")),
+            self._route("GET", base, self._listing(kind), f"read {kind}s", f"All {kind} processes, newest first", query=("after", "limit")),
             self._route(
-                "GET", f"{base}/{{id}}", self._showing(kind), f"One {kind} with its journal", response=view, query=("wait",)
+                "GET", f"{base}/{{id}}", self._showing(kind), f"read {kind}s", f"One {kind} with its journal", response=view,
+                query=("wait",),
             ),
             *(
-                self._route("POST", f"{base}/{{id}}/{step}", self._stepping(kind, step), f"{step} a {kind}", Reason, view)
+                self._route("POST", f"{base}/{{id}}/{step}", self._stepping(kind, step), f"operate {kind}s", f"{step} a {kind}", Reason, view)
                 for step in steps
             ),
-        ]
+        ]  # fmt: skip
 
     def _route(
         self,
         method: str,
         path: str,
         handler: Any,
+        need: str,
         summary: str,
         request: Any = None,
         response: Any = None,
         *,
-        auth: str = _KEY,
         query: tuple[str, ...] = (),
         status: int = 200,
     ) -> Route:
+        role, _, scope = need.partition(" ")
         return Route(
-            method=method, path=path, handler=handler, auth=auth, summary=summary, request=request, response=response,
-            query=query, status=status,
+            method=method, path=path, handler=handler, auth=_KEY if need else "none", role=role, scope=scope, summary=summary,
+            request=request, response=response, query=query, status=status,
         )  # fmt: skip
 
     def _description(self, table: list[Route]) -> Any:
@@ -206,8 +211,9 @@ class Management:
     # what we publish, and what others do -----------------------------------------------------------------------------
 
     async def assets(self, request: web.Request) -> web.Response:
-        after, limit = _page(request)
-        return _listed([views.asset_view(each) for each in await self._store.assets(after, limit)], limit)
+        wanted = page(request)
+        found = await self._store.assets(wanted.after, wanted.limit)
+        return listed(request, wanted, [views.asset_view(each) for each in found], _id)
 
     async def add_asset(self, request: web.Request) -> web.Response:
         query = request.query
@@ -220,8 +226,9 @@ class Management:
         return json_response(views.asset_view(asset), status=201)
 
     async def offers(self, request: web.Request) -> web.Response:
-        after, limit = _page(request)
-        return _listed([views.offer_view(each) for each in await self._store.offers(after, limit)], limit)
+        wanted = page(request)
+        found = await self._store.offers(wanted.after, wanted.limit)
+        return listed(request, wanted, [views.offer_view(each) for each in found], _id)
 
     async def add_offer(self, request: web.Request) -> web.Response:
         wanted = await _body(request, NewOffer)
@@ -234,14 +241,20 @@ class Management:
     # contracts and transfers -----------------------------------------------------------------------------------------
 
     async def agreements(self, request: web.Request) -> web.Response:
-        after, limit = _page(request)
-        return _listed([views.agreement_view(each) for each in await self._store.agreements(after, limit)], limit)
+        wanted = page(request)
+        if wanted.after:
+            await self._agreement(wanted.after)
+        found = await self._store.agreements(wanted.after, wanted.limit)
+        return listed(request, wanted, [views.agreement_view(each) for each in found], _id)
 
     async def agreement(self, request: web.Request) -> web.Response:
-        found = await self._store.agreement(request.match_info["id"])
+        return json_response(views.agreement_view(await self._agreement(request.match_info["id"])))
+
+    async def _agreement(self, key: str) -> Agreement:
+        found: Agreement | None = await self._store.agreement(key)
         if found is None:
-            raise NotFound("no such agreement", next_step="see `kizuna agreement list`")
-        return json_response(views.agreement_view(found))
+            raise AgreementUnknown(f"no agreement {key}", next_step="see `kizuna agreement list`")
+        return found
 
     async def negotiate(self, request: web.Request) -> web.Response:
         wanted = await _body(request, Negotiate)
@@ -255,17 +268,22 @@ class Management:
 
     async def pull(self, request: web.Request) -> web.Response:
         wanted = await _body(request, PullWanted)
+        if wanted.output:  # a file anywhere on this machine, written as the connector's user
+            request[CALLER].check("admin", "transfers")
         return json_response(await self._commands.pull(request.match_info["id"], wanted.output, wanted.rate))
 
     async def access(self, request: web.Request) -> web.Response:
         return json_response(await self._commands.access(request.match_info["id"]))
 
-    async def received(self, _request: web.Request) -> web.Response:
-        found: list[ReceivedObject] = await self._store.received()
-        return _listed(found, _MOST)
+    async def received(self, request: web.Request) -> web.Response:
+        wanted = page(request)
+        found: list[ReceivedObject] = await self._store.received_after(wanted.after, wanted.limit)
+        return listed(request, wanted, found, lambda each: each.transfer)
 
-    async def outbox(self, _request: web.Request) -> web.Response:
-        return _listed([views.undelivered(each) for each in await self._store.outbox()], _MOST)
+    async def outbox(self, request: web.Request) -> web.Response:
+        wanted = page(request)
+        found = await self._store.outbox_after(wanted.after, wanted.limit)
+        return listed(request, wanted, [views.undelivered(each) for each in found], _id)
 
     async def release(self, request: web.Request) -> web.Response:
         if not await self._store.release(request.match_info["id"]):
@@ -274,12 +292,14 @@ class Management:
 
     def _listing(self, kind: Kind) -> Any:
         async def listing(request: web.Request) -> web.Response:
-            after, limit = _page(request)
-            found = await self._store.processes(kind, after, limit)
+            wanted = page(request)
+            if wanted.after:
+                await self._commands.process(kind, wanted.after)
+            found = await self._store.processes(kind, wanted.after, wanted.limit)
             waiting: dict[str, list[Due]] = {each.id: [] for each in found}
             for row in await self._store.outbox(*waiting) if found else ():
                 waiting[row.row.process].append(row)
-            return _listed([views.process_view(each, waiting[each.id]) for each in found], limit)
+            return listed(request, wanted, [views.process_view(each, waiting[each.id]) for each in found], _id)
 
         return listing
 
@@ -323,14 +343,5 @@ def _seconds(request: web.Request) -> float:
         raise BadInput("wait is not a number of seconds") from error
 
 
-def _page(request: web.Request) -> tuple[str, int]:
-    limit = request.query.get("limit", "100")
-    if not limit.isdigit() or not 1 <= int(limit) <= _MOST:
-        raise BadInput(f"limit is not between 1 and {_MOST}")
-    return request.query.get("after", ""), int(limit)
-
-
-def _listed(items: list[Any], limit: int) -> web.Response:
-    key: Callable[[Any], str] = lambda item: item["id"] if isinstance(item, dict) else getattr(item, "id", "")  # noqa: E731
-    following = key(items[-1]) if len(items) == limit else ""
-    return json_response({"items": items, "next": following})
+def _id(view: Any) -> str:
+    return str(view["id"] if isinstance(view, dict) else view.id)

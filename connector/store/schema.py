@@ -152,6 +152,43 @@ class ReceivedRecord(SQLModel, table=True):
     body: bytes = Field(sa_type=LargeBinary)
 
 
+class AccessKeyRecord(SQLModel, table=True):
+    """Management keys, as hashes; `revoked` and `used` change after the key was made."""
+
+    __tablename__ = "access_key"
+    participant: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    body: bytes = Field(sa_type=LargeBinary)
+    revoked: str
+    used: str
+
+
+class AuditRecord(SQLModel, table=True):
+    """The audit log of the management API: append-only (triggers of the first migration), each row linked to the one before it."""
+
+    __tablename__ = "audit"
+    participant: str = Field(primary_key=True)
+    seq: int = Field(primary_key=True)
+    at: str
+    who: str
+    name: str
+    role: str
+    action: str
+    object: str
+    outcome: str
+    previous: str
+    hash: str
+
+
+class AuditHeadRecord(SQLModel, table=True):
+    """The newest row of the audit log."""
+
+    __tablename__ = "audit_head"
+    participant: str = Field(primary_key=True)
+    seq: int
+    hash: str
+
+
 class MembershipRecord(SQLModel, table=True):
     """How far the participant has come in joining its data space."""
 

@@ -190,6 +190,10 @@ class SqliteStore:
         sql = f"{_DUE}{where} ORDER BY o.seq LIMIT 1000"
         return [_due(row) for row in self._db.read(lambda c: c.execute(sql, processes).fetchall())]
 
+    async def outbox_after(self, after: str, limit: int) -> list[Due]:
+        sql = f"{_DUE} WHERE o.participant = ? AND o.id > ? ORDER BY o.id LIMIT ?"
+        return [_due(row) for row in self._db.read(lambda c: c.execute(sql, (self._me, after, limit)).fetchall())]
+
     async def postpone(self, row: str, due: str, reason: str, *, parked: bool) -> None:
         sql = "UPDATE outbox SET due = ?, reason = ?, parked = ?, attempts = attempts + 1 WHERE id = ?"
         await self._db.write(lambda c: c.execute(sql, (due, reason, parked, row)).rowcount)
@@ -246,6 +250,10 @@ class SqliteStore:
         arguments = (self._me, transfer) if transfer else (self._me,)
         sql = f"SELECT body FROM received WHERE participant = ?{where} LIMIT 1000"  # noqa: S608  both parts stand here
         return self._many(ReceivedObject, sql, *arguments)
+
+    async def received_after(self, after: str, limit: int) -> list[ReceivedObject]:
+        sql = "SELECT body FROM received WHERE participant = ? AND transfer > ? ORDER BY transfer LIMIT ?"
+        return self._many(ReceivedObject, sql, self._me, after, limit)
 
     async def add_received(self, found: ReceivedObject) -> None:
         sql = "INSERT OR REPLACE INTO received (transfer, participant, body) VALUES (?,?,?)"

@@ -18,6 +18,8 @@ from typing import Any
 
 from aiohttp import web
 
+from identity.access.service import Access
+from identity.access.sqlite import SqliteAccess
 from identity.did import Service as ServiceEntry
 from identity.did import document
 from identity.keys import KeyStore
@@ -50,7 +52,7 @@ from kernel.clock import Clock, SystemClock
 from kernel.db import Database
 from kernel.errors import KizunaError
 from kernel.http import GuardedClient, Outbound
-from kernel.web import Route, application, json_response, openapi, require_key, serve
+from kernel.web import Route, application, json_response, openapi, serve
 
 VERSION = "0.1.0"
 _log = telemetry.get(__name__)
@@ -70,6 +72,7 @@ class Service:
     worker: Worker
     public: Sequence[Route]
     management: Management
+    access: Access
 
     async def publish(self) -> None:
         """Sign what a change made out of date."""
@@ -86,6 +89,8 @@ def open_service(directory: Path, clock: Clock) -> Service:
     credentials = definitions.load(directory / definitions.FILE)
     database = open_database(directory)
     books = ledger(settings.did, database, clock)
+    own_key = directory / setup.MANAGEMENT_KEY
+    access = Access(SqliteAccess(database, settings.did), settings.did, clock, lambda: setup.management_key(own_key))
     client = GuardedClient(Outbound(allow=frozenset(settings.allow_private)), tls=lambda: _outgoing(directory, settings))
     resolver = Resolver(client, clock)
     callers = Callers(_door(settings, resolver, books), books)
@@ -136,8 +141,13 @@ def open_service(directory: Path, clock: Clock) -> Service:
         worker=Worker(books, delivery, [(lists.publish, lists.next_due), (crl.publish, crl.next_due)]),
         public=[*_own_routes(settings, keys), *routes],
         management=Management(
-            ledger=books, admission=admission, standing=Standing(books, publish), revocation=Revocation(books, publish)
+            access=access,
+            ledger=books,
+            admission=admission,
+            standing=Standing(books, publish),
+            revocation=Revocation(books, publish),
         ),
+        access=access,
     )
 
 
@@ -184,12 +194,11 @@ async def serving(directory: Path, clock: Clock | None = None) -> AsyncIterator[
     described = openapi(service.public, "Kizuna identity service", VERSION)
     public = [*service.public, _description(described)]
     management = service.management.routes()
-    guard = require_key(lambda: setup.management_key(directory / setup.MANAGEMENT_KEY))
     listeners = []
     try:
         await service.publish()
         listeners.append(await serve(application(public), settings.bind, settings.port, tls))
-        app = application(management, middlewares=[guard])
+        app = application(management, middlewares=[service.access.guard(management)])
         listeners.append(await serve(app, settings.management_bind, settings.management_port))
         worker = asyncio.create_task(service.worker.run())
         try:

@@ -1,14 +1,19 @@
-"""Management API of the operator: invitations, members, credentials, what is late. Loopback and API key only.
+"""Management API of the operator: invitations, members, credentials, what is late.
+
+Every route but health needs the role that it names, in the scope `membership` (`identity.access`).
 
 Members are addressed by id or by DID (percent-encoded as one path segment).
 """
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from aiohttp import web
 from msgspec import Struct
 
+from identity.access.principal import Role
+from identity.access.service import Access
+from identity.access.trail import about
 from identity.service.authority.admission import Admission, Invite, Invited
 from identity.service.authority.standing import EFFECTS, Effect, Standing
 from identity.service.bodies import read
@@ -19,7 +24,6 @@ from identity.service.store.members import Member
 from kernel.errors import BadInput
 from kernel.web import Handler, Route, json_response, openapi
 
-_AUTH: Final = "key"
 _FILTER: Final = ("id", "holder", "type", "after")
 
 
@@ -108,42 +112,54 @@ class Health(Struct, frozen=True):
 class Management:
     """Handlers of the operator's API."""
 
-    def __init__(self, *, ledger: Ledger, admission: Admission, standing: Standing, revocation: Revocation) -> None:
+    def __init__(self, *, ledger: Ledger, admission: Admission, standing: Standing, revocation: Revocation, access: Access) -> None:
         self._ledger = ledger
         self._admission = admission
         self._standing = standing
         self._revocation = revocation
+        self._access = access
 
     def routes(self) -> list[Route]:
         """The route table; `/openapi.json` describes it."""
-        return [
-            _route("GET", "/health", self.health, "The service answers", auth="none", response=Health),
-            _route("GET", "/openapi.json", self.document, "This API as an OpenAPI document"),
-            _route("POST", "/v1/invitations", self.invite, "Invite a company", request=Invite, response=Invited, status=201),
-            _route("GET", "/v1/members", self.members, "All members", response=MemberList),
-            _route("GET", "/v1/members/{id}", self.member, "One member", response=MemberView),
-            _route("GET", "/v1/members/{id}/credentials", self.credentials, "Its credentials", response=CredentialList),
-            _route("POST", "/v1/members/{id}/approve", self.approve, "Approve an applicant", response=MemberView),
+        table = [
+            _route("GET", "/health", self.health, "", "The service answers", response=Health),
+            _route("GET", "/openapi.json", self.document, "read", "This API as an OpenAPI document"),
+            _route(
+                "POST", "/v1/invitations", self.invite, "admin", "Invite a company", request=Invite, response=Invited, status=201
+            ),
+            _route("GET", "/v1/members", self.members, "read", "All members", response=MemberList),
+            _route("GET", "/v1/members/{id}", self.member, "read", "One member", response=MemberView),
+            _route("GET", "/v1/members/{id}/credentials", self.credentials, "read", "Its credentials", response=CredentialList),
+            _route("POST", "/v1/members/{id}/approve", self.approve, "admin", "Approve an applicant", response=MemberView),
             *(
-                _route("POST", f"/v1/members/{{id}}/{name}", self._change(effect), text, response=MemberView)
+                _route("POST", f"/v1/members/{{id}}/{name}", self._change(effect), "admin", text, response=MemberView)
                 for name, effect, text in (
                     ("suspend", EFFECTS["suspend"], "Suspend a member (reversible)"),
                     ("reinstate", EFFECTS["reinstate"], "Lift a suspension"),
                     ("revoke", EFFECTS["revoke"], "End a membership for good"),
                 )
             ),
-            _route("GET", "/v1/credentials", self.find, "Credentials by id, holder, type", response=CredentialList, query=_FILTER),
+            _route(
+                "GET",
+                "/v1/credentials",
+                self.find,
+                "read",
+                "Credentials by id, holder, type",
+                response=CredentialList,
+                query=_FILTER,
+            ),
             *(
-                _route("POST", f"/v1/credentials/{name}", self._mark(name), text, request=Which, response=CredentialList)
+                _route("POST", f"/v1/credentials/{name}", self._mark(name), "admin", text, request=Which, response=CredentialList)
                 for name, text in (
                     ("suspend", "Suspend credentials by id, holder or type (reversible)"),
                     ("reinstate", "Lift suspensions of credentials"),
                     ("revoke", "Revoke credentials for good"),
                 )
             ),
-            _route("GET", "/v1/issuances", self.issuances, "Credential requests and deliveries", response=IssuanceList),
-            _route("GET", "/v1/events", self.events, "What happened to members", response=EventList),
+            _route("GET", "/v1/issuances", self.issuances, "read", "Credential requests and deliveries", response=IssuanceList),
+            _route("GET", "/v1/events", self.events, "read", "What happened to members", response=EventList),
         ]
+        return table + self._access.routes(table)
 
     async def health(self, _: web.Request) -> web.StreamResponse:
         return _answer(Health("ok", self._ledger.participant))
@@ -152,7 +168,9 @@ class Management:
         return json_response(openapi(self.routes(), title="Kizuna identity service, management", version="1"))
 
     async def invite(self, request: web.Request) -> web.StreamResponse:
-        return _answer(await self._admission.invite(read(await request.read(), Invite)), status=201)
+        wanted = read(await request.read(), Invite)
+        about(wanted.did)
+        return _answer(await self._admission.invite(wanted), status=201)
 
     async def members(self, _: web.Request) -> web.StreamResponse:
         found = self._ledger.database.read(self._ledger.members.all)
@@ -176,7 +194,9 @@ class Management:
 
     def _mark(self, event: str) -> Handler:
         async def mark(request: web.Request) -> web.StreamResponse:
-            return _answer(_credentials(await self._revocation.change(read(await request.read(), Which), event)))
+            which = read(await request.read(), Which)
+            about(which.id or which.holder or which.type)
+            return _answer(_credentials(await self._revocation.change(which, event)))
 
         return mark
 
@@ -205,9 +225,9 @@ def _route(
     method: str,
     path: str,
     handler: Handler,
+    role: Role | Literal[""],
     summary: str,
     *,
-    auth: str = _AUTH,
     request: type | None = None,
     response: type | None = None,
     status: int = 200,
@@ -217,7 +237,9 @@ def _route(
         method=method,
         path=path,
         handler=handler,
-        auth=auth,
+        auth="key" if role else "none",
+        role=role,
+        scope="membership" if role else "",
         summary=summary,
         request=request,
         response=response,

@@ -1,4 +1,4 @@
-"""`kizuna identity init|run`: make the data directory, and serve it.
+"""`kizuna identity init|run|key|audit`: make the data directory, serve it, say who may use its management API and who did.
 
 `run` replaces the command by the serving process (`python -m identity.service`), which loads nothing of the command line.
 """
@@ -10,8 +10,9 @@ from typing import Annotated
 
 import typer
 
+from identity.access import cli as access
 from identity.service import setup
-from identity.service.cli.local import SAY, Directory, Json, management_url, show
+from identity.service.cli.local import SAY, Directory, Json, client, management_url, show
 from identity.service.settings import Settings
 from kernel.clock import SystemClock
 
@@ -21,6 +22,7 @@ def commands() -> typer.Typer:
     group = typer.Typer(no_args_is_help=True, help=SAY("identity_help"))
     group.command("init", help=SAY("init_help"))(init)
     group.command("run", help=SAY("run_help"))(run)
+    access.register(group, lambda directory: client(directory, "", None))
     return group
 
 

@@ -193,6 +193,43 @@ class UsedTokenRow(Table, table=True):
     expires: str
 
 
+class AccessKeyRow(Table, table=True):
+    """A management key, as a hash (`identity.access.keys`)."""
+
+    __tablename__: ClassVar[str] = "access_key"
+    participant: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    revoked: str
+    used: str
+
+
+class AuditRow(Table, table=True):
+    """The audit log of the management API: append-only by triggers, each row linked to the one before it."""
+
+    __tablename__: ClassVar[str] = "audit"
+    participant: str = Field(primary_key=True)
+    seq: int = Field(primary_key=True)
+    at: str
+    who: str
+    name: str
+    role: str
+    action: str
+    object: str
+    outcome: str
+    previous: str
+    hash: str
+
+
+class AuditHeadRow(Table, table=True):
+    """The newest row of the audit log."""
+
+    __tablename__: ClassVar[str] = "audit_head"
+    participant: str = Field(primary_key=True)
+    seq: int
+    hash: str
+
+
 class EventRow(Table, table=True):
     """What happened to members, in order, without gaps. `subject` is what it happened to: a credential, a serial, a trust list's number."""
 

@@ -67,7 +67,7 @@ def test_no_sector_stands_in_product_code():
 
 def test_the_kernel_stays_small():
     lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in (ROOT / "kernel").glob("*.py"))
-    assert lines <= 1400, "kernel is shared plumbing only (ADR 0007)"
+    assert lines <= 1500, "kernel is shared plumbing only (ADR 0007)"
 
 
 def test_a_serving_process_does_not_load_what_it_does_not_need():
@@ -107,7 +107,7 @@ def test_no_download_address_stands_in_the_repository():
 def test_texts_exist_in_both_languages():
     import tomllib
 
-    for package in ("connector", "identity/service"):
+    for package in ("connector", "identity/service", "identity/access"):
         en, ja = (tomllib.loads((ROOT / package / "texts" / f"{x}.toml").read_text(encoding="utf-8")) for x in ("en", "ja"))
         assert set(en) == set(ja), package
         for key in en:

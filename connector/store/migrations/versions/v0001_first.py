@@ -4,6 +4,7 @@ from alembic import op
 from sqlmodel import SQLModel
 
 from connector.store import schema
+from identity.access.sqlite import APPEND_ONLY
 
 revision = "0001"
 down_revision = None
@@ -11,7 +12,21 @@ branch_labels = None
 depends_on = None
 
 TABLES = (
-    "process journal outbox inbox spent agreement asset offer credential credential_request received membership".split()  # noqa: SIM905
+    *[
+        "process",
+        "journal",
+        "outbox",
+        "inbox",
+        "spent",
+        "agreement",
+        "asset",
+        "offer",
+        "credential",
+        "credential_request",
+        "received",
+        "membership",
+    ],
+    *["access_key", "audit", "audit_head"],
 )
 
 
@@ -19,6 +34,8 @@ def upgrade() -> None:
     """Make all tables as `connector.store.schema` declared them at this version."""
     assert schema  # noqa: S101  the import declares the tables
     SQLModel.metadata.create_all(op.get_bind(), tables=[SQLModel.metadata.tables[name] for name in TABLES])
+    for statement in APPEND_ONLY if op.get_bind().dialect.name == "sqlite" else ():
+        op.execute(statement)
 
 
 def downgrade() -> None:

@@ -6,6 +6,8 @@ Revision ID: 0001
 import sqlalchemy as sa
 from alembic import op
 
+from identity.access.sqlite import APPEND_ONLY
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -26,6 +28,7 @@ def upgrade() -> None:
     _status_lists()
     _certificates()
     _journal()
+    _access()
 
 
 def _members() -> None:
@@ -200,3 +203,20 @@ def _journal() -> None:
         _text("at"),
         sa.PrimaryKeyConstraint("participant", "seq"),
     )
+
+
+def _access() -> None:
+    op.create_table(
+        "access_key",
+        _text("participant"),
+        _text("id"),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        _text("revoked"),
+        _text("used"),
+        sa.PrimaryKeyConstraint("participant", "id"),
+    )
+    names = ("at", "who", "name", "role", "action", "object", "outcome", "previous", "hash")
+    op.create_table("audit", _text("participant"), _count("seq"), *map(_text, names), sa.PrimaryKeyConstraint("participant", "seq"))
+    op.create_table("audit_head", _text("participant"), _count("seq"), _text("hash"), sa.PrimaryKeyConstraint("participant"))
+    for statement in APPEND_ONLY:
+        op.execute(statement)

@@ -1,0 +1,1 @@
+"""Who may use a management API: roles and scopes, keys, tokens of an identity provider, and the audit log. Shared by connector and identity service."""
