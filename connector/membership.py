@@ -112,7 +112,8 @@ class Joining:
         elif known.state == "REQUESTED" and await self._open_requests(known):
             pause = LONGEST_PAUSE
         try:
-            await asyncio.wait_for(self._wake.wait() if known.state == "REQUESTED" else asyncio.Event().wait(), pause)
+            async with asyncio.timeout(pause):  # wait_for would lose a cancellation that meets the wake
+                await (self._wake.wait() if known.state == "REQUESTED" else asyncio.Event().wait())
         except TimeoutError:
             return
 

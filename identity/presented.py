@@ -78,7 +78,7 @@ async def _exchange(proof: Proof, rule: PeerRule, access_token: str | None, trai
     door = proof.door
     document = await door.resolver.resolve(proof.holder)
     answer = await _query(door, document, rule, access_token)  # 11
-    presentations = parse_presentations(answer, rule.profile.types)
+    presentations = parse_presentations(answer, rule.profile.reading)
     for each in presentations:
         _check_presentation(door, each, document, rule.profile, trail)  # 12
     trail.at(12, "holder", SHOWN)

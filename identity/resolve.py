@@ -3,7 +3,7 @@
 Rules
 - Five minutes in the cache at most: a key that was taken out of a document is dead after that.
 - One fetch at a time per DID. A failed fetch is not remembered, and never answered from an older document.
-- Only 200 with a JSON media type is read; the document must belong to the DID; its size is capped.
+- Only 200 is read, with a JSON media type or none (RFC 9110, 8.3: the reader decides then, and it must be JSON); the document must belong to the DID; its size is capped.
 - `refresh` fetches anew, at most every few seconds per DID: for a kid that the cached document does not hold.
 
 Not done here: address rules, redirects, time limits (`kernel.http`).
@@ -80,7 +80,7 @@ class Resolver:
         )
         if reply.status != 200:
             raise BadDid(f"the DID document was answered with {reply.status}", reason="document-status")
-        if not _is_json(reply.headers):
+        if not _may_be_json(reply.headers):
             raise BadDid("the DID document is no JSON", reason="document-type")
         found = parse_document(reply.body, did)
         self._known[did] = _Known(found, asked)
@@ -90,7 +90,7 @@ class Resolver:
         return found
 
 
-def _is_json(headers: Mapping[str, str]) -> bool:
+def _may_be_json(headers: Mapping[str, str]) -> bool:
     kind = next((value for name, value in headers.items() if name.lower() == "content-type"), "")
     media = kind.partition(";")[0].strip().lower()
-    return media == "application/json" or media.endswith("+json")
+    return not media or media == "application/json" or media.endswith("+json")

@@ -36,7 +36,7 @@ from identity.door import Caller, Door, Mtls, PeerRule, Presentations, Refused, 
 from identity.jose import BadToken, Unverified
 from identity.leaf import Leaf, read_leaf
 from identity.presented import presented
-from identity.profiles import PROFILES, STRICT, VerifierProfile
+from identity.profiles import PROFILES, STRICT, VerifierProfile, strictly
 from identity.prove import check_credential
 from identity.stages import Finding, Trail
 from identity.status import StatusValue
@@ -136,11 +136,15 @@ async def authenticate(door: Door, caller: Caller, *, fresh: bool) -> VerifiedPa
 
 
 async def verify_token(
-    door: TokenDoor, caller: Caller, *, mtls: Mtls = "preferred", profile: VerifierProfile = STRICT
+    door: TokenDoor,
+    caller: Caller,
+    *,
+    mtls: Mtls = "preferred",
+    profiles: Callable[[str], VerifierProfile] = strictly,
 ) -> VerifiedToken:
     """Verify the token and the channel alone (steps 1 to 10); raises `Unauthorized`. For credential service, issuer and CA."""
     with Trail() as trail:
-        token = await _token(door, caller, lambda _: profile, trail)
+        token = await _token(door, caller, profiles, trail)
         trail.at(10, "binding")
         leaf = _channel(door, caller, token, mtls)
         return VerifiedToken(

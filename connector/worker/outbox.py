@@ -82,7 +82,8 @@ class Outbox:
         if following is not None:
             seconds = max(0.0, (parse_iso(following) - self._clock.now()).total_seconds()) if following else 0.0
         try:
-            await asyncio.wait_for(self._awake.wait(), seconds)
+            async with asyncio.timeout(seconds):  # wait_for would lose a cancellation that meets the wake
+                await self._awake.wait()
         except TimeoutError:
             return
 

@@ -47,7 +47,8 @@ class Worker:
                 self.wake.clear()
                 pause = await self._guarded_pass()
                 try:
-                    await asyncio.wait_for(self.wake.wait(), pause)
+                    async with asyncio.timeout(pause):  # wait_for would lose a cancellation that meets the wake
+                        await self.wake.wait()
                 except TimeoutError:
                     continue
         finally:

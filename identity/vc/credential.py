@@ -11,7 +11,7 @@ Rules
 Not done here: signature, trust, window, status (`identity.verify`); `credentialSchema` is handed up, never fetched.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -42,6 +42,19 @@ TYPES_20: Final = frozenset({"vc+jwt", "vp+jwt"})
 _TYPES_11: Final = frozenset({None, "JWT"})
 _MAX_TIME: Final = 253_402_300_799
 _TYPED: Final = ("credentialSchema", "evidence", "termsOfUse", "refreshService")
+
+
+class Reading(Struct, frozen=True, kw_only=True):
+    """How a document is read: `types` are the JOSE `typ` of VC-DM 2.0.
+
+    `agree`: JWT claims that repeat id and times must repeat them exactly. Without it the property is the id, and the narrower window counts.
+    """
+
+    types: frozenset[str] = TYPES_20
+    agree: bool = True
+
+
+STRICTLY: Final = Reading()
 
 
 class Credential(Struct, frozen=True, kw_only=True):
@@ -75,13 +88,13 @@ class Credential(Struct, frozen=True, kw_only=True):
         return frozenset(self.types) - {TYPE}
 
 
-def parse_vc(token: str, *, limit: int = LIMIT, types: frozenset[str] = TYPES_20) -> Credential:
-    """Read a credential of either model; raises `BadCredential` with the reason. `types` are the `typ` that mean VC-DM 2.0."""
+def parse_vc(token: str, *, limit: int = LIMIT, reading: Reading = STRICTLY) -> Credential:
+    """Read a credential of either model; raises `BadCredential` with the reason."""
     try:
         found = jose.parse(token, limit=limit)
     except BadToken as error:
         raise BadCredential(error.detail, reason=str(error.facts["reason"])) from error
-    return _version_11(found) if "vc" in found.claims else _version_20(found, types)
+    return _version_11(found, reading) if "vc" in found.claims else _version_20(found, reading)
 
 
 def check_signature_of(token: Unverified, signer: str) -> None:
@@ -94,20 +107,20 @@ def check_signature_of(token: Unverified, signer: str) -> None:
         raise BadCredential("the kid is not of the DID that signs", reason="kid")
 
 
-def _version_11(found: Unverified) -> Credential:
+def _version_11(found: Unverified, reading: Reading) -> Credential:
     body, claims = found.claims["vc"], found.claims
     if not isinstance(body, dict) or "vp" in claims or found.typ not in _TYPES_11:
         raise BadCredential("the vc claim is no credential", reason="form")
     first_context(body.get("@context"), CONTEXT_11)
-    valid_from = _agreed(claims.get("nbf"), body.get("issuanceDate"), "issuanceDate")
+    valid_from = _agreed(claims.get("nbf"), body.get("issuanceDate"), "issuanceDate", max, reading)
     if valid_from is None:
         raise BadCredential("a credential without issuance date", reason="time")
-    valid_until = _agreed(claims.get("exp"), body.get("expirationDate"), "expirationDate")
-    return _credential(found, body, VC11, valid_from, valid_until)
+    valid_until = _agreed(claims.get("exp"), body.get("expirationDate"), "expirationDate", min, reading)
+    return _credential(found, body, VC11, (valid_from, valid_until), reading)
 
 
-def _version_20(found: Unverified, types: frozenset[str]) -> Credential:
-    body = found.claims
+def _version_20(found: Unverified, reading: Reading) -> Credential:
+    body, types = found.claims, reading.types
     if "vp" in body or found.typ not in types or not str(found.typ).startswith("vc"):
         raise BadCredential("neither a vc claim nor the type of a credential", reason="typ")
     if found.header.get("cty", "vc") not in ("application/vc", *(each.removesuffix("+jwt") for each in types)):
@@ -116,14 +129,16 @@ def _version_20(found: Unverified, types: frozenset[str]) -> Credential:
     for name in _TYPED:
         if not all(isinstance(each.get("type"), str | list) for each in objects(body.get(name), name)):
             raise BadCredential(f"{name} has no type", reason="form")
-    valid_from = _agreed(body.get("nbf"), body.get("validFrom"), "validFrom")
-    valid_until = _agreed(body.get("exp"), body.get("validUntil"), "validUntil")
-    return _credential(found, body, VC20, valid_from, valid_until)
+    valid_from = _agreed(body.get("nbf"), body.get("validFrom"), "validFrom", max, reading)
+    valid_until = _agreed(body.get("exp"), body.get("validUntil"), "validUntil", min, reading)
+    return _credential(found, body, VC20, (valid_from, valid_until), reading)
 
 
 def _credential(
-    found: Unverified, body: Mapping[str, Any], version: str, valid_from: datetime | None, valid_until: datetime | None
+    found: Unverified, body: Mapping[str, Any], version: str, window: tuple[datetime | None, datetime | None], reading: Reading
 ) -> Credential:
+    valid_from, valid_until = window
+    key = found.claims.get("jti") if reading.agree or body.get("id") is None else body["id"]
     types = texts(body.get("type"), "type")
     if TYPE not in types:
         raise BadCredential(f"the type does not hold {TYPE}", reason="type")
@@ -131,7 +146,7 @@ def _credential(
         raise BadCredential("the credential ends before it begins", reason="time")
     inner_contexts({name: value for name, value in body.items() if name != "@context"})
     return Credential(
-        id=_same(found.claims.get("jti"), body.get("id"), "id"),
+        id=_same(key, body.get("id"), "id"),
         types=types,
         issuer=_issuer(found.claims.get("iss"), body.get("issuer")),
         subjects=_subjects(found.claims.get("sub"), body.get("credentialSubject")),
@@ -175,12 +190,14 @@ def _same(claim: Any, value: Any, name: str) -> str | None:
     return str(value if claim is None else claim) if (claim is not None or value is not None) else None
 
 
-def _agreed(claim: Any, value: Any, name: str) -> datetime | None:
-    """The time of a NumericDate, a dateTimeStamp, or both when they mean the same second."""
+def _agreed(claim: Any, value: Any, name: str, narrower: Callable[..., datetime], reading: Reading) -> datetime | None:
+    """The time of a NumericDate, a dateTimeStamp, or both when they mean the same second; else the narrower, or an error."""
     numeric = None if claim is None else numeric_date(claim, name)
     written = None if value is None else moment(value, name)
     if numeric is not None and written is not None and abs((numeric - written).total_seconds()) >= 1:
-        raise BadCredential(f"claim and property differ: {name}", reason="disagreement")
+        if reading.agree:
+            raise BadCredential(f"claim and property differ: {name}", reason="disagreement")
+        return narrower(numeric, written)
     return written if written is not None else numeric
 
 

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from identity import jose
 from identity.jose import BadToken, Unverified
-from identity.vc.credential import TYPES_20, Credential, numeric_date, parse_vc
+from identity.vc.credential import STRICTLY, Credential, Reading, numeric_date, parse_vc
 from identity.vc.errors import BadCredential
 from identity.vc.model import CONTEXT_11, CONTEXT_20, VC11, VC20, first_context, texts
 
@@ -40,27 +40,24 @@ class Presentation(Struct, frozen=True, kw_only=True):
     token: Unverified
 
 
-def parse_presentations(entries: Any, types: frozenset[str] = TYPES_20) -> tuple[Presentation, ...]:
-    """All presentations of an answer; raises `BadCredential` (`presentation-count`, `credential-count` and those of one).
-
-    `types` are the `typ` that mean VC-DM 2.0.
-    """
+def parse_presentations(entries: Any, reading: Reading = STRICTLY) -> tuple[Presentation, ...]:
+    """All presentations of an answer; raises `BadCredential` (`presentation-count`, `credential-count` and those of one)."""
     if not isinstance(entries, list) or len(entries) > MAX_PRESENTATIONS:
         raise BadCredential(f"more than {MAX_PRESENTATIONS} presentations", reason="presentation-count")
-    found = tuple(parse_vp(each, types) for each in entries)
+    found = tuple(parse_vp(each, reading) for each in entries)
     if sum(len(each.credentials) for each in found) > MAX_CREDENTIALS:
         raise BadCredential(f"more than {MAX_CREDENTIALS} credentials", reason="credential-count")
     return found
 
 
-def parse_vp(entry: str | Mapping[str, Any], types: frozenset[str] = TYPES_20) -> Presentation:
+def parse_vp(entry: str | Mapping[str, Any], reading: Reading = STRICTLY) -> Presentation:
     """One presentation; raises `BadCredential` with the reason."""
     token = _token(entry if isinstance(entry, str) else _opened(entry, "EnvelopedVerifiablePresentation", VP_MEDIA))
     if _is(token.claims, "EnvelopedVerifiablePresentation"):
         token = _token(_opened(token.claims, "EnvelopedVerifiablePresentation", VP_MEDIA))
     if "vp" in token.claims:
-        return _version_11(token)
-    return _version_20(token, types)
+        return _version_11(token, reading)
+    return _version_20(token, reading)
 
 
 def _token(text: str) -> Unverified:
@@ -70,7 +67,7 @@ def _token(text: str) -> Unverified:
         raise BadCredential(error.detail, reason=str(error.facts["reason"])) from error
 
 
-def _version_11(token: Unverified) -> Presentation:
+def _version_11(token: Unverified, reading: Reading) -> Presentation:
     body = token.claims["vp"]
     if isinstance(body, list) and len(body) == 1:
         body = body[0]
@@ -81,12 +78,12 @@ def _version_11(token: Unverified) -> Presentation:
     _typed(body)
     raws = body.get("verifiableCredential", [])
     raws = raws if isinstance(raws, list) else [raws]
-    return _presentation(token, _text(body, "holder"), raws, VC11)
+    return _presentation(token, _text(body, "holder"), raws, VC11, reading)
 
 
-def _version_20(token: Unverified, types: frozenset[str]) -> Presentation:
+def _version_20(token: Unverified, reading: Reading) -> Presentation:
     body = token.claims
-    signed = token.typ in {None, "JWT"} or (token.typ in types and str(token.typ).startswith("vp"))
+    signed = token.typ in {None, "JWT"} or (token.typ in reading.types and str(token.typ).startswith("vp"))
     if "vc" in body or not signed or not _is(body, "VerifiablePresentation"):
         raise BadCredential("not a presentation", reason="form")
     first_context(body.get("@context"), CONTEXT_20)
@@ -96,14 +93,12 @@ def _version_20(token: Unverified, types: frozenset[str]) -> Presentation:
     raws = [_opened(each, "EnvelopedVerifiableCredential", VC_MEDIA) for each in entries]
     holder = body.get("holder")
     name = _text(holder, "id") if isinstance(holder, dict) else _text(body, "holder")
-    return _presentation(token, name, raws, VC20, types)
+    return _presentation(token, name, raws, VC20, reading)
 
 
-def _presentation(
-    token: Unverified, holder: str | None, raws: list[Any], version: str, types: frozenset[str] = TYPES_20
-) -> Presentation:
+def _presentation(token: Unverified, holder: str | None, raws: list[Any], version: str, reading: Reading) -> Presentation:
     _count(raws)
-    credentials = tuple(_credential(each, version, types) for each in raws)
+    credentials = tuple(_credential(each, version, reading) for each in raws)
     claims = token.claims
     issuer, subject = _text(claims, "iss"), _text(claims, "sub")
     holders = {each for each in (issuer, subject, holder) if each is not None}
@@ -121,10 +116,10 @@ def _presentation(
     )
 
 
-def _credential(raw: Any, version: str, types: frozenset[str]) -> Credential:
+def _credential(raw: Any, version: str, reading: Reading) -> Credential:
     if not isinstance(raw, str):
         raise BadCredential("a credential in another form than its presentation", reason="mixed")
-    found = parse_vc(raw, types=types)
+    found = parse_vc(raw, reading=reading)
     if found.format != version:
         raise BadCredential("a credential of another data model than its presentation", reason="mixed")
     return found

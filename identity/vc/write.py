@@ -49,7 +49,8 @@ def issue(
         body["expirationDate" if format == VC11 else "validUntil"] = iso(end)
     body["credentialSubject"] = dict(subject) if isinstance(subject, Mapping) else [dict(each) for each in subject]
     if status:
-        body["credentialStatus"] = [_entry(each) for each in status]
+        entries = [_entry(each) for each in status]
+        body["credentialStatus"] = entries[0] if len(entries) == 1 else entries  # some readers of 1.1 know one entry only
     if schemas:
         body["credentialSchema"] = [dict(each) for each in schemas]
     if format != VC11:

@@ -12,7 +12,7 @@ Rules
   the same delivery again is acknowledged again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import uuid4
@@ -22,6 +22,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from identity.jose import Signer
+from identity.profiles import VerifierProfile, strictly
 from identity.vc import DCP_CONTEXT, VC11, VC20, BadCredential, Credential, parse_scope, parse_vc, present
 from identity.vc.scope import ID_ALIAS, TYPE_ALIAS
 from identity.verify import Caller, TokenDoor, VerifiedToken, check_credential, verify_token
@@ -63,8 +64,16 @@ class CredentialMessage(Struct, frozen=True, rename="camel"):
 class CredentialService:
     """The routes over one participant's wallet."""
 
-    def __init__(self, door: TokenDoor, sts: Sts, presenter: Signer, store: CredentialStore) -> None:
-        self._door, self._sts, self._presenter, self._store = door, sts, presenter, store
+    def __init__(
+        self,
+        door: TokenDoor,
+        sts: Sts,
+        presenter: Signer,
+        store: CredentialStore,
+        *,
+        profiles: Callable[[str], VerifierProfile] = strictly,
+    ) -> None:
+        self._door, self._sts, self._presenter, self._store, self._profiles = door, sts, presenter, store, profiles
 
     def routes(self) -> list[Route]:
         return [
@@ -137,11 +146,12 @@ class CredentialService:
     async def _checked(self, container: Container, known: CredentialRequest) -> Held:
         if container.format not in _FORMATS:
             raise BadInput(f"format {container.format[:40]!r} is not supported")
-        credential = parse_vc(container.payload)
+        credential = parse_vc(container.payload, reading=self._profiles(known.issuer).reading)
         if credential.issuer != known.issuer:
             raise BadInput("a credential of another issuer")
         now = self._door.clock.now()
-        await check_credential(self._door.resolver, credential, holder=self._door.did, now=now)
+        profile = self._profiles(known.issuer)
+        await check_credential(self._door.resolver, credential, holder=self._door.did, now=now, profile=profile)
         if container.credential_type not in credential.kinds:
             raise BadInput("a credential of another type than announced")
         return msgspec.structs.replace(held(credential), type=container.credential_type)
@@ -158,7 +168,7 @@ class CredentialService:
 
     async def _proven(self, request: web.Request) -> VerifiedToken:
         caller = Caller(tuple(request.headers.getall("Authorization", [])), client_certificate(request))
-        return await verify_token(self._door, caller, mtls="preferred")
+        return await verify_token(self._door, caller, mtls="preferred", profiles=self._profiles)
 
 
 def held(credential: Credential) -> Held:

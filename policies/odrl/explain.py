@@ -119,12 +119,13 @@ def lines(decision: Decision) -> list[str]:
 
 
 def _granting(rule: Permission, request: Request, covering: frozenset[str]) -> RuleNode:
-    covers = not covering.isdisjoint(rule.actions)
+    if covering.isdisjoint(rule.actions):
+        return RuleNode(path=rule.path, kind="permission", covers=False)
     return RuleNode(
         path=rule.path,
         kind="permission",
-        covers=covers,
-        active=covers and permission(rule, request, Marks()) >= STATES.index("deferred"),
+        covers=True,
+        active=permission(rule, request, Marks()) >= STATES.index("deferred"),
         target=_scope(rule, request, TARGET),
         assignee=_scope(rule, request, ASSIGNEE),
         constraints=tuple(_node(each, request) for each in rule.constraints),
@@ -133,12 +134,13 @@ def _granting(rule: Permission, request: Request, covering: frozenset[str]) -> R
 
 
 def _forbidding(rule: Prohibition, request: Request, forbidding: frozenset[str]) -> RuleNode:
-    covers = not forbidding.isdisjoint(rule.actions)
+    if forbidding.isdisjoint(rule.actions):
+        return RuleNode(path=rule.path, kind="prohibition", covers=False)
     return RuleNode(
         path=rule.path,
         kind="prohibition",
-        covers=covers,
-        active=covers and in_force(rule, request, Marks()),
+        covers=True,
+        active=in_force(rule, request, Marks()),
         target=_scope(rule, request, TARGET),
         assignee=_scope(rule, request, ASSIGNEE),
         constraints=tuple(_node(each, request) for each in rule.constraints),

@@ -60,7 +60,7 @@ async def attempt(where: str, profile: str, choice: random.Random, odd: Any) -> 
     claims = jose.parse(
         issuer.issue(member.did, status=[host.entry(3)], schemas=[{"id": "https://x.example", "type": "JsonSchema"}])
     ).claims
-    claims["credentialStatus"][0] |= {"statusSize": 1, "statusMessage": messages, "statusReference": ["https://x.example/"]}
+    claims["credentialStatus"] |= {"statusSize": 1, "statusMessage": messages, "statusReference": ["https://x.example/"]}
     del claims["credentialSchema"]
     parts: dict[str, dict] = {"credential": claims, "list": jose.parse(host.jwt, limit=100_000).claims}
     header: dict[str, dict] = {"credential": {"cty": "vc"}, "presentation": {"cty": "vp"}, "token": {"x": 1}, "list": {"cty": "vc"}}

@@ -5,7 +5,7 @@ import secrets
 import pytest
 
 from identity import did as dids
-from identity import jose, status
+from identity import jose, status, vc
 from identity.profiles import PROFILES, STRICT
 from identity.verify import authenticate
 from kernel import wire
@@ -183,3 +183,18 @@ async def test_success_and_refusal_explain_themselves(world: World, member: Part
     assert facts["explanation"].endswith("status refused (revocation: the credential is under revocation)")
     assert "token: parse, token, window, holder, signature, binding" in facts["explanation"]
     assert caught.value.problem() == Unauthorized("the caller is not authenticated").problem()
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("changes", [{"jti": "urn:uuid:other"}, {"exp": 60}, {"exp": -1}, {"nbf": 60}])
+async def test_claims_beside_the_credential_say_something_else(world: World, member: Party, profile: str, changes: dict) -> None:
+    """`dcp-tck` takes the property as the id and the narrower window; no profile takes a window that is over or has not begun."""
+    token = jose.parse(world.issuer.issue(member.did, "MembershipCredential", format=vc.VC11))
+    now = int(world.clock.now().timestamp())
+    moved = {name: value if isinstance(value, str) else now + value for name, value in changes.items()}
+    member.held[:] = [jose.sign(token.claims | moved, world.issuer.key)]
+    member.shows(member.present(format=vc.VC11))
+    expected = {"jti": "in", "exp": "in" if changes.get("exp") == 60 else "expired-credential", "nbf": "not-yet-valid"}[
+        next(iter(changes))
+    ]
+    assert await outcome(world, profile) == (expected if profile == "dcp-tck" else "disagreement")

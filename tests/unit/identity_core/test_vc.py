@@ -72,7 +72,7 @@ def test_wire_form_of_2_0() -> None:
     assert (token.typ, token.header["cty"]) == ("vc+jwt", "vc")
     assert not {"vc", "iss", "sub"} & token.claims.keys()
     assert token.claims["@context"][0] == "https://www.w3.org/ns/credentials/v2"
-    assert token.claims["credentialStatus"][0] == {
+    assert token.claims["credentialStatus"] == {
         "id": f"{ENTRY.url}#5",
         "type": "BitstringStatusListEntry",
         "statusPurpose": "revocation",
