@@ -37,6 +37,7 @@ from connector.settings import Settings
 from connector.store.sqlite import SqliteStore, open_database
 from connector.worker.outbox import Outbox
 from connector.worker.timers import Timers
+from identity.access.oidc import provider
 from identity.access.service import Access
 from identity.access.sqlite import SqliteAccess
 from identity.did import Service as ServiceEntry
@@ -45,6 +46,7 @@ from identity.keys import KeyStore
 from identity.resolve import Resolver
 from identity.schemas import CredentialSchemas
 from identity.statusread import StatusReader
+from identity.tls.contexts import client_context, server_context
 from identity.trust import IssuerRule, TrustPolicy
 from identity.verify import PROFILES, Caller, Door, PeerRule, VerifiedParticipant, VerifiedToken, authenticate, verify_token
 from identity.wallet.credentials import PATH as WALLET
@@ -200,7 +202,15 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
         commands=commands,
         outbox=Outbox(store, peers.send, carry_push, clock, new_id, parallel=found.parallel_sends),
         timers=Timers(store, clock),
-        access=Access(SqliteAccess(database, found.did), found.did, clock, lambda: _management_key(directory)),
+        access=Access(
+            SqliteAccess(database, found.did),
+            found.did,
+            clock,
+            lambda: _management_key(directory),
+            provider(
+                found.oidc, lambda rules: GuardedClient(rules, tls=lambda: client_context(directory / "tls/roots.pem")), clock
+            ),
+        ),
         rules=rules,
         public=[*_own_routes(found, keys), *routes.routes(node), *wallet.routes(), *endpoint.routes()],
     )
@@ -318,6 +328,7 @@ async def serving(directory: Path, clock: Clock | None = None, **stand_ins: Any)
         for listener in filter(None, [*listeners, connector.member_listener]):
             await listener.close()
         await connector.client.close()
+        await connector.access.close()
         connector.store.close()
 
 
@@ -326,8 +337,6 @@ async def _serve_management(connector: Connector) -> Listener:
     app = application(table, middlewares=[connector.access.guard(table)], limit=found.max_payload)
     tls = None
     if found.management_certificate:
-        from identity.tls.contexts import server_context  # noqa: PLC0415
-
         tls = server_context(Path(found.management_certificate), Path(found.management_key))
     return await serve(app, found.management_bind, found.management_port, tls)
 

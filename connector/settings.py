@@ -2,20 +2,19 @@
 
 Rules
 - One frozen value, read once at start. An unknown key stops the start and names the nearest known one.
-- `KIZUNA_CONNECTOR_<FIELD>` overrides a plain field. Tables (`issuers`, `peers`) come from the file only.
-- The management API listens on 127.0.0.1; another address needs `management_certificate` and `management_key`, so that no
-  key crosses a network in the clear (`check`).
+- `KIZUNA_CONNECTOR_<FIELD>` overrides a plain field. Tables (`issuers`, `peers`, `oidc`) come from the file only.
+- The management API listens on 127.0.0.1; another address needs `management_certificate` and `management_key` (`identity.access.settings`).
 - No setting makes the connector accept an unsigned caller.
 
 Not done here: making the directory (`connector.cli`), loading keys and certificates (`connector.app`).
 """
 
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from identity.access.settings import Oidc, check_listener, check_oidc
 from kernel import settings
 from kernel.errors import Misconfigured
 
@@ -70,6 +69,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(description="Hosts (`host` or `host:port`) whose credential schemas are fetched, beside the issuers' own."),
     ] = ()
     peers: Annotated[tuple[Peer, ...], Meta(description="Rules for single counterparties.")] = ()
+    oidc: Annotated[Oidc | None, Meta(description="Identity provider whose tokens the management API takes; a table.")] = None
     allow_private: Annotated[
         tuple[str, ...],
         Meta(description="Host names or networks with private addresses that peers may name; none by default."),
@@ -112,15 +112,5 @@ def check(found: Settings) -> None:
     ports = (found.public_port, found.member_port, found.management_port)
     if len(set(ports)) != len(ports):
         raise Misconfigured("two listeners have the same port", next_step="give each listener a port of its own")
-    if not _loopback(found.management_bind) and not (found.management_certificate and found.management_key):
-        raise Misconfigured(
-            f"management_bind = {found.management_bind} would send the management key in the clear",
-            next_step="set management_certificate and management_key, or bind to 127.0.0.1",
-        )
-
-
-def _loopback(address: str) -> bool:
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return address == "localhost"
+    check_listener(found.management_bind, found.management_certificate, found.management_key)
+    check_oidc(found.oidc)

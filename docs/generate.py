@@ -11,6 +11,7 @@ from connector import settings as connector_settings
 from connector.dsp import routes as dsp
 from connector.management.routes import Management
 from connector.processes import tables
+from identity.access import settings as access_settings
 from identity.access.service import Access
 from identity.service import settings as identity_settings
 from identity.service.management import Management as Operator
@@ -30,6 +31,10 @@ def settings_page() -> str:
         + settings.reference(connector_settings.Issuer, "").replace("| environment ", "| - ")
         + "\n### `[[peers]]`\n\n"
         + settings.reference(connector_settings.Peer, "").replace("| environment ", "| - ")
+        + "\n### `[oidc]` and `[[oidc.grants]]`\n\nFor the identity service, too.\n\n"
+        + settings.reference(access_settings.Oidc, "").replace("| environment ", "| - ")
+        + "\n"
+        + settings.reference(access_settings.OidcGrant, "").replace("| environment ", "| - ")
         + "\n## Identity service (`identity.toml`)\n\n"
         + settings.reference(identity_settings.Settings, identity_settings.ENVIRONMENT)
     )

@@ -32,6 +32,9 @@ class TokenVerifier(Protocol):
     """A provider whose tokens are taken (`oidc`)."""
 
     async def principal(self, token: str) -> Principal: ...
+    async def close(self) -> None: ...
+    def scopes(self) -> frozenset[str]:
+        """Those that its grants name."""
 
 
 class Door:

@@ -8,6 +8,7 @@ from identity.access.keys import Keys, KeyStore
 from identity.access.routes import AccessRoutes
 from identity.access.trail import AuditStore, Trail
 from kernel.clock import Clock
+from kernel.errors import Misconfigured
 from kernel.web import Route
 
 
@@ -23,6 +24,7 @@ class Access:
     ) -> None:
         self._store, self._participant = store, participant
         self._keys = Keys(store, clock)
+        self._provider = provider
         self._door = Door(load, self._keys, provider)
         self._trail = Trail(store, clock)
 
@@ -32,5 +34,14 @@ class Access:
         return AccessRoutes(self._keys, self._store, self._participant, scopes).routes()
 
     def guard(self, table: Sequence[Route]) -> Any:
-        """The middleware before every route of the table."""
+        """The middleware before every route of the table; raises `Misconfigured` for a scope in the settings that no route has."""
+        known = {each.scope for each in table}
+        unknown = sorted(self._provider.scopes() - known) if self._provider is not None else []
+        if unknown:
+            raise Misconfigured(f"oidc: no scope {', '.join(unknown)}", next_step=f"scopes: {', '.join(sorted(known - {''}))}")
         return guard(table, self._door, self._trail)
+
+    async def close(self) -> None:
+        """Close what was opened to reach the provider."""
+        if self._provider is not None:
+            await self._provider.close()

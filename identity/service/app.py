@@ -18,6 +18,7 @@ from typing import Any
 
 from aiohttp import web
 
+from identity.access.oidc import provider
 from identity.access.service import Access
 from identity.access.sqlite import SqliteAccess
 from identity.did import Service as ServiceEntry
@@ -90,7 +91,13 @@ def open_service(directory: Path, clock: Clock) -> Service:
     database = open_database(directory)
     books = ledger(settings.did, database, clock)
     own_key = directory / setup.MANAGEMENT_KEY
-    access = Access(SqliteAccess(database, settings.did), settings.did, clock, lambda: setup.management_key(own_key))
+    access = Access(
+        SqliteAccess(database, settings.did),
+        settings.did,
+        clock,
+        lambda: setup.management_key(own_key),
+        provider(settings.oidc, lambda rules: GuardedClient(rules, tls=lambda: _outgoing(directory, settings)), clock),
+    )
     client = GuardedClient(Outbound(allow=frozenset(settings.allow_private)), tls=lambda: _outgoing(directory, settings))
     resolver = Resolver(client, clock)
     callers = Callers(_door(settings, resolver, books), books)
@@ -151,6 +158,12 @@ def open_service(directory: Path, clock: Clock) -> Service:
     )
 
 
+def _management_tls(settings: Settings) -> ssl.SSLContext | None:
+    if not settings.management_certificate:
+        return None
+    return contexts.server_context(Path(settings.management_certificate), Path(settings.management_key))
+
+
 def _outgoing(directory: Path, settings: Settings) -> ssl.SSLContext:
     """Outgoing HTTPS: the system's roots, or those of the settings."""
     return contexts.client_context(directory / settings.roots if settings.roots else None)
@@ -199,7 +212,7 @@ async def serving(directory: Path, clock: Clock | None = None) -> AsyncIterator[
         await service.publish()
         listeners.append(await serve(application(public), settings.bind, settings.port, tls))
         app = application(management, middlewares=[service.access.guard(management)])
-        listeners.append(await serve(app, settings.management_bind, settings.management_port))
+        listeners.append(await serve(app, settings.management_bind, settings.management_port, _management_tls(settings)))
         worker = asyncio.create_task(service.worker.run())
         try:
             yield service
@@ -210,6 +223,7 @@ async def serving(directory: Path, clock: Clock | None = None) -> AsyncIterator[
         for listener in listeners:
             await listener.close()
         await service.client.close()
+        await service.access.close()
         service.database.close()
 
 

@@ -3,18 +3,18 @@
 Rules
 - One frozen value, read once at start. An unknown key stops the start and names the nearest known one.
 - `KIZUNA_IDENTITY_<FIELD>` overrides a field.
-- The management API listens on loopback only: its key must not cross a network in the clear. `check` refuses anything else.
+- The management API listens on 127.0.0.1; another address needs `management_certificate` and `management_key` (`identity.access.settings`).
 - Host and port are part of the DID, so they cannot change once members trust it: a new port is a new identity.
 
 Not done here: making the directory (`setup`), reading keys (`app`).
 """
 
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
+from identity.access.settings import Oidc, check_listener, check_oidc
 from kernel import settings
 from kernel.errors import Misconfigured
 
@@ -31,7 +31,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     bind: Annotated[str, Meta(description="Address that the public listener binds to.")] = "127.0.0.1"
     port: Annotated[int, Meta(description="HTTPS port of the public listener; part of the DID.", gt=0, lt=65536)]
     management_port: Annotated[int, Meta(description="Port of the management API.", gt=0, lt=65536)]
-    management_bind: Annotated[str, Meta(description="Address of the management API; loopback only.")] = "127.0.0.1"
+    management_bind: Annotated[str, Meta(description="Address of the management API.")] = "127.0.0.1"
+    management_certificate: Annotated[str, Meta(description="PEM file; needed unless management_bind is a loopback.")] = ""
+    management_key: Annotated[str, Meta(description="PEM file; needed unless management_bind is a loopback.")] = ""
+    oidc: Annotated[Oidc | None, Meta(description="Identity provider whose tokens the management API takes; a table.")] = None
     roots: Annotated[str, Meta(description="PEM file with the roots trusted for outgoing HTTPS; empty = the system's.")] = ""
     allow_private: Annotated[
         tuple[str, ...],
@@ -68,15 +71,5 @@ def check(found: Settings) -> None:
     """Refuse what would be unsafe or cannot work; raises `Misconfigured` with the next step."""
     if found.port == found.management_port:
         raise Misconfigured("port and management_port are the same", next_step="give each listener a port of its own")
-    if not _loopback(found.management_bind):
-        raise Misconfigured(
-            f"management_bind = {found.management_bind} would send the management key in the clear",
-            next_step="bind the management API to 127.0.0.1 and reach it over SSH or a TLS proxy",
-        )
-
-
-def _loopback(address: str) -> bool:
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return address == "localhost"
+    check_listener(found.management_bind, found.management_certificate, found.management_key)
+    check_oidc(found.oidc)

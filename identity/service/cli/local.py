@@ -37,7 +37,7 @@ def client(directory: Path | None, management: str, key_file: Path | None) -> Ma
 def management_url(found: Settings) -> str:
     """Base URL of the management API."""
     host = f"[{found.management_bind}]" if ":" in found.management_bind else found.management_bind
-    return f"http://{host}:{found.management_port}"
+    return f"http{'s' if found.management_certificate else ''}://{host}:{found.management_port}"
 
 
 def show(value: dict[str, Any], text: str, *, as_json: bool) -> None:

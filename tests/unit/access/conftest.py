@@ -14,7 +14,7 @@ from identity.access.sqlite import SqliteAccess
 from identity.access.trail import about
 from kernel import telemetry
 from kernel.errors import Conflict
-from kernel.web import Route, application, json_response
+from kernel.web import LARGEST_HEADER, Route, application, json_response
 
 ME = "did:web:me.example"
 FILE_KEY = "f" * 43
@@ -34,8 +34,8 @@ class Clock:
 class World:
     """One service; `call` calls it with a key."""
 
-    def __init__(self, path, provider=None):
-        self.clock = Clock()
+    def __init__(self, path, provider=None, clock=None):
+        self.clock = clock or Clock()
         self.database = open_database(path)
         self.store = SqliteAccess(self.database, ME)
         self.access = Access(self.store, ME, self.clock, lambda: FILE_KEY, provider)
@@ -79,7 +79,9 @@ class World:
     async def start(self):
         table = self.routes()
         app = application(table, middlewares=[self.access.guard(table)])
-        self.client = TestClient(TestServer(app))
+        server = TestServer(app)
+        await server.start_server(max_field_size=LARGEST_HEADER)  # as `kernel.web.serve` has it
+        self.client = TestClient(server)
         await self.client.start_server()
         return self
 
