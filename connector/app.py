@@ -27,6 +27,7 @@ from connector.membership import Joining
 from connector.peers import Peers
 from connector.plane import files
 from connector.plane.endpoint import Endpoint
+from connector.plane.gate import Gate
 from connector.plane.push import push
 from connector.plane.tokens import DataTokens
 from connector.processes import negotiation, transfer
@@ -34,7 +35,10 @@ from connector.processes.decisions import AutoDecisions, Decisions
 from connector.processes.model import Process, TokenUse
 from connector.rules import OwnRules, Rules
 from connector.settings import Settings
+from connector.standing import Standing
 from connector.store.sqlite import SqliteStore, open_database
+from connector.worker.feed import Follower
+from connector.worker.measures import Measures
 from connector.worker.outbox import Outbox
 from connector.worker.timers import Timers
 from identity.access.oidc import provider
@@ -47,8 +51,9 @@ from identity.resolve import Resolver
 from identity.schemas import CredentialSchemas
 from identity.statusread import StatusReader
 from identity.tls.contexts import client_context, server_context
+from identity.tls.revoked import RevocationLists
 from identity.trust import IssuerRule, TrustPolicy
-from identity.verify import PROFILES, Caller, Door, PeerRule, VerifiedParticipant, VerifiedToken, authenticate, verify_token
+from identity.verify import PROFILES, Caller, Door, PeerRule, VerifiedParticipant, authenticate
 from identity.wallet.credentials import PATH as WALLET
 from identity.wallet.credentials import CredentialService
 from identity.wallet.sts import Sts
@@ -82,6 +87,8 @@ class Connector:
     timers: Timers
     access: Access
     rules: Rules
+    standing: Standing
+    follower: Follower
     public: list[Route]
     member_listener: Listener | None = None
 
@@ -107,6 +114,8 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
     channel = Channel(directory / "tls")
     client = GuardedClient(Outbound(allow=frozenset(found.allow_private)), tls=channel.client)
     resolver = Resolver(client, clock)
+    standing = Standing(found.authority, RevocationLists(clock), silence=found.feed_silence)
+    status = StatusReader(resolver, client, clock)
     signer = keys.open("si")
     sts = Sts(found.did, signer, clock, lambda: channel.thumbprint)
     rule = _rules(found, profile)
@@ -116,13 +125,16 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
         clock=clock,
         seen=store.seen,
         trust=_trust(found, profile),
-        status=StatusReader(resolver, client, clock),
+        status=status,
         schemas=CredentialSchemas(client, clock, bundled=profile.schemas.documents, hosts=frozenset(found.schema_hosts)),
         client=client,
         signer=signer,
         rules=rule,
+        followed=standing.speaks_for,
+        standing=standing,
     )
-    peers = Peers(client, resolver, sts, rule, profile.scopes + profile.optional_scopes)
+    gate = Gate(door, standing)
+    peers = Peers(client, resolver, sts, rule, profile.scopes + profile.optional_scopes, standing)
     tokens = DataTokens(found.did, keys.open("data"), clock, lambda peer: _listener(found, rule(peer)))
     rules = Rules(store, profile, clock, participant=found.did, name=found.name, endpoint=found.dsp_url)
     contexts = _Contexts(found, store, rules, tokens, clock, decisions or AutoDecisions())
@@ -158,13 +170,13 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
         max_payload=found.max_payload,
     )
 
-    async def token_only(request: web.Request) -> VerifiedToken:
+    async def proven_again(request: web.Request) -> VerifiedParticipant:
         caller = Caller(tuple(request.headers.getall("Authorization", [])), client_certificate(request))
-        return await verify_token(door, caller, mtls="preferred")
+        return await node.authenticate(caller, True)
 
     endpoint = Endpoint(
-        directory, tokens, process=store.process, asset=store.asset, proven=token_only, spend=store.spend, take=commands.take,
-        limit=found.max_payload,
+        directory, tokens, process=store.process, asset=store.asset, proven=proven_again, spend=store.spend, take=commands.take,
+        limit=found.max_payload, gate=gate,
     )  # fmt: skip
     wallet = CredentialService(door, sts, keys.open("vp"), store)
 
@@ -174,12 +186,28 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
             raise UnavailableError(f"the dataset {process.data['dataset']} is gone", next_step="terminate the transfer")
         if not transfer.open_now(process):
             return
+        if (why := gate.closed(process.peer)) is not None:
+            raise UnavailableError(f"the authority keeps the consumer out: {why}", next_step="it is pushed when that ends")
         await push(client, directory, asset, process.data["dataAddress"], expect_did=peers.pin(process.peer))
         await commands.step("transfer", process.id, "complete", "")
 
+    follower = Follower(
+        authority=found.authority,
+        pin=found.authority_key,
+        store=store,
+        resolver=resolver,
+        client=client,
+        sts=sts,
+        clock=clock,
+        standing=standing,
+        measures=Measures(store, commands, found.on_suspension),
+        tls=directory / "tls",
+        status_changed=status.invalidate,
+    )
     connector: Connector
 
     async def enrolled() -> None:
+        await follower.renew_crl()
         await connector.listen_for_members()
 
     connector = Connector(
@@ -212,6 +240,8 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
             ),
         ),
         rules=rules,
+        standing=standing,
+        follower=follower,
         public=[*_own_routes(found, keys), *routes.routes(node), *wallet.routes(), *endpoint.routes()],
     )
     return connector
@@ -315,11 +345,13 @@ async def serving(directory: Path, clock: Clock | None = None, **stand_ins: Any)
     tasks: list[asyncio.Task[None]] = []
     try:
         await connector.rules.fill()
+        await connector.follower.load()
         app = application(connector.public, errors=errors.response)
         listeners.append(await serve(app, found.bind, found.public_port, connector.channel.public))
         await connector.listen_for_members()
         listeners.append(await _serve_management(connector))
-        tasks = [asyncio.create_task(each.run()) for each in (connector.outbox, connector.joining, connector.timers)]
+        workers = (connector.outbox, connector.joining, connector.timers, connector.follower)
+        tasks = [asyncio.create_task(each.run()) for each in workers]
         yield connector
     finally:
         for task in tasks:

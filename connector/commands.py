@@ -155,6 +155,7 @@ class Commands:
 
     async def negotiate(self, peer: str, dataset: str, offer: str, terms: dict[str, Any] | None) -> Process:
         """Ask for a contract under an offer of the peer's catalog, or under `terms` said to be its."""
+        self._peers.insist(peer)
         described: dict[str, Any] = {}
         if terms is None:
             found = await self._dataset(peer, dataset)
@@ -176,6 +177,7 @@ class Commands:
         found = await self.store.agreement(agreement)
         if found is None or found.role != "consumer":
             raise AgreementUnknown(f"no agreement {agreement} as consumer", next_step="see `kizuna agreement list`")
+        self._peers.insist(found.peer)
         key = self._new_id()
         shell = Process(id=key, participant=found.participant, kind="transfer", role="consumer", peer=found.peer, state="")
         address = self._tokens.inbox(shell) if format_ == transfer.PUSH else None
@@ -220,6 +222,7 @@ class Commands:
             raise Conflict(
                 f"nothing to pull: the transfer is {process.state}", next_step="start a HttpData-PULL transfer as consumer"
             )
+        self._peers.insist(process.peer)
         tokens = pull.Tokens(address, self._peers.client, lambda: self._peers.token(process.peer), self._peers.pin(process.peer))
         pulled = await pull.pull(
             self._peers.client,
@@ -230,12 +233,19 @@ class Commands:
             sha256=(await self._described(process)).get("sha256", ""),
             rate=rate,
             expect_did=self._peers.pin(process.peer),
+            going=lambda: self._still_open(key),
         )
         received = await self.keep(process, pulled.spool)
         if output:
             await asyncio.to_thread(_copy, self._directory / received.file, Path(output))
         return {"bytes": received.size, "sha256": received.sha256, "schema": received.schema, "file": output or received.file,
                 "tokens": pulled.tokens}  # fmt: skip
+
+    async def _still_open(self, key: str) -> None:
+        process = await self.process("transfer", key)
+        self._peers.insist(process.peer)
+        if not transfer.open_now(process):
+            raise Conflict(f"the transfer is {process.state}: the pull ends", next_step="pull again when it is started")
 
     async def access(self, key: str) -> dict[str, str]:
         """Address and current token of a started pull transfer, for a program of our own that fetches the data itself."""

@@ -5,20 +5,26 @@ Rules
   DataService.
 - Calls to peers whose rule requires mTLS insist on the server's DID.
 - A callback address must have the origin of one of the peer's own services: a message cannot make us call somebody else.
+- Nothing goes to a participant that the authority keeps out, but what suspends or ends a process.
 - Our token lets the peer query the credentials that the profile asks of members, and no others.
 """
 
 from collections.abc import Callable
+from typing import Final
 from urllib.parse import urlsplit
 
 from connector.dsp import outbound
 from connector.dsp.outbound import Answer
+from connector.processes import tables
 from connector.processes.model import OutboxRow, Process
+from connector.standing import Standing
 from identity.resolve import Resolver
 from identity.verify import PeerRule, VerifiedParticipant
 from identity.wallet.sts import Sts
 from kernel.errors import BadInput, KizunaError, NotFound, UnavailableError
 from kernel.http import GuardedClient, Reply
+
+_CLOSING: Final = (tables.SUSPEND, tables.END_TRANSFER, tables.END_NEGOTIATION)
 
 
 class PeerRefused(KizunaError):
@@ -27,13 +33,31 @@ class PeerRefused(KizunaError):
     code, status = "peer-refused", 502
 
 
+class KeptOut(KizunaError):
+    """The authority has suspended or revoked this participant."""
+
+    code, status = "kept-out", 403
+
+
 class Peers:
     """The other participants, as one participant reaches them."""
 
     def __init__(
-        self, client: GuardedClient, resolver: Resolver, sts: Sts, rules: Callable[[str], PeerRule], scopes: tuple[str, ...]
+        self,
+        client: GuardedClient,
+        resolver: Resolver,
+        sts: Sts,
+        rules: Callable[[str], PeerRule],
+        scopes: tuple[str, ...],
+        standing: Standing,
     ) -> None:
         self.client, self._resolver, self._sts, self._rules, self._scopes = client, resolver, sts, rules, scopes
+        self._standing = standing
+
+    def insist(self, peer: str) -> None:
+        """Refuse to deal with a participant that the authority keeps out; raises `KeptOut`."""
+        if (why := self._standing.barred(peer)) is not None:
+            raise KeptOut(f"the authority keeps {peer} out: {why}", next_step="wait for its reinstatement, or ask the operator")
 
     def token(self, peer: str) -> str:
         """A fresh SI token for one call."""
@@ -54,7 +78,8 @@ class Peers:
         return found
 
     async def call(self, method: str, url: str, peer: str, body: bytes | None, *, max_bytes: int) -> Reply:
-        """One request under a fresh token; raises `NotFound` or `PeerRefused` for what the peer refuses."""
+        """One request under a fresh token; raises `NotFound` or `PeerRefused` for what the peer refuses, `KeptOut`."""
+        self.insist(peer)
         headers = {"Authorization": f"Bearer {self.token(peer)}", "Content-Type": "application/json"}
         reply = await self.client.request(
             method, url, headers=headers, body=body, max_bytes=max_bytes, timeout=30, expect_did=self.pin(peer)
@@ -66,7 +91,9 @@ class Peers:
         return reply
 
     async def send(self, process: Process, row: OutboxRow) -> Answer:
-        """Carry out one outbox row."""
+        """Carry out one outbox row; to a member that is kept out, only what ends or suspends goes."""
+        if row.message not in _CLOSING:
+            self.insist(process.peer)
         return await outbound.post(
             self.client, process.callback + row.path, row.body, self.token(process.peer), expect_did=self.pin(process.peer)
         )

@@ -61,6 +61,19 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     management_key: Annotated[str, Meta(description="PEM file; needed unless management_bind is a loopback.")] = ""
     profile: Annotated[str, Meta(description="Data-space profile: the name of a shipped one, or a folder.")]
     authority: Annotated[str, Meta(description="DID of the consortium's identity service, pinned at installation.")]
+    authority_key: Annotated[
+        str,
+        Meta(
+            description="Thumbprint (RFC 7638) of the authority's key for event feed and trust list; empty = the first one seen is pinned."
+        ),
+    ] = ""
+    feed_silence: Annotated[
+        int,
+        Meta(description="Seconds without the authority's event feed after which every decision reads status anew.", ge=30, le=60),
+    ] = 50
+    on_suspension: Annotated[
+        Literal["suspend", "terminate"], Meta(description="What happens to the running transfers of a member that is suspended.")
+    ] = "suspend"
     issuers: Annotated[
         tuple[Issuer, ...], Meta(description="Trusted issuers beside the authority, with their credential types.")
     ] = ()

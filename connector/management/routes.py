@@ -175,9 +175,15 @@ class Management:
                 "membership": await self._store.membership(),
                 "certificate": connector.channel.described(),
                 "credentials": held,
+                "authority": self._authority(),
                 "outbox": {"waiting": len(waiting), "parked": sum(each.parked for each in waiting)},
             }
         )
+
+    def _authority(self) -> dict[str, Any]:
+        standing = self._connector.standing
+        found = standing.followed
+        return {"heard": standing.live, "event": found.after, "keptOut": found.barred, "key": found.key}
 
     async def machines(self, _request: web.Request) -> web.Response:
         rows = {

@@ -1,11 +1,11 @@
 """The data endpoint: what a consumer pulls from, and where a provider pushes to (HttpData-PULL, HttpData-PUSH).
 
     GET  /data/{transfer}         the dataset; Range, If-Match, ETag (its SHA-256), Repr-Digest
-    POST /data/{transfer}/token   a new access token: `grant_type=refresh_token`, with a Self-Issued ID token
+    POST /data/{transfer}/token   a new access token: `grant_type=refresh_token`, with a Self-Issued ID token; credentials are verified again
     PUT  /inbox/{transfer}        the pushed dataset; Content-Digest
 
 Rules
-- Every request is checked on its own: token, certificate, state of the transfer. A 401 says `invalid_token` and nothing more.
+- Every request is checked on its own: token, certificate, state of the transfer, standing of the participant (`plane.gate`). A 401 says `invalid_token` and nothing more.
 - A file is streamed in pieces; memory does not grow with it. It is never changed under its name, so ranges of one ETag fit together.
 - A push is verified (digest, size), validated against the dataset's schema, stored, and acknowledged after that; a repeat is acknowledged again.
 """
@@ -19,16 +19,17 @@ from aiohttp import web
 from catalog.dcat import Asset
 from connector.dsp.node import spent
 from connector.plane import files
+from connector.plane.gate import Gate
 from connector.plane.tokens import PUSH_LIFE, DataTokens, check_open
 from connector.processes.model import Process, TokenUse
 from identity.tls import names
-from identity.verify import VerifiedToken
+from identity.verify import VerifiedParticipant
 from kernel import telemetry
 from kernel.errors import BadInput, KizunaError, Unauthorized
 from kernel.web import Route, client_certificate, json_response
 
 log = telemetry.get(__name__)
-Proven = Callable[[web.Request], Awaitable[VerifiedToken]]
+Proven = Callable[[web.Request], Awaitable[VerifiedParticipant]]
 Take = Callable[[Process, files.Spool], Awaitable[None]]
 _BEARER: Final = "Bearer "
 
@@ -53,9 +54,10 @@ class Endpoint:
         spend: Callable[[TokenUse], Awaitable[None]],
         take: Take,
         limit: int,
+        gate: Gate,
     ) -> None:
         self._directory, self._tokens, self._process, self._asset = directory, tokens, process, asset
-        self._proven, self._spend, self._take, self._limit = proven, spend, take, limit
+        self._proven, self._spend, self._take, self._limit, self._gate = proven, spend, take, limit, gate
 
     def routes(self) -> list[Route]:
         return [
@@ -71,9 +73,10 @@ class Endpoint:
         asset = await self._asset(process.data["dataset"])
         if asset is None or process.role != "provider":
             raise Unauthorized("invalid token", reason="the dataset is gone", peer=who)
-        return await self._send(request, asset)
+        await self._gate.permit(who, client_certificate(request))
+        return await self._send(request, asset, who)
 
-    async def _send(self, request: web.Request, asset: Asset) -> web.StreamResponse:
+    async def _send(self, request: web.Request, asset: Asset, who: str) -> web.StreamResponse:
         etag = f'"{asset.sha256}"'
         headers = {"ETag": etag, "Repr-Digest": files.digest_header(asset.sha256), "Accept-Ranges": "bytes"}
         wanted = request.headers.get("If-Match", etag)
@@ -91,6 +94,11 @@ class Endpoint:
             file.seek(start)
             left = end - start
             while left:
+                if self._gate.closed(who) is not None:
+                    log.warning("stream broken off", peer=who, left=left)
+                    if request.transport is not None:
+                        request.transport.abort()
+                    return response
                 part = file.read(min(files.CHUNK, left))
                 if not part:
                     raise KizunaError("the payload file is shorter than its record", asset=asset.id)
@@ -102,7 +110,7 @@ class Endpoint:
     async def refresh(self, request: web.Request) -> web.Response:
         key = request.match_info["transfer"]
         token = await self._proven(request)
-        await self._spend(spent(token.use))
+        await self._spend(spent(token.token))
         form = await request.post()
         given = form.get("refresh_token")
         if form.get("grant_type") != "refresh_token" or not isinstance(given, str):
@@ -125,6 +133,7 @@ class Endpoint:
             raise Unauthorized("invalid token", reason="no such transfer of this participant", peer=who)
         if process.state in ("TERMINATED", "SUSPENDED"):
             raise Unauthorized("invalid token", reason=f"the transfer is {process.state}", peer=who)
+        await self._gate.permit(who, leaf)
         digest = request.headers.get("Content-Digest", "")
         parts = request.content.iter_chunked(files.CHUNK)
         spool = await files.spooled(parts, self._directory / "inbox", self._limit)

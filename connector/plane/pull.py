@@ -79,13 +79,15 @@ async def pull(
     sha256: str,
     rate: float,
     expect_did: str | None,
+    going: Callable[[], Awaitable[None]],
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Pulled:
-    """Fetch everything behind `url`; raises `PullFailed`, `BadInput` (digest), `UnavailableError`. On error nothing is left."""
+    """Fetch everything behind `url`; `going` is asked before every range and raises when the pull is to end. Raises `PullFailed`, `BadInput` (digest), `UnavailableError`. On error nothing is left."""
     spool = files.Spool(directory, limit)
     began, state = time.monotonic(), _State()
     try:
         while state.size is None or spool.size < state.size:
+            await going()
             await _range(client, url, tokens, spool, state, expect_did)
             if rate:
                 await sleep(max(0.0, spool.size / rate - (time.monotonic() - began)))

@@ -44,6 +44,18 @@ class Membership(Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
+class Followed(Struct, frozen=True, kw_only=True):
+    """What the authority has told us: the last event's number, who is kept out and why, and its key.
+
+    `key` is the thumbprint that is believed now, `pinned` the one of the settings when it was (empty: the first one that was seen).
+    """
+
+    after: int = 0
+    barred: dict[str, str] = {}
+    pinned: str = ""
+    key: str = ""
+
+
 class Store(Protocol):
     """One participant's durable memory. Reads see what is committed; writes return when they are durable.
 
@@ -54,6 +66,9 @@ class Store(Protocol):
     async def process_of_peer(self, peer: str, kind: Kind, peer_pid: str) -> Process | None: ...
     async def processes(self, kind: Kind, after: str, limit: int) -> list[Process]:
         """Newest first; `after` is the id of the last one seen."""
+
+    async def open_with(self, peer: str) -> list[Process]:
+        """Negotiations and transfers with a participant that have not ended."""
 
     async def replay(self, peer: str, process: str, message_id: str) -> InboxRow | None: ...
     async def journal(self, process: str) -> list[JournalRow]: ...
@@ -97,6 +112,8 @@ class Store(Protocol):
     async def add_received(self, found: ReceivedObject) -> None: ...
     async def membership(self) -> Membership: ...
     async def save_membership(self, membership: Membership) -> None: ...
+    async def followed(self) -> Followed: ...
+    async def save_followed(self, followed: Followed) -> None: ...
     async def held(self) -> list[Held]: ...
     async def request(self, key: str) -> CredentialRequest | None: ...
     def on_commit(self, listener: Callable[[], None]) -> None: ...

@@ -17,6 +17,7 @@ class ProcessRecord(SQLModel, table=True):
             unique=True, sqlite_where=text("peer_pid <> ''"), postgresql_where=text("peer_pid <> ''"),
         ),
         Index("process_by_kind", "participant", "kind", "created", "id"),
+        Index("process_open_with", "participant", "peer", "state"),
     )  # fmt: skip
     id: str = Field(primary_key=True)
     participant: str
@@ -193,5 +194,13 @@ class MembershipRecord(SQLModel, table=True):
     """How far the participant has come in joining its data space."""
 
     __tablename__ = "membership"
+    participant: str = Field(primary_key=True)
+    body: bytes = Field(sa_type=LargeBinary)
+
+
+class FollowedRecord(SQLModel, table=True):
+    """What the authority's event feed has told: number, members that are kept out, pinned key."""
+
+    __tablename__ = "followed"
     participant: str = Field(primary_key=True)
     body: bytes = Field(sa_type=LargeBinary)

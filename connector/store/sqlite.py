@@ -20,7 +20,7 @@ import msgspec
 from catalog.dcat import Asset, OfferTerms
 from connector.processes.errors import VersionConflict
 from connector.processes.model import Agreement, Commit, InboxRow, JournalRow, Kind, OutboxRow, Process, TokenUse
-from connector.store.port import Due, Membership, ReceivedObject
+from connector.store.port import Due, Followed, Membership, ReceivedObject
 from identity.verify import TokenUse as VerifiedUse
 from identity.wallet.port import CredentialRequest, Held
 from kernel.db import Database
@@ -76,6 +76,13 @@ class SqliteStore:
             " ORDER BY created DESC, id DESC LIMIT ?"
         )
         return self._many(Process, sql, self._me, kind, bound, tie, limit)
+
+    async def open_with(self, peer: str) -> list[Process]:
+        sql = (
+            "SELECT body FROM process WHERE participant = ? AND peer = ? AND state NOT IN ('FINALIZED', 'COMPLETED', 'TERMINATED')"
+            " ORDER BY created, id"
+        )
+        return self._many(Process, sql, self._me, peer)
 
     async def replay(self, peer: str, process: str, message_id: str) -> InboxRow | None:
         sql = "SELECT answer, status FROM inbox WHERE peer = ? AND process = ? AND message_id = ?"
@@ -265,6 +272,13 @@ class SqliteStore:
     async def save_membership(self, membership: Membership) -> None:
         sql = "INSERT OR REPLACE INTO membership (participant, body) VALUES (?,?)"
         await self._db.write(lambda c: c.execute(sql, (self._me, _encode(membership))).rowcount)
+
+    async def followed(self) -> Followed:
+        return self._one(Followed, "SELECT body FROM followed WHERE participant = ?", self._me) or Followed()
+
+    async def save_followed(self, followed: Followed) -> None:
+        sql = "INSERT OR REPLACE INTO followed (participant, body) VALUES (?,?)"
+        await self._db.write(lambda c: c.execute(sql, (self._me, _encode(followed))).rowcount)
 
     async def held(self) -> list[Held]:
         return self._many(Held, "SELECT body FROM credential WHERE participant = ? ORDER BY rowid DESC", self._me)

@@ -87,11 +87,12 @@ def kizuna(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "kernel.cli", *arguments]
 
 
-def command(*arguments: str) -> None:
-    """Run one `kizuna` command; raises `KizunaError` with what it printed."""
+def command(*arguments: str) -> str:
+    """Run one `kizuna` command, and return what it printed; raises `KizunaError` with what it printed."""
     done = subprocess.run(kizuna(*arguments), capture_output=True, text=True, check=False)
     if done.returncode:
         raise KizunaError(f"kizuna {' '.join(arguments[:2])} failed", next_step=(done.stderr or done.stdout)[-2000:])
+    return done.stdout
 
 
 def pss(pid: int) -> float:

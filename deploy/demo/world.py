@@ -9,6 +9,7 @@ from pathlib import Path
 from deploy.demo.processes import Node, command
 from deploy.demo.topology import PILOTS, Company, DataSpace, Part
 from identity.tls import web
+from kernel import wire
 from kernel.errors import InUse
 
 HOST = "localhost"
@@ -30,6 +31,7 @@ class World:
         self.roots.write_bytes(self._ca.certificate_pem)
         self._ca_key = directory / "web-ca.key"
         self._ca.save(self._ca_key)
+        self.authority_key = ""
         self.authority_did = f"did:web:{HOST}%3A{self.base}"
         self.identity = Node("identity service", directory / "identity", ("identity", "run"), f"http://127.0.0.1:{self.base + 1}")
         self.connectors = {
@@ -64,12 +66,13 @@ class World:
         """`kizuna identity init`."""
         certificate, key = self.server_certificate("identity-server")
         consortium = self.space.consortium
-        command(
-            "identity", "init", "--dir", str(self.identity.directory), "--host", HOST, "--port", str(self.base),
+        made = command(
+            "identity", "init", "--json", "--dir", str(self.identity.directory), "--host", HOST, "--port", str(self.base),
             "--management-port", str(self.base + 1), "--tls-cert", str(certificate), "--tls-key", str(key),
             "--roots", str(self.roots), "--definitions", str(PILOTS / "definitions.toml"), "--name", consortium.name,
             "--data-space", consortium.data_space, "--allow-private", HOST,
         )  # fmt: skip
+        self.authority_key = str(wire.loads(made)["key"])
 
     def make_connector(self, part: Part, issuer: str) -> None:
         """`kizuna connector init`; `issuer` is the DID of the recognised issuer of outsiders."""
@@ -78,7 +81,7 @@ class World:
         port = self.port(self.space.company.index(company))
         command(
             "connector", "init", "--dir", str(node.directory), "--name", company.name, "--profile", self.space.profile,
-            "--authority", self.authority_did, "--host", HOST, "--public-port", str(port), "--member-port", str(port + 1),
+            "--authority", self.authority_did, "--authority-key", self.authority_key, "--host", HOST, "--public-port", str(port), "--member-port", str(port + 1),
             "--management-port", str(port + 2), "--tls-cert", str(certificate), "--tls-key", str(key),
             "--roots", str(self.roots), "--allow-private", HOST, "--issuer", f"{issuer}=PartnerCredential",
             "--open-peer", f"{self.outsider_did}=PartnerCredential",

@@ -23,11 +23,14 @@ from identity.access.service import Access
 from identity.access.sqlite import SqliteAccess
 from identity.did import Service as ServiceEntry
 from identity.did import document
+from identity.feed import SERVICE as FEED
 from identity.keys import KeyStore
 from identity.resolve import Resolver
 from identity.service import settings as configuration
 from identity.service import setup
 from identity.service.authority.admission import Admission
+from identity.service.authority.feed import PATH as EVENTS
+from identity.service.authority.feed import Feed
 from identity.service.authority.routes import AuthorityRoutes
 from identity.service.authority.standing import Standing
 from identity.service.ca.crl import RevocationList
@@ -71,6 +74,7 @@ class Service:
     lists: StatusLists
     crl: RevocationList
     worker: Worker
+    feed: Feed
     public: Sequence[Route]
     management: Management
     access: Access
@@ -118,6 +122,8 @@ def open_service(directory: Path, clock: Clock) -> Service:
     admission = Admission(books, settings.invitation_days)
     enrolment = Enrolment(books, authority, timedelta(hours=settings.certificate_hours), settings.certificates_per_hour)
 
+    feed = Feed(ledger=books, callers=callers, signer=keys.open("trust"))
+
     async def publish() -> None:
         """After a change that stands: what fails here is signed by the worker."""
         for each in (lists, crl):
@@ -136,6 +142,7 @@ def open_service(directory: Path, clock: Clock) -> Service:
         ).routes(),
         *AuthorityRoutes(base_url=settings.url, callers=callers, admission=admission).routes(),
         *CaRoutes(callers=callers, enrolment=enrolment, crl=crl).routes(),
+        *feed.routes(),
     ]
     return Service(
         directory=directory,
@@ -146,6 +153,7 @@ def open_service(directory: Path, clock: Clock) -> Service:
         lists=lists,
         crl=crl,
         worker=Worker(books, delivery, [(lists.publish, lists.next_due), (crl.publish, crl.next_due)]),
+        feed=feed,
         public=[*_own_routes(settings, keys), *routes],
         management=Management(
             access=access,
@@ -180,8 +188,11 @@ def _door(settings: Settings, resolver: Resolver, books: Ledger) -> TokenDoor:
 
 def _own_routes(settings: Settings, keys: KeyStore) -> list[Route]:
     """The service's DID document, its health, and the description of its API."""
-    service = ServiceEntry(f"{settings.did}#issuer", "IssuerService", settings.url + ISSUER)
-    published = document(settings.did, keys.published(), [service])
+    services = [
+        ServiceEntry(f"{settings.did}#issuer", "IssuerService", settings.url + ISSUER),
+        ServiceEntry(f"{settings.did}#events", FEED, settings.events_url or settings.url + EVENTS),
+    ]
+    published = document(settings.did, keys.published(), services)
 
     async def did_document(_request: web.Request) -> web.Response:
         return json_response(published, headers={"Cache-Control": "max-age=60"}, content_type="application/did+json")
@@ -204,6 +215,7 @@ async def serving(directory: Path, clock: Clock | None = None) -> AsyncIterator[
     tls.load_verify_locations(cadata=service.authority.bundle)
     tls.verify_mode = ssl.CERT_OPTIONAL
     service.database.on_commit(service.worker.wake.set)
+    service.database.on_commit(service.feed.committed)
     described = openapi(service.public, "Kizuna identity service", VERSION)
     public = [*service.public, _description(described)]
     management = service.management.routes()
@@ -220,6 +232,7 @@ async def serving(directory: Path, clock: Clock | None = None) -> AsyncIterator[
             worker.cancel()
             await asyncio.gather(worker, return_exceptions=True)
     finally:
+        service.feed.close()
         for listener in listeners:
             await listener.close()
         await service.client.close()

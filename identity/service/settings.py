@@ -46,7 +46,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         int, Meta(description="Member certificates that one member may get within an hour.", ge=1, le=1000)
     ] = 20
     delivery_days: Annotated[int, Meta(description="Days after which an undeliverable credential is given up.", ge=1, le=90)] = 7
-    status_max_age: Annotated[int, Meta(description="Seconds that a status list may be cached (Cache-Control).", ge=0, le=300)] = 5
+    status_max_age: Annotated[int, Meta(description="Seconds that a status list may be cached (Cache-Control).", ge=0, le=30)] = 5
+    events_url: Annotated[
+        str, Meta(description="Address under which members find the event feed, where it is not the public listener's own.")
+    ] = ""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Lowest level logged.")] = "info"
 
     @property
@@ -71,5 +74,7 @@ def check(found: Settings) -> None:
     """Refuse what would be unsafe or cannot work; raises `Misconfigured` with the next step."""
     if found.port == found.management_port:
         raise Misconfigured("port and management_port are the same", next_step="give each listener a port of its own")
+    if found.events_url and not found.events_url.startswith("https://"):
+        raise Misconfigured(f"events_url = {found.events_url} is not https", next_step="members call it over HTTPS only")
     check_listener(found.management_bind, found.management_certificate, found.management_key)
     check_oidc(found.oidc)

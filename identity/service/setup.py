@@ -32,7 +32,7 @@ MANAGEMENT_KEY: Final = "management.key"
 SERVER: Final = Path("tls/server.pem")
 SERVER_KEY: Final = Path("tls/server.key")
 ROOTS: Final = Path("tls/roots.pem")
-PURPOSES: Final = ("si", "vc")
+PURPOSES: Final = ("si", "vc", "trust")
 
 
 def initialise(

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from catalog.dcat import Asset, OfferTerms
 from connector.processes.errors import VersionConflict
 from connector.processes.model import Agreement, Commit, InboxRow, JournalRow, OutboxRow, Process, TokenUse
-from connector.store.port import Membership
+from connector.store.port import Followed, Membership
 from kernel.errors import InUse, Unauthorized
 
 ME, PEER = "did:web:me.example", "did:web:peer.example"
@@ -199,3 +199,18 @@ async def test_the_number_of_statements_of_a_commit_is_pinned(store):
 
     await store._db.write(work)
     assert len(said) == 6, said
+
+
+async def test_open_processes_of_one_participant(store):
+    states = ["REQUESTED", "AGREED", "FINALIZED", "TERMINATED"]
+    for number, state in enumerate(states):
+        await store.commit(commit(process(f"urn:uuid:{number}", state=state, peer_pid=f"p{number}")))
+    await store.commit(commit(replace(process("urn:uuid:other", peer_pid="o"), peer="did:web:other.example")))
+    assert [each.id for each in await store.open_with(PEER)] == ["urn:uuid:0", "urn:uuid:1"]
+
+
+async def test_what_the_authority_told_survives_a_restart(store, reopen):
+    assert await store.followed() == Followed()
+    found = Followed(after=7, barred={PEER: "suspension"}, key="k")
+    await store.save_followed(found)
+    assert await reopen().followed() == found

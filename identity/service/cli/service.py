@@ -11,6 +11,8 @@ from typing import Annotated
 import typer
 
 from identity.access import cli as access
+from identity.jose import thumbprint
+from identity.keys import KeyStore
 from identity.service import setup
 from identity.service.cli.local import SAY, Directory, Json, client, management_url, show
 from identity.service.settings import Settings
@@ -60,8 +62,9 @@ def init(
         roots=roots,
         clock=SystemClock(),
     )
-    result = {"did": found.did, "url": found.url, "management": management_url(found), "directory": str(directory)}
-    show(result, SAY("initialised", data_space=data_space, dir=directory, did=found.did), as_json=as_json)
+    pin = thumbprint(KeyStore(directory / "keys", found.did).open("trust").public_jwk())
+    result = {"did": found.did, "key": pin, "url": found.url, "management": management_url(found), "directory": str(directory)}
+    show(result, SAY("initialised", data_space=data_space, dir=directory, did=found.did, pin=pin), as_json=as_json)
 
 
 def run(directory: Directory) -> None:

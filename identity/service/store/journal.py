@@ -55,6 +55,13 @@ class Journal(Struct, frozen=True):
             (self.participant, kind, member, did, subject, at, self.participant),
         )
 
+    def head(self, connection: Connection) -> int:
+        """The number of the newest event; 0 when there is none."""
+        (head,) = connection.execute(
+            "SELECT COALESCE(MAX(seq), 0) FROM event WHERE participant = ?", (self.participant,)
+        ).fetchone()
+        return int(head)
+
     def events(self, connection: Connection, after: int, limit: int = 1000) -> list[Event]:
         """Events with a greater sequence number, oldest first."""
         rows = connection.execute(

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from aiohttp import ClientPayloadError
 from aiohttp.test_utils import TestClient, TestServer
 from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec.structs import replace
@@ -19,10 +20,10 @@ from connector.plane.endpoint import Endpoint
 from connector.plane.tokens import LIFE, UNBOUND_LIFE, DataTokens, data_address, property_of
 from connector.processes.model import Pending, Process
 from identity.keys import FileSigner
-from identity.verify import TokenUse, VerifiedToken
 from kernel.errors import BadInput, StorageFull, TooLarge, Unauthorized
 from kernel.http import Unreachable
 from kernel.web import application
+from tests.support.participant import participant
 
 ME, PEER, LEAF, OTHER = "did:web:me.example", "did:web:peer.example", "leaf-thumbprint", "another-thumbprint"
 BEGIN = datetime(2026, 11, 24, 9, tzinfo=UTC)
@@ -100,6 +101,19 @@ def test_the_address_carries_token_and_refresh(tokens):
     assert tokens.check(property_of(address, "refreshToken"), "refresh", "urn:uuid:t", None) == PEER
 
 
+class Gate:
+    """Lets everybody through until `shut` says why not."""
+
+    shut = None
+
+    async def permit(self, did, certificate):
+        if self.shut:
+            raise Unauthorized("invalid token", reason=self.shut)
+
+    def closed(self, did):
+        return self.shut
+
+
 # endpoint ----------------------------------------------------------------------------------------------------------------
 
 
@@ -112,10 +126,10 @@ async def served(tokens, tmp_path, monkeypatch):
                   sha256=SHA, source="payloads/x", created="")  # fmt: skip
 
     class Served:
-        leaf, process, taken = LEAF, transfer(), []
+        leaf, process, taken, gate = LEAF, transfer(), [], Gate()
 
         async def proven(self, request):
-            return VerifiedToken(PEER, TokenUse(PEER, "j", BEGIN), thumbprint=self.leaf)
+            return participant(PEER, thumbprint=self.leaf)
 
         async def found(self, key):
             return self.process if key == "urn:uuid:t" else None
@@ -134,7 +148,7 @@ async def served(tokens, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "client_certificate", lambda _request: None)
     plane = Endpoint(
         tmp_path, tokens, process=made.found, asset=made.published, proven=made.proven, spend=made.spend, take=made.take,
-        limit=20_000_000,
+        limit=20_000_000, gate=made.gate,
     )  # fmt: skip
     async with TestClient(TestServer(application(plane.routes(), limit=30_000_000))) as made.client:
         yield made
@@ -170,6 +184,33 @@ async def test_a_decision_to_end_closes_the_data_before_the_peer_knows(served, t
     token, _ = tokens.access(served.process, LEAF)
     served.process = replace(served.process, pending=Pending("TransferTerminationMessage", "TERMINATED", "r"))
     assert (await served.client.get("/data/urn:uuid:t", headers=bearer(token))).status == 401
+
+
+async def test_a_participant_that_is_kept_out_gets_no_data_with_its_next_request(served, tokens):
+    token, _ = tokens.access(served.process, LEAF)
+    assert (await served.client.get("/data/urn:uuid:t", headers=bearer(token))).status == 200
+    served.gate.shut = "suspension"
+    assert (await served.client.get("/data/urn:uuid:t", headers=bearer(token))).status == 401
+    served.gate.shut = None
+    assert (await served.client.get("/data/urn:uuid:t", headers=bearer(token))).status == 200
+
+
+async def test_a_stream_under_way_to_a_participant_that_is_kept_out_is_broken_off(served, tokens):
+    token, _ = tokens.access(served.process, LEAF)
+    answer = await served.client.get("/data/urn:uuid:t", headers=bearer(token))
+    first = await answer.content.readany()
+    served.gate.shut = "revocation"
+    with pytest.raises((ClientPayloadError, ConnectionError)):
+        await answer.read()
+    assert len(first) < len(PAYLOAD)
+
+
+async def test_a_push_of_a_participant_that_is_kept_out_is_refused(served, tokens):
+    served.process = transfer(role="consumer")
+    token = property_of(tokens.inbox(served.process), "authorization")
+    served.gate.shut = "suspension"
+    sent = await served.client.put("/inbox/urn:uuid:t", headers=bearer(token), data=b"x")
+    assert (sent.status, served.taken) == (401, [])
 
 
 async def test_another_certificate_and_no_token(served, tokens):
@@ -254,10 +295,16 @@ class Provider:
         return Answered()
 
 
-async def pulled(provider, tmp_path, sha256=SHA, limit=20_000_000):
+async def always():
+    return None
+
+
+async def pulled(provider, tmp_path, sha256=SHA, limit=20_000_000, going=always):
     address = data_address("https://p/data/t", authorization="first", refreshToken="r", refreshEndpoint="https://p/data/t/token")
     tokens = pull.Tokens(address, provider, lambda: "si", None)
-    return await pull.pull(provider, "https://p/data/t", tokens, tmp_path, limit=limit, sha256=sha256, rate=0, expect_did=None)
+    return await pull.pull(
+        provider, "https://p/data/t", tokens, tmp_path, limit=limit, sha256=sha256, rate=0, expect_did=None, going=going
+    )
 
 
 async def test_a_pull_goes_on_from_where_it_broke(tmp_path):
@@ -267,6 +314,20 @@ async def test_a_pull_goes_on_from_where_it_broke(tmp_path):
     starts = [int(each["Range"].partition("=")[2].partition("-")[0]) for each in provider.asked]
     assert starts[2] == pull.RANGE + pull.RANGE // 2, "not from the beginning"
     assert all(each["If-Match"] == '"e"' for each in provider.asked[1:])
+
+
+async def test_a_pull_ends_before_the_next_range_when_it_is_to_end(tmp_path):
+    provider, asked = Provider("", "", "", ""), []
+
+    async def once():
+        asked.append(1)
+        if len(asked) > 1:
+            raise Unauthorized("the provider is kept out")
+
+    with pytest.raises(Unauthorized):
+        await pulled(provider, tmp_path, going=once)
+    assert len(provider.asked) == 1
+    assert not list(tmp_path.iterdir())
 
 
 async def test_a_refused_token_is_renewed_and_the_pull_goes_on(tmp_path):

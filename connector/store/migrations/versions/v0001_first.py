@@ -25,6 +25,7 @@ TABLES = (
         "credential_request",
         "received",
         "membership",
+        "followed",
     ],
     *["access_key", "audit", "audit_head"],
 )

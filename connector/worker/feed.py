@@ -1,0 +1,215 @@
+"""Following the authority: its event feed by long poll, and the consortium's revocation list (`identity.feed`, `identity.tls.revoked`; ADR 0008).
+
+    ask (after N, nonce) -> page, verified by the pinned key -> bar or let in, at once -> measures in running processes -> N is stored -> ask again
+
+Rules
+- An event counts from the moment it is read. Its number is stored after its measures; they are repeated after a crash in between.
+- A page that is forged, replayed, older or has a gap is refused and not an answer: our word goes stale, and decisions read status lists (`connector.standing`).
+- Asked again at once after an answer, and after growing pauses of up to eight seconds while there is none.
+- The revocation list is fetched at the start, after enrolment, after every event about members or certificates, every half hour, and while the feed is silent. The
+  last one is kept beside the certificates.
+- Without a pinned key in the settings the first one is taken, and pinned from then on.
+
+Not done here: authorities whose DID document names no event feed. Nothing is followed then, and every decision reads status lists.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlencode
+
+from msgspec.structs import replace
+
+from connector.standing import Standing
+from connector.store.port import Store
+from connector.worker.measures import Measures
+from identity import feed
+from identity.feed import Event, Page, Question
+from identity.pinned import pinned_key
+from identity.resolve import Resolver
+from identity.tls import enrol
+from identity.tls.revoked import BadList
+from identity.wallet.sts import Sts
+from kernel import telemetry
+from kernel.clock import Clock
+from kernel.errors import KizunaError, UnavailableError
+from kernel.http import GuardedClient
+
+WAIT: Final = 20  # seconds that the authority may hold a question
+WAIT_RESTORING: Final = 3  # while something is still to be restored
+CRL_FILE: Final = "consortium.crl"
+CRL_EVERY: Final = 1800.0
+CRL_SILENT: Final = 30.0
+_FIRST_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 8.0
+_LARGEST_CRL: Final = 16 * 1024 * 1024
+_JOINED: Final = ("REQUESTED", "ACTIVE")
+_STATUS: Final = "credential-"
+log = telemetry.get(__name__)
+
+
+class Follower:
+    """Follows one authority; `run` ends when it is cancelled."""
+
+    def __init__(
+        self,
+        *,
+        authority: str,
+        pin: str,
+        store: Store,
+        resolver: Resolver,
+        client: GuardedClient,
+        sts: Sts,
+        clock: Clock,
+        standing: Standing,
+        measures: Measures,
+        tls: Path,
+        status_changed: Callable[[str], None],
+    ) -> None:
+        """`status_changed` is told the DID of an issuer whose status lists are other than before."""
+        self._authority, self._pin, self._store, self._resolver = authority, pin, store, resolver
+        self._client, self._sts, self._clock = client, sts, clock
+        self._standing, self._measures, self._tls, self._status_changed = standing, measures, tls, status_changed
+        self._restoring: set[str] = set()
+        self._crl_due = 0.0
+        self._lost = False
+        self._wake = asyncio.Event()
+        store.on_commit(self._wake.set)
+
+    async def load(self) -> None:
+        """What an earlier run has learned; before the first request is taken."""
+        self._standing.followed = await self._store.followed()
+        file = self._tls / CRL_FILE
+        if file.exists():
+            try:
+                self._take_crl(file.read_bytes())
+            except KizunaError as error:
+                log.warning("kept revocation list not used", detail=error.detail)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        pause = _FIRST_PAUSE
+        while True:
+            self._wake.clear()
+            if (await self._store.membership()).state not in _JOINED:
+                await self._wake.wait()
+                continue
+            try:
+                await self._once()
+            except (KizunaError, OSError) as error:
+                self._silent(error)
+                pause = min(_LONGEST_PAUSE, pause * 2)
+                await asyncio.sleep(pause)
+            else:
+                pause = _FIRST_PAUSE
+
+    async def _once(self) -> None:
+        """One question and what its answer asks for."""
+        await self._refresh_crl()
+        page = await self._ask()
+        self._standing.heard()
+        if self._lost:
+            self._lost = False
+            log.info("event feed heard again", after=page.after)
+        for event in page.events:
+            self._standing.learn(event)
+        for event in page.events:
+            await self._meet(event)
+        if page.events:
+            await self._store.save_followed(self._standing.followed)
+        for did in tuple(self._restoring):
+            if await self._measures.reinstated(did):
+                self._restoring.discard(did)
+
+    async def _ask(self) -> Page:
+        document = await self._resolver.resolve(self._authority)
+        endpoint = document.endpoint(feed.SERVICE)
+        if endpoint is None:
+            raise UnavailableError(f"{self._authority} names no event feed")
+        asked = Question(self._sts.did, self._standing.followed.after, secrets.token_urlsafe(16))
+        wait = 0 if self._lost or not self._standing.live else WAIT_RESTORING if self._restoring else WAIT
+        url = f"{endpoint}?{urlencode({'after': asked.after, 'nonce': asked.nonce, 'wait': wait})}"
+        headers = {"Authorization": f"Bearer {self._sts.token(self._authority)}"}
+        reply = await self._client.request("GET", url, headers=headers, max_bytes=feed.LIMIT, timeout=WAIT + 10)
+        if reply.status != 200:
+            raise UnavailableError(f"the event feed answers {reply.status}")
+        token = feed.parse(reply.body.decode("ascii", "replace"))
+        followed = self._standing.followed
+        pin = followed.key if followed.key and followed.pinned == self._pin else self._pin
+        key, found = pinned_key(document, token, pin)
+        page = feed.read(token, key, self._authority, asked, self._clock.now())
+        if found != followed.key or followed.pinned != self._pin:
+            self._standing.followed = replace(followed, pinned=self._pin, key=found)
+            await self._store.save_followed(self._standing.followed)
+            log.info("key of the authority pinned", thumbprint=found)
+        return page
+
+    async def _meet(self, event: Event) -> None:
+        """What an event means for caches, certificates and running processes."""
+        measure = {
+            feed.SUSPENDED: self._measures.suspended,
+            feed.REVOKED: self._measures.revoked,
+        }.get(event.kind)
+        if event.kind.startswith(_STATUS) or measure is not None:
+            self._status_changed(self._authority)
+        if event.kind in ("certificate-revoked", feed.REINSTATED) or measure is not None:
+            await self.renew_crl()
+        if event.did == self._sts.did:
+            log.warning("the authority tells of ourselves", kind=event.kind)
+            return
+        if measure is not None:
+            self._restoring.discard(event.did)
+            log.info("member is kept out", peer=event.did, kind=event.kind, seq=event.seq)
+            await measure(event.did)
+        elif event.kind == feed.REINSTATED:
+            log.info("member is let in again", peer=event.did, seq=event.seq)
+            self._restoring.add(event.did)
+
+    def _silent(self, error: Exception) -> None:
+        if not self._lost:
+            detail = error.detail if isinstance(error, KizunaError) else str(error)
+            log.warning("event feed not heard", detail=detail)
+        self._lost = True
+        self._crl_due = min(self._crl_due, asyncio.get_running_loop().time() + CRL_SILENT)
+
+    # the revocation list ---------------------------------------------------------------------------------------------
+
+    async def renew_crl(self) -> None:
+        """Fetch the list now: there is a new bundle, or a reason."""
+        self._crl_due = 0.0
+        await self._refresh_crl()
+
+    async def _refresh_crl(self) -> None:
+        """Fetch the list when it is due; a failure is logged and tried again soon, the last list counts until it expires."""
+        now = asyncio.get_running_loop().time()
+        if now < self._crl_due or not (self._tls / enrol.CONSORTIUM).exists():
+            return
+        self._crl_due = now + CRL_EVERY
+        try:
+            await self.fetch_crl()
+        except KizunaError as error:
+            self._crl_due = now + CRL_SILENT
+            log.warning("revocation list not refreshed", detail=error.detail)
+
+    async def fetch_crl(self) -> None:
+        """Fetch, verify and keep the consortium's revocation list; raises `BadList`, `UnavailableError`."""
+        endpoint = (await self._resolver.resolve(self._authority)).endpoint("IssuerService")
+        if endpoint is None:
+            raise UnavailableError(f"{self._authority} names no IssuerService in its DID document")
+        url = f"{endpoint.rpartition('/')[0]}/ca/v1/crl/issuing.crl"
+        reply = await self._client.request("GET", url, max_bytes=_LARGEST_CRL)
+        if reply.status != 200:
+            raise UnavailableError(f"the revocation list is answered with {reply.status}")
+        self._take_crl(reply.body)
+        work = self._tls / f".{CRL_FILE}"
+        work.write_bytes(reply.body)
+        work.replace(self._tls / CRL_FILE)
+
+    def _take_crl(self, der: bytes) -> None:
+        try:
+            bundle = (self._tls / enrol.CONSORTIUM).read_bytes()
+        except OSError as error:
+            raise BadList("the consortium's CA is not known yet", reason="foreign") from error
+        self._standing.lists.load(der, bundle)
