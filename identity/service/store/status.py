@@ -24,10 +24,10 @@ _BITS: Final = (
     " WHEN l.purpose = 'suspension' AND (c.state = 'SUSPENDED' OR m.state = 'SUSPENDED') THEN 1"
     " WHEN l.purpose = 'suspension' AND (c.state = 'REVOKED' OR m.state = 'REVOKED') THEN e.value"
     " ELSE 0 END AS wanted"
-    " FROM credential c JOIN member m ON m.participant = c.participant AND m.id = c.member"
-    " JOIN status_entry e ON e.participant = c.participant AND e.credential = c.id"
+    " FROM status_entry e JOIN credential c ON c.participant = e.participant AND c.id = e.credential"
+    " JOIN member m ON m.participant = c.participant AND m.id = c.member"
     " JOIN status_list l ON l.participant = e.participant AND l.id = e.list"
-    " WHERE c.participant = ?"
+    " WHERE e.participant = ? AND e.credential IN (SELECT id FROM credential WHERE participant = ? AND"
 )
 
 
@@ -110,10 +110,10 @@ class StatusRows(Struct, frozen=True):
 
         Lists that change are due for signing then.
         """
-        condition, value = ("c.member = ?", member) if member else ("c.id = ?", credential)
+        condition, value = ("member = ?", member) if member else ("id = ?", credential)
         rows = connection.execute(
-            f"SELECT list, position, wanted FROM ({_BITS} AND {condition}) AS bits WHERE value <> wanted",  # noqa: S608  # constants
-            (self.participant, value),
+            f"SELECT list, position, wanted FROM ({_BITS} {condition})) AS bits WHERE value <> wanted",  # noqa: S608  # constants
+            (self.participant, self.participant, value),
         ).fetchall()
         connection.executemany(
             "UPDATE status_entry SET value = ? WHERE participant = ? AND list = ? AND position = ?",
