@@ -5,9 +5,11 @@ Not done here: how they look on the wire (`describe`), who sees them (`offers`),
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct, field
+
+from policies.profiles.bounds import Bound
 
 
 class Asset(Struct, frozen=True, kw_only=True):
@@ -35,7 +37,8 @@ class Asset(Struct, frozen=True, kw_only=True):
 class OfferTerms(Struct, frozen=True, kw_only=True):
     """An offer of an asset: `access` says who may see it, `contract` what it may be used for; both ODRL as DSP carries it.
 
-    `id` is the offer's id on the wire. `template` says what the terms were made from.
+    `id` is the offer's id on the wire. `template` says what the terms were made from. `bounds` names the parameters that the other side may set
+    otherwise; `otherwise` says what terms beyond that get. `approval` names who has to approve a contract (empty: nobody).
     """
 
     id: str
@@ -44,3 +47,6 @@ class OfferTerms(Struct, frozen=True, kw_only=True):
     contract: dict[str, Any]
     template: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    approval: str = ""
+    bounds: Mapping[str, Bound] = field(default_factory=dict)
+    otherwise: Literal["wait", "counter", "refuse"] = "wait"

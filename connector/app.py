@@ -21,6 +21,7 @@ from aiohttp import web
 from connector import errors, install, management, settings
 from connector.channel import Channel
 from connector.commands import Commands
+from connector.contracts import Contracts
 from connector.dsp import outbound, routes
 from connector.dsp.node import Node, spent
 from connector.membership import Joining
@@ -83,6 +84,7 @@ class Connector:
     client: GuardedClient
     joining: Joining
     commands: Commands
+    contracts: Contracts
     outbox: Outbox
     timers: Timers
     access: Access
@@ -137,7 +139,7 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
     peers = Peers(client, resolver, sts, rule, profile.scopes + profile.optional_scopes, standing)
     tokens = DataTokens(found.did, keys.open("data"), clock, lambda peer: _listener(found, rule(peer)))
     rules = Rules(store, profile, clock, participant=found.did, name=found.name, endpoint=found.dsp_url)
-    contexts = _Contexts(found, store, rules, tokens, clock, decisions or AutoDecisions())
+    contexts = _Contexts(found, store, rules, tokens, clock, decisions or AutoDecisions(auto=found.auto_negotiation))
 
     async def proven(caller: Caller, fresh: bool) -> VerifiedParticipant:
         return await authenticate(door, caller, fresh=fresh)
@@ -169,6 +171,8 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
         show=rules.put,
         max_payload=found.max_payload,
     )
+
+    contracts = Contracts(store, commands, peers, clock, contexts.own_negotiation)
 
     async def proven_again(request: web.Request) -> VerifiedParticipant:
         caller = Caller(tuple(request.headers.getall("Authorization", [])), client_certificate(request))
@@ -228,8 +232,9 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
             enrolled=enrolled,
         ),
         commands=commands,
+        contracts=contracts,
         outbox=Outbox(store, peers.send, carry_push, clock, new_id, parallel=found.parallel_sends),
-        timers=Timers(store, clock),
+        timers=Timers(store, clock, contracts.look),
         access=Access(
             SqliteAccess(database, found.did),
             found.did,

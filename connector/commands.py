@@ -8,8 +8,9 @@ Rules
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -21,15 +22,15 @@ from connector.peers import Peers
 from connector.plane import files, pull
 from connector.plane.tokens import DataTokens
 from connector.processes import negotiation, tables, transfer
-from connector.processes.decisions import WAITS
-from connector.processes.errors import AgreementUnknown, UnknownProcess, VersionConflict
+from connector.processes.decisions import Otherwise
+from connector.processes.errors import AgreementRetired, AgreementUnknown, UnknownProcess, VersionConflict
 from connector.processes.model import Commit, Kind, Process
 from connector.store.port import ReceivedObject, Store
 from identity.access.trail import about
 from kernel import wire
 from kernel.clock import Clock, iso
 from kernel.errors import BadInput, Conflict, NotFound, UnavailableError
-from policies.profiles import Profile
+from policies.profiles import Profile, bounds
 
 ATTEMPTS: Final = 5
 _LARGEST_CHECKED: Final = 64 * 1024 * 1024
@@ -103,15 +104,26 @@ class Commands:
         await self.store.add_asset(asset)
         return asset
 
-    async def add_offer(self, asset: str, template: str, parameters: dict[str, Any]) -> OfferTerms:
-        """Make an offer from a template; raises what the profile refuses."""
+    async def add_offer(
+        self,
+        asset: str,
+        template: str,
+        parameters: dict[str, Any],
+        *,
+        approval: str = "",
+        open_to: Mapping[str, bounds.Bound] = MappingProxyType({}),
+        otherwise: Otherwise = "wait",
+    ) -> OfferTerms:
+        """Make an offer from a template; raises what the profile refuses. `open_to`: what the other side may set otherwise."""
         found = await self.store.asset(asset)
         if found is None:
             raise NotFound(f"no dataset {asset}", next_step="see `kizuna asset list`")
         access, contract = self._profile.offer(template, **parameters)
+        bounds.check(self._profile.template(template), open_to)
         offer = OfferTerms(
-            id=str(contract["@id"]), asset=asset, template=template, access=access, contract=contract, parameters=parameters
-        )
+            id=str(contract["@id"]), asset=asset, template=template, access=access, contract=contract, parameters=parameters,
+            approval=approval.strip(), bounds=dict(open_to), otherwise=otherwise,
+        )  # fmt: skip
         about(offer.id)
         await self.store.add_offer(offer)
         self._show(offer, found)
@@ -143,7 +155,8 @@ class Commands:
             url = _next(reply.headers.get("Link", ""))
         return found | {"dataset": datasets}
 
-    async def _dataset(self, peer: str, key: str) -> dict[str, Any]:
+    async def dataset(self, peer: str, key: str) -> dict[str, Any]:
+        """One dataset of a participant's catalog."""
         base = await self._peers.base(peer)
         reply = await self._peers.call(
             "GET", f"{base}/catalog/datasets/{quote(key, safe=':')}", peer, None, max_bytes=_LARGEST_CATALOG
@@ -158,7 +171,7 @@ class Commands:
         self._peers.insist(peer)
         described: dict[str, Any] = {}
         if terms is None:
-            found = await self._dataset(peer, dataset)
+            found = await self.dataset(peer, dataset)
             offers = [each for each in found.get("hasPolicy") or () if not offer or each["@id"] == offer]
             if not offers:
                 raise NotFound(f"{peer} has no such offer for {dataset}", next_step="see `kizuna catalog show`")
@@ -178,6 +191,8 @@ class Commands:
         if found is None or found.role != "consumer":
             raise AgreementUnknown(f"no agreement {agreement} as consumer", next_step="see `kizuna agreement list`")
         self._peers.insist(found.peer)
+        if found.retired is not None:
+            raise AgreementRetired(f"{found.retired.person} retired it on {found.retired.at}", next_step="negotiate a new one")
         key = self._new_id()
         shell = Process(id=key, participant=found.participant, kind="transfer", role="consumer", peer=found.peer, state="")
         address = self._tokens.inbox(shell) if format_ == transfer.PUSH else None
@@ -187,23 +202,23 @@ class Commands:
         await self.store.commit(commit)
         return commit.process
 
-    async def step(self, kind: Kind, key: str, name: str, reason: str) -> Process:
-        """Our own step in a process: suspend, resume, complete, terminate."""
+    async def step(self, kind: Kind, key: str, name: str, reason: str, *, code: str = "", person: str = "") -> Process:
+        """Our own step in a process: suspend, resume, complete, terminate; `person` is who decided it."""
         message = STEPS[kind, name]
         for _ in range(ATTEMPTS):
             process = await self.process(kind, key)
             try:
-                commit = self._command(process, message, reason)
+                commit = self._command(process, message, reason=reason, code=code, person=person)
                 await self.store.commit(commit)
             except VersionConflict:
                 continue
             return commit.process
         raise VersionConflict("the process keeps moving", next_step="try again")
 
-    def _command(self, process: Process, message: str, reason: str) -> Commit:
+    def _command(self, process: Process, message: str, *, reason: str, code: str, person: str) -> Commit:
         if process.kind == "negotiation":
-            return negotiation.command(process, message, self._own_negotiation(), reason=reason)
-        return transfer.command(process, message, self._own_transfer(), reason=reason)
+            return negotiation.command(process, message, self._own_negotiation(), reason=reason, code=code, person=person)
+        return transfer.command(process, message, self._own_transfer(), reason=reason, code=code, person=person)
 
     async def process(self, kind: Kind, key: str) -> Process:
         """A process of ours; raises `UnknownProcess`."""
@@ -325,7 +340,7 @@ class Commands:
             return True
         ended = process.state in tables.TABLES[process.kind].final and process.pending is None
         parked = any(row.parked for row in await self.store.outbox(key))
-        return ended or parked or process.note.startswith(WAITS) or (process.state in states and process.pending is None)
+        return ended or parked or process.waiting is not None or (process.state in states and process.pending is None)
 
     def _now(self) -> str:
         return iso(self._clock.now())

@@ -4,7 +4,8 @@ Rules
 - Facts come from the caller's verified credentials by the profile's claim paths, never from its word. The purpose is different: it is what the consumer binds
   itself to by the terms that it asks for, so it is taken from them.
 - Access policy: in the catalog, and again when a contract is asked for; whoever may not see an offer is answered as if there were none.
-- Contract policy: when a contract is asked for, and again when a transfer begins.
+- Contract policy: when a contract is asked for, and again when a transfer begins or goes on. Other terms than those of the offer are judged by
+  what they say; that the offer's own policy permits is not enough to agree to them without a person.
 - A policy that cannot be read, or an asset without a profile, permits nothing.
 """
 
@@ -16,6 +17,7 @@ from typing import Any
 from catalog import describe
 from catalog.dcat import Asset, OfferTerms
 from catalog.offers import ACTION, Shelf
+from connector.processes.errors import AgreementRetired
 from connector.processes.model import Agreement, Process
 from connector.processes.negotiation import Judgement
 from connector.processes.tables import FINALIZE
@@ -23,7 +25,7 @@ from connector.store.port import Store
 from identity.verify import VerifiedParticipant
 from kernel.clock import Clock
 from policies.odrl import PURPOSE, Decision, Phase, PolicyError, Request, evaluate, same_terms
-from policies.profiles import Profile
+from policies.profiles import Profile, bounds
 
 
 class Rules:
@@ -50,6 +52,12 @@ class Rules:
             return tuple(str(each) for each in self._profile.policy(policy).values(PURPOSE))
         except PolicyError:
             return ()
+
+    def outside(self, offer: OfferTerms, asked: dict[str, Any]) -> list[str]:
+        """Why other terms are not within what the offer leaves open; empty: they are."""
+        if not offer.bounds or offer.template not in self._profile.templates:
+            return ["the offer leaves nothing open"]
+        return bounds.outside(self._profile.templates[offer.template], offer.parameters, offer.bounds, asked)
 
     async def for_request(self, who: VerifiedParticipant, offer: str) -> "CallerRules":
         """The same, bound to one caller and to the offer that it may ask for (empty = none)."""
@@ -142,11 +150,21 @@ class CallerRules:
         hidden = self._rules.hidden(offer, self._who)
         if hidden:
             return Judgement(None, False, ("the access policy hides the offer", *hidden))
-        decision = self._rules.decide(offer.contract, "negotiation", self._who, self._rules.purposes(requested), dataset)
+        own = self._decided(offer.contract, requested, dataset)
         known = describe.message_offer(offer)
+        differences, within = same_terms(known, requested), False
+        if differences:
+            other = self._decided(requested, requested, dataset)
+            within = not other and not self._rules.outside(offer, requested)
+            own = own and other and [*own, *other]
+        return Judgement(known, not own, tuple(own), tuple(differences), within, offer.approval, offer.otherwise)
+
+    def _decided(self, policy: dict[str, Any], requested: dict[str, Any], dataset: str) -> list[str]:
+        """Why a policy does not permit the caller a contract; empty when it does."""
+        decision = self._rules.decide(policy, "negotiation", self._who, self._rules.purposes(requested), dataset)
         if isinstance(decision, str):
-            return Judgement(known, False, (decision,))
-        return Judgement(known, decision.permitted, () if decision.permitted else tuple(decision.explain()))
+            return [decision]
+        return [] if decision.permitted else decision.explain()
 
     def differences(self, asked: dict[str, Any], given: dict[str, Any]) -> Sequence[str]:
         """Term by term."""
@@ -157,6 +175,8 @@ class CallerRules:
         found, process = self._agreement, self._contract
         if found is None or found.id != key or found.peer != self._who.did:
             return None
+        if found.retired is not None:
+            raise AgreementRetired(f"the agreement was retired on {found.retired.at}", next_step="negotiate a new one")
         finalised = process is not None and (
             process.state == "FINALIZED" or (process.pending is not None and process.pending.message == FINALIZE)
         )

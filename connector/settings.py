@@ -83,6 +83,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = ()
     peers: Annotated[tuple[Peer, ...], Meta(description="Rules for single counterparties.")] = ()
     oidc: Annotated[Oidc | None, Meta(description="Identity provider whose tokens the management API takes; a table.")] = None
+    auto_negotiation: Annotated[
+        bool,
+        Meta(description="Whether contracts are agreed to and offers accepted without a person where policy and offer allow it."),
+    ] = True
     allow_private: Annotated[
         tuple[str, ...],
         Meta(description="Host names or networks with private addresses that peers may name; none by default."),

@@ -50,7 +50,7 @@ def machines_page() -> str:
 def routes_page() -> str:
     store: Any = None
     access = Access(store, "", SystemClock(), str)
-    shell: Any = SimpleNamespace(commands=None, store=None, access=access)
+    shell: Any = SimpleNamespace(commands=None, store=None, contracts=None, access=access)
     table = _table(Management(shell).routes())
     operator: Any = SimpleNamespace(participant="")
     identity = _table(Operator(ledger=operator, admission=operator, standing=operator, revocation=operator, access=access).routes())

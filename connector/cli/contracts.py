@@ -5,21 +5,20 @@ from typing import Annotated
 
 import typer
 
+from connector.cli.agreements import agreements
 from connector.cli.local import HERE, SAY, Directory, Json, Wait, client, rows
+from connector.cli.negotiations import By, Code, Id, Reason, negotiations, person
 from kernel.cli import print_result
 
-Id = Annotated[str, typer.Argument()]
-Reason = Annotated[str, typer.Option("--reason")]
 Reference = Annotated[str, typer.Argument()]
-NEGOTIATION_COLUMNS = ("id", "role", "peer", "state", "note")
 TRANSFER_COLUMNS = ("id", "role", "peer", "format", "state", "note")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the `kizuna` application."""
     app.command("negotiate", help=SAY("negotiate"))(negotiate)
-    app.add_typer(_negotiations(), name="negotiation", help=SAY("negotiation"))
-    app.add_typer(_agreements(), name="agreement", help=SAY("agreement"))
+    app.add_typer(negotiations(), name="negotiation", help=SAY("negotiation"))
+    app.add_typer(agreements(), name="agreement", help=SAY("agreement"))
     app.add_typer(_transfers(), name="transfer", help=SAY("transfer"))
     app.add_typer(_outbox(), name="outbox", help=SAY("outbox"))
 
@@ -34,39 +33,6 @@ def negotiate(
 ) -> None:
     body = {"peer": peer, "dataset": dataset, "offer": offer}
     print_result(client(directory).post("/v1/negotiations", body, wait=wait), as_json=as_json)
-
-
-def _negotiations() -> typer.Typer:
-    app = typer.Typer(no_args_is_help=True)
-
-    @app.command("list", help=SAY("negotiation_list"))
-    def listing(directory: Directory = HERE, as_json: Json = False) -> None:
-        _list(directory, "/v1/negotiations", NEGOTIATION_COLUMNS, as_json=as_json)
-
-    @app.command("show", help=SAY("negotiation_show"))
-    def show(negotiation: Id, wait: Wait = 0, directory: Directory = HERE, as_json: Json = False) -> None:
-        print_result(client(directory).get(f"/v1/negotiations/{negotiation}", wait=wait), as_json=as_json)
-
-    @app.command("terminate", help=SAY("negotiation_terminate"))
-    def terminate(negotiation: Id, reason: Reason = "", directory: Directory = HERE, as_json: Json = False) -> None:
-        found = client(directory).post(f"/v1/negotiations/{negotiation}/terminate", {"reason": reason})
-        print_result(found, as_json=as_json)
-
-    return app
-
-
-def _agreements() -> typer.Typer:
-    app = typer.Typer(no_args_is_help=True)
-
-    @app.command("list", help=SAY("agreement_list"))
-    def listing(directory: Directory = HERE, as_json: Json = False) -> None:
-        _list(directory, "/v1/agreements", ("id", "role", "peer", "dataset", "hash"), as_json=as_json)
-
-    @app.command("show", help=SAY("agreement_show"))
-    def show(agreement: Id, directory: Directory = HERE, as_json: Json = False) -> None:
-        print_result(client(directory).get(f"/v1/agreements/{agreement}"), as_json=as_json)
-
-    return app
 
 
 def _transfers() -> typer.Typer:
@@ -108,8 +74,11 @@ def _transfers() -> typer.Typer:
 
 def _act(app: typer.Typer, name: str) -> None:
     @app.command(name, help=SAY(f"transfer_{name}"))
-    def act(transfer: Id, reason: Reason = "", directory: Directory = HERE, as_json: Json = False) -> None:
-        found = client(directory).post(f"/v1/transfers/{transfer}/{name}", {"reason": reason})
+    def act(
+        transfer: Id, reason: Reason = "", code: Code = "", by: By = "", directory: Directory = HERE, as_json: Json = False
+    ) -> None:
+        body = {"reason": reason, "code": code, "person": person(by)}
+        found = client(directory).post(f"/v1/transfers/{transfer}/{name}", body)
         print_result(found, as_json=as_json)
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import typer
 
 from catalog import describe
-from connector.cli.local import HERE, SAY, Directory, Json, client, rows
+from connector.cli.local import HERE, SAY, Directory, Json, client, pair, rows
 from kernel.cli import print_result
 from kernel.errors import BadInput
 
@@ -52,10 +52,20 @@ def _offers() -> typer.Typer:
         asset: Annotated[str, typer.Argument()],
         template: Annotated[str, typer.Option("--template")],
         parameter: Annotated[list[str] | None, typer.Option("--set", help="name=value; a list: name=a,b")] = None,
+        approval: Annotated[str, typer.Option("--approval", help=SAY("offer_approval"))] = "",
+        open_to: Annotated[list[str] | None, typer.Option("--open", help=SAY("offer_open"))] = None,
+        otherwise: Annotated[str, typer.Option("--otherwise", help=SAY("offer_otherwise"))] = "wait",
         directory: Directory = HERE,
         as_json: Json = False,
     ) -> None:
-        body = {"asset": asset, "template": template, "parameters": dict(map(_pair, parameter or []))}
+        body = {
+            "asset": asset,
+            "template": template,
+            "parameters": dict(map(pair, parameter or [])),
+            "approval": approval,
+            "bounds": dict(map(_bound, open_to or [])),
+            "otherwise": otherwise,
+        }
         print_result(client(directory).post("/v1/offers", body), as_json=as_json)
 
     @app.command("list", help=SAY("offer_list"))
@@ -85,11 +95,15 @@ def _catalogs() -> typer.Typer:
     return app
 
 
-def _pair(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise BadInput(f"--set {text}: not name=value", next_step="write --set role=cellMaker or --set purpose=a,b")
-    return name, value.split(",") if "," in value else value
+def _bound(text: str) -> tuple[str, dict[str, Any]]:
+    """`name`, `name=least..most`, `name=a,b`: a parameter that the other side may set otherwise, and what it may be."""
+    name, _, value = text.partition("=")
+    if not name:
+        raise BadInput(f"--open {text}: no name", next_step="write --open until, --open until=A..B or --open role=a,b")
+    if ".." in value:
+        least, _, most = value.partition("..")
+        return name, {"least": least, "most": most}
+    return name, {"values": value.split(",")} if value else {}
 
 
 def _dataset_row(dataset: dict[str, Any]) -> dict[str, Any]:

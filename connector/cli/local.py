@@ -11,7 +11,7 @@ import typer
 
 from connector import settings
 from kernel.cli import ManagementClient
-from kernel.errors import Misconfigured
+from kernel.errors import BadInput, Misconfigured
 from kernel.texts import texts
 
 SAY = texts("connector")
@@ -36,3 +36,11 @@ def client(directory: Path) -> ManagementClient:
 def rows(found: Any, *columns: str) -> list[dict[str, Any]]:
     """Only the named columns of a list, for people; `--json` shows all."""
     return [{column: row.get(column, "") for column in columns} for row in found]
+
+
+def pair(text: str) -> tuple[str, str | list[str]]:
+    """`name=value`, or `name=a,b` for a list; raises `BadInput`."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise BadInput(f"--set {text}: not name=value", next_step="write --set role=cellMaker or --set purpose=a,b")
+    return name, value.split(",") if "," in value else value

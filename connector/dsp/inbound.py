@@ -120,6 +120,7 @@ async def _outcome(node: Node, arrival: _Arrival, process: Process | None) -> Co
         "peer_pid": _pid(message, sender),
         "callback": getattr(message, "callback_address", "").rstrip("/"),
         "reason": getattr(message, "why", ""),
+        "ending": getattr(message, "as_sent", None),
     }
     known = await node.processes.replay(who.did, process.id, message.id) if process and message.id else None
     if process is not None and known is None:
@@ -139,7 +140,7 @@ async def _outcome(node: Node, arrival: _Arrival, process: Process | None) -> Co
         data_address=getattr(message, "data_address", None),
         thumbprint=who.thumbprint or "",
     )
-    invoked = await node.transfer(who, arrived.agreement_id)
+    invoked = await node.transfer(who, process.data["agreementId"] if process is not None else arrived.agreement_id)
     return transfer.handle(process, arrived, known, invoked, outbound.acknowledgement)
 
 

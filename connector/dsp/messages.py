@@ -65,6 +65,12 @@ class Ending(Pids, frozen=True, kw_only=True, rename="camel"):
             raise BadInput("reason is an empty list")
 
     @property
+    def as_sent(self) -> dict[str, Any] | None:
+        """Code and reasons as they came; None when there are none."""
+        found = {"code": self.code} if self.code else {}
+        return (found | ({"reason": self.reason} if self.reason else {})) or None
+
+    @property
     def why(self) -> str:
         """Code and reasons in one text of at most 500 characters."""
         return "; ".join(filter(None, [self.code, *(str(_text(each)) for each in self.reason or [])]))[:500]

@@ -84,8 +84,8 @@ def _content(message: str, content: dict[str, Any]) -> dict[str, Any]:
         return {"agreementId": content["agreementId"], "format": content["format"], "dataAddress": content.get("ownAddress")}
     if message == tables.START:
         return {"dataAddress": content.get("dataAddress")}
-    if message in _ENDINGS and content.get("reason"):
-        return {"code": "ended", "reason": [content["reason"]]}
+    if message in _ENDINGS and (content.get("reason") or content.get("code")):
+        return {"code": content.get("code") or "ended", "reason": [content["reason"]] if content.get("reason") else None}
     return {}
 
 

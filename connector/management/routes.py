@@ -12,7 +12,9 @@ from aiohttp import web
 from msgspec import Struct
 
 from connector.management import views
+from connector.management.contracts import ContractRoutes
 from connector.processes import tables
+from connector.processes.decisions import Otherwise
 from connector.processes.errors import AgreementUnknown
 from connector.processes.model import Agreement, Kind, Process
 from connector.store.port import Due, Membership, ReceivedObject
@@ -20,6 +22,7 @@ from identity.access.door import CALLER
 from identity.access.pages import listed, page
 from kernel.errors import BadInput, NotFound
 from kernel.web import Route, json_response, openapi, read_json
+from policies.profiles import Bound
 
 VERSION: Final = "0.1.0"
 _KEY: Final = "key"
@@ -39,11 +42,17 @@ class AwaitState(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NewOffer(Struct, frozen=True, forbid_unknown_fields=True):
-    """An offer to make from a template of the profile."""
+    """An offer to make from a template of the profile.
+
+    `approval`: who has to approve contracts under it; `bounds`: parameters that the other side may set otherwise; `otherwise`: what terms beyond that get.
+    """
 
     asset: str
     template: str
     parameters: dict[str, Any] = {}
+    approval: str = ""
+    bounds: dict[str, Bound] = {}
+    otherwise: Otherwise = "wait"
 
 
 class OfPeer(Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,9 +78,11 @@ class NewTransfer(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Reason(Struct, frozen=True, forbid_unknown_fields=True):
-    """Why; the peer is told."""
+    """Why, which the peer is told; and who decided it."""
 
     reason: str = ""
+    code: str = ""
+    person: str = ""
 
 
 class PullWanted(Struct, frozen=True, forbid_unknown_fields=True):
@@ -116,6 +127,8 @@ class Management:
         ]  # fmt: skip
         for kind in ("negotiation", "transfer"):
             table += self._process_routes(kind)
+        decided = ContractRoutes(self._connector.contracts, _body, lambda request, process: self._shown(process, _seconds(request)))
+        table += [self._route(*row) for row in decided.rows()]
         table += self._connector.access.routes(table)
         table.append(self._route("GET", "/openapi.json", self._description(table), "", "This document"))
         return table
@@ -124,7 +137,7 @@ class Management:
         base, view = f"/v1/{kind}s", views.ProcessView
         steps = ("terminate",) if kind == "negotiation" else ("suspend", "resume", "complete", "terminate")
         return [
-            self._route("GET", base, self._listing(kind), f"read {kind}s", f"All {kind} processes, newest first", query=("after", "limit")),
+            self._route("GET", base, self._listing(kind), f"read {kind}s", f"All {kind} processes, newest first", query=("after", "limit", "waiting")),
             self._route(
                 "GET", f"{base}/{{id}}", self._showing(kind), f"read {kind}s", f"One {kind} with its journal", response=view,
                 query=("wait",),
@@ -238,7 +251,14 @@ class Management:
 
     async def add_offer(self, request: web.Request) -> web.Response:
         wanted = await _body(request, NewOffer)
-        offer = await self._commands.add_offer(wanted.asset, wanted.template, wanted.parameters)
+        offer = await self._commands.add_offer(
+            wanted.asset,
+            wanted.template,
+            wanted.parameters,
+            approval=wanted.approval,
+            open_to=wanted.bounds,
+            otherwise=wanted.otherwise,
+        )
         return json_response(views.offer_view(offer), status=201)
 
     async def catalog(self, request: web.Request) -> web.Response:
@@ -301,7 +321,7 @@ class Management:
             wanted = page(request)
             if wanted.after:
                 await self._commands.process(kind, wanted.after)
-            found = await self._store.processes(kind, wanted.after, wanted.limit)
+            found = await self._store.processes(kind, wanted.after, wanted.limit, waiting="waiting" in request.query)
             waiting: dict[str, list[Due]] = {each.id: [] for each in found}
             for row in await self._store.outbox(*waiting) if found else ():
                 waiting[row.row.process].append(row)
@@ -317,8 +337,9 @@ class Management:
 
     def _stepping(self, kind: Kind, name: str) -> Any:
         async def stepping(request: web.Request) -> web.Response:
-            reason = (await _body(request, Reason)).reason
-            return await self._shown(await self._commands.step(kind, request.match_info["id"], name, reason), _seconds(request))
+            said, key = await _body(request, Reason), request.match_info["id"]
+            moved = await self._commands.step(kind, key, name, said.reason, code=said.code, person=said.person)
+            return await self._shown(moved, _seconds(request))
 
         return stepping
 

@@ -8,6 +8,7 @@ from msgspec import Struct
 from catalog.dcat import Asset, OfferTerms
 from connector.processes.model import Agreement, JournalRow, Process
 from connector.store.port import Due
+from policies.profiles import Bound
 
 
 class JournalEntry(Struct, frozen=True, rename="camel"):
@@ -19,6 +20,16 @@ class JournalEntry(Struct, frozen=True, rename="camel"):
     sender: str
     message_id: str
     at: str
+    person: str
+
+
+class WaitingView(Struct, frozen=True):
+    """For whom a process waits, since when, why, and the message that an approval sends."""
+
+    step: str
+    who: str
+    since: str
+    why: str
 
 
 class Undelivered(Struct, frozen=True, rename="camel"):
@@ -42,7 +53,7 @@ class AgreementBrief(Struct, frozen=True):
 
 
 class ProcessView(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A negotiation or transfer; `note` says why it waits or ended."""
+    """A negotiation or transfer; `note` says why it waits or ended, `ending` holds code and reasons as the peer sent them."""
 
     id: str
     kind: str
@@ -51,6 +62,8 @@ class ProcessView(Struct, frozen=True, kw_only=True, rename="camel"):
     peer_pid: str
     state: str
     pending: str
+    waiting: WaitingView | None = None
+    ending: dict[str, Any] | None = None
     note: str
     dataset: str
     format: str = ""
@@ -82,6 +95,9 @@ class OfferView(Struct, frozen=True, kw_only=True):
     template: str
     contract: dict[str, Any]
     terms: list[str]
+    approval: str = ""
+    bounds: dict[str, Bound] = {}
+    otherwise: str = "wait"
 
 
 def process_view(process: Process, waiting: Sequence[Due], journal: Sequence[JournalRow] | None = None) -> ProcessView:
@@ -95,6 +111,10 @@ def process_view(process: Process, waiting: Sequence[Due], journal: Sequence[Jou
         peer_pid=process.peer_pid,
         state=process.state or "NEW",
         pending=process.pending.message if process.pending else "",
+        waiting=WaitingView(*(getattr(process.waiting, name) for name in WaitingView.__struct_fields__))
+        if process.waiting
+        else None,
+        ending=process.data.get("ending"),
         note=process.note or next((each.reason for each in waiting if each.reason), ""),
         dataset=process.data.get("dataset", ""),
         format=process.data.get("format", ""),
@@ -124,11 +144,17 @@ def asset_view(asset: Asset) -> AssetView:
 
 
 def offer_view(offer: OfferTerms) -> OfferView:
-    return OfferView(id=offer.id, asset=offer.asset, template=offer.template, contract=offer.contract, terms=terms(offer.contract))
+    return OfferView(
+        id=offer.id, asset=offer.asset, template=offer.template, contract=offer.contract, terms=terms(offer.contract),
+        approval=offer.approval, bounds=dict(offer.bounds), otherwise=offer.otherwise,
+    )  # fmt: skip
 
 
 def agreement_view(agreement: Agreement) -> dict[str, Any]:
-    return {name: getattr(agreement, name) for name in ("id", "role", "peer", "negotiation", "dataset", "policy", "hash", "at")}
+    return {
+        name: getattr(agreement, name)
+        for name in ("id", "role", "peer", "negotiation", "dataset", "policy", "hash", "at", "retired", "renewal", "renews")
+    }
 
 
 def terms(policy: dict[str, Any]) -> list[str]:

@@ -1,69 +1,111 @@
-"""What a connector does by itself after a message: a port, and the automatic answer to it.
+"""What a connector does by itself after a message: a port, and the answer of policy and configuration to it.
 
 Rules of `AutoDecisions`
-- Provider: agrees when the request asks for an offer of ours unchanged and its policy permits the participant, else ends the negotiation with a minimal
-  reason; agrees to an accepted offer; finalises after the verification; starts a requested transfer.
-- Consumer: accepts an offer that says what was asked for, verifies an agreement that says what was asked for; an offer that says something else waits for a
-  person, an agreement that does so ends the negotiation.
-- `None` is "nothing to do"; a note says why a process waits for a person.
+- Provider: ends a negotiation that its policy does not permit; agrees to an offer of ours as it stands, and to other terms within what the offer leaves
+  open (`OfferTerms.bounds`). Terms beyond that wait for a person, are answered with our own offer once, or are refused: `OfferTerms.otherwise`.
+- An offer with `approval` is agreed to by a person only, also within its bounds; so is every offer when `auto` is off. Who approved these very terms, by
+  making them or by answering, is not asked again.
+- Consumer: accepts an offer that says what was asked for, verifies an agreement that says what is on the table. An offer that says something else, or that
+  nobody asked for, waits for a person; an agreement that says something else ends the negotiation.
+- After that: finalises what is verified, starts a transfer that is requested.
+- A process that waits says for whom, since when, why, and which step of ours an approval takes.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from msgspec import Struct
 
 from connector.processes import tables
 from connector.processes.model import Process
 
-WAITS: Final = "waits for a person: "
+ANYONE: Final = "operator"  # who is waited for when no offer names somebody
+Otherwise = Literal["wait", "counter", "refuse"]
+
+
+class Matter(Struct, frozen=True, kw_only=True):
+    """What a negotiation is decided by, beside the process itself."""
+
+    permitted: bool = True  # our policy's answer (provider)
+    differences: Sequence[str] = ()  # between what was offered or asked and what came
+    within: bool = False  # the differences are all within what our offer leaves open (provider)
+    approval: str = ""  # who has to approve a contract under our offer; empty = nobody (provider)
+    otherwise: Otherwise = "wait"  # what other terms get (provider)
 
 
 class Decision(Struct, frozen=True):
-    """The next own step: a row name (empty = none), a reason for the peer, a note for our side."""
+    """The next own step: a row name (empty = none), a reason for the peer, a note for our side; or whom `message` waits for."""
 
     message: str = ""
     reason: str = ""
     note: str = ""
+    waits_for: str = ""
 
 
 class Decisions(Protocol):
     """Decides the next own step after the state has changed."""
 
-    def negotiation(self, process: Process, *, permitted: bool, differences: Sequence[str]) -> Decision: ...
+    def negotiation(self, process: Process, matter: Matter) -> Decision: ...
 
     def transfer(self, process: Process) -> Decision: ...
 
 
 class AutoDecisions:
-    """Does everything that needs no person."""
+    """Decides by policy and configuration. With `auto` off every contract waits for a person."""
 
-    def negotiation(self, process: Process, *, permitted: bool, differences: Sequence[str]) -> Decision:  # noqa: PLR0911  a table
-        """`permitted`: our policy's answer (provider); `differences`: between what was asked and what came."""
-        match process.role, process.state:
-            case "provider", "REQUESTED" if not permitted:
-                return Decision(tables.END_NEGOTIATION, "not permitted", "the contract policy does not permit this participant")
-            case "provider", "REQUESTED" if differences:
-                return Decision(note=f"{WAITS}other terms are asked for: {'; '.join(differences)}")
-            case "provider", "REQUESTED" | "ACCEPTED":
-                return Decision(tables.AGREE)
-            case "provider", "VERIFIED":
-                return Decision(tables.FINALIZE)
-            case "consumer", "OFFERED" if differences or "asked" not in process.data:
-                return Decision(note=f"{WAITS}an offer to answer: {'; '.join(differences) or 'made by the provider'}")
-            case "consumer", "OFFERED":
-                return Decision(tables.ACCEPT)
-            case "consumer", "AGREED" if differences:
-                return Decision(tables.END_NEGOTIATION, "the agreement differs from what was asked for", "; ".join(differences))
-            case "consumer", "AGREED":
-                return Decision(tables.VERIFY)
-            case _:
-                return Decision()
+    def __init__(self, *, auto: bool = True) -> None:
+        self._auto = auto
+
+    def negotiation(self, process: Process, matter: Matter) -> Decision:
+        return self._provided(process, matter) if process.role == "provider" else self._consumed(process, matter)
 
     def transfer(self, process: Process) -> Decision:
         if process.role == "provider" and process.state == "REQUESTED":
             return Decision(tables.START)
         return Decision()
+
+    def _provided(self, process: Process, matter: Matter) -> Decision:
+        match process.state:
+            case "REQUESTED" if not matter.permitted:
+                return Decision(tables.END_NEGOTIATION, "not permitted", "the contract policy does not permit this participant")
+            case "REQUESTED" if matter.differences and not matter.within:
+                return self._other_terms(process, matter)
+            case "REQUESTED" | "ACCEPTED":
+                return self._approved(process, tables.AGREE, matter.approval, "a contract to approve")
+            case "VERIFIED":
+                return Decision(tables.FINALIZE)
+            case _:
+                return Decision()
+
+    def _other_terms(self, process: Process, matter: Matter) -> Decision:
+        said = "; ".join(matter.differences)
+        if matter.otherwise == "refuse":
+            return Decision(tables.END_NEGOTIATION, "other terms are not offered", said)
+        if matter.otherwise == "counter" and "offered" not in process.data:
+            return Decision(tables.OFFER, note=f"other terms are asked for: {said}")
+        return Decision(tables.AGREE, note=f"other terms are asked for: {said}", waits_for=matter.approval or ANYONE)
+
+    def _consumed(self, process: Process, matter: Matter) -> Decision:
+        said = "; ".join(matter.differences)
+        match process.state:
+            case "OFFERED" if matter.differences or "asked" not in process.data:
+                return Decision(
+                    tables.ACCEPT, note=f"an offer to answer: {said or 'made by the provider'}", waits_for=matter.approval or ANYONE
+                )
+            case "OFFERED":
+                return self._approved(process, tables.ACCEPT, matter.approval, "an offer to accept")
+            case "AGREED" if matter.differences:
+                return Decision(tables.END_NEGOTIATION, "the agreement differs from what was asked for", said)
+            case "AGREED":
+                return Decision(tables.VERIFY)
+            case _:
+                return Decision()
+
+    def _approved(self, process: Process, message: str, approval: str, why: str) -> Decision:
+        """The step, or who has to approve it first."""
+        if process.data.get("approvedBy") or (self._auto and not approval):
+            return Decision(message)
+        return Decision(message, note=why, waits_for=approval or ANYONE)
 
 
 def agreement_faults(agreement: dict[str, Any], *, provider: str, consumer: str, dataset: str) -> list[str]:

@@ -5,11 +5,13 @@
     ├── TermsDiffer 400         the terms are not the ones on the table
     ├── FormatUnknown 400       no such transfer format
     ├── PolicyRefused 403       the policy does not permit it: `own` is for our side, `peer` is all that a peer may read
+    ├── AgreementRetired 403    one of the parties has retired it
     ├── UnknownProcess 404      no such process, or not this caller's
     ├── OfferUnknown 404        no such offer, or not visible to this caller
     ├── AgreementUnknown 404    no such agreement, or not with this caller
     ├── CrossingStep 409        a step of our own goes first; the same message may come again
     ├── StepPending 409         a step of our own is still on its way (commands only)
+    ├── NothingWaits 409        the process waits for nobody (commands only)
     ├── PidReused 409           another first message under the same pid
     └── VersionConflict 409     it moved between reading and writing (stores only)
 
@@ -66,6 +68,12 @@ class PolicyRefused(ProcessError):
         self.peer = peer
 
 
+class AgreementRetired(ProcessError):
+    """The agreement is there and is with this caller, but nothing new begins under it."""
+
+    code, status = "agreement-retired", 403
+
+
 class UnknownProcess(ProcessError):
     """No such process, or it is somebody else's; the caller cannot tell which."""
 
@@ -94,6 +102,12 @@ class StepPending(ProcessError):
     """A command has to wait: a step of our own is on its way to the peer."""
 
     code, status = "step-pending", 409
+
+
+class NothingWaits(ProcessError):
+    """There is nothing to approve or to refuse: the process does not wait for a person."""
+
+    code, status = "nothing-waits", 409
 
 
 class PidReused(ProcessError):

@@ -128,8 +128,10 @@ def repeated_first(process: Process, incoming: Incoming) -> Replay:
     return Replay(process.first.answer, CREATED)
 
 
-def propose(table: Table, process: Process, row: OutboxRow, *, now: str, sets: Mapping[str, Any] | None = None) -> Change:
-    """Let our own step begin: it becomes pending together with its outbox row.
+def propose(
+    table: Table, process: Process, row: OutboxRow, *, now: str, sets: Mapping[str, Any] | None = None, person: str = ""
+) -> Change:
+    """Let our own step begin: it becomes pending together with its outbox row. `person`: who decided it.
 
     Raises `IllegalTransition`, or `StepPending` when another own step is on its way and may not be replaced.
     """
@@ -140,9 +142,9 @@ def propose(table: Table, process: Process, row: OutboxRow, *, now: str, sets: M
             f"{pending.message} is on its way to the peer", next_step="wait until it has been delivered, or withdraw it"
         )
     over = None if pending is None else replace(pending, over=None)
-    fresh = Pending(own.message, own.to, row.id, dict(sets or {}), over)
+    fresh = Pending(own.message, own.to, row.id, dict(sets or {}), over, person)
     return Change(
-        process=replace(process, pending=fresh, note="", updated=now),
+        process=replace(process, pending=fresh, waiting=None, note="", updated=now),
         outbox=(row,),
         withdrawn=() if pending is None else (pending.row,),
     )
@@ -194,6 +196,7 @@ def take(table: Table, change: Change, pending: Pending, now: str) -> Change:
         process,
         state=row.to,
         pending=None,
+        waiting=None,
         last_accepted=None,
         data={**process.data, **pending.sets},
         note=str(pending.sets.get("note", "")),
@@ -203,7 +206,7 @@ def take(table: Table, change: Change, pending: Pending, now: str) -> Change:
         change,
         process=moved,
         steps=(*change.steps, row),
-        journal=(*change.journal, JournalRow(row.state, row.to, row.message, row.sender, pending.row, now)),
+        journal=(*change.journal, JournalRow(row.state, row.to, row.message, row.sender, pending.row, now, pending.person)),
         confirmed=(*change.confirmed, pending.row),
     )
 
@@ -277,6 +280,7 @@ def _accept(table: Table, change: Change, incoming: Incoming, row: Row, *, now: 
         process,
         state=row.to,
         pending=None,
+        waiting=None,
         peer_pid=process.peer_pid or incoming.peer_pid,
         callback=process.callback or incoming.callback,
         data={**process.data, **incoming.sets},
@@ -307,5 +311,5 @@ def _give_up(table: Table, process: Process, pending: Pending, *, why: str, note
     left = replace(process, pending=None, note=note, updated=now)
     if process.state != table.initial:
         return Change(process=left, withdrawn=(pending.row,))
-    ended = JournalRow(process.state, TERMINATED, why, process.role, pending.row, now)
+    ended = JournalRow(process.state, TERMINATED, why, process.role, pending.row, now, pending.person)
     return Change(process=replace(left, state=TERMINATED), journal=(ended,), withdrawn=(pending.row,))

@@ -27,6 +27,16 @@ class Pending(Struct, frozen=True):
     row: str  # id of its outbox row, which is also the `@id` of the message
     sets: dict[str, Any] = field(default_factory=dict)  # what the step puts into the process's `data` once it is taken
     over: "Pending | None" = None  # a step that a termination replaced while its delivery was unknown
+    person: str = ""  # who decided it; empty = the connector by itself
+
+
+class Waiting(Struct, frozen=True):
+    """A process that waits for a person."""
+
+    step: str  # our own step that an approval takes: a row name
+    who: str  # whom it waits for
+    since: str
+    why: str
 
 
 class LastAccepted(Struct, frozen=True):
@@ -52,6 +62,7 @@ class Process(Struct, frozen=True, kw_only=True):
     last_accepted: LastAccepted | None = None
     first: LastAccepted | None = None  # the peer's message that began the process, and its answer
     data: dict[str, Any] = field(default_factory=dict)
+    waiting: Waiting | None = None
     note: str = ""  # why it waits, or why it ended: for our own side only
     created: str = ""
     updated: str = ""
@@ -69,6 +80,7 @@ class JournalRow(Struct, frozen=True):
     sender: Role
     message_id: str
     at: str
+    person: str = ""  # who decided a step of ours; empty = the connector by itself
 
 
 class OutboxRow(Struct, frozen=True, kw_only=True):
@@ -101,6 +113,23 @@ class TokenUse(Struct, frozen=True):
     expires: int  # seconds since the epoch
 
 
+class Retirement(Struct, frozen=True):
+    """The end of an agreement by one of its parties: no new transfer begins under it."""
+
+    at: str
+    person: str
+    reason: str = ""
+
+
+class Renewal(Struct, frozen=True):
+    """The order to ask for a new agreement before this one ends (consumer)."""
+
+    days: int  # how long before the end
+    person: str
+    negotiation: str = ""  # that asks for the successor
+    note: str = ""
+
+
 class Agreement(Struct, frozen=True, kw_only=True):
     """A concluded contract agreement, the same on both sides byte for byte in canonical form."""
 
@@ -113,6 +142,17 @@ class Agreement(Struct, frozen=True, kw_only=True):
     policy: dict[str, Any]  # the ODRL agreement as it went over the wire
     hash: str  # "sha256:<hex>" of its canonical form (RFC 8785)
     at: str
+    retired: Retirement | None = None
+    renewal: Renewal | None = None
+    renews: str = ""  # the agreement that it follows
+    due: str = ""  # when something is to be done about it: its renewal, or the end of what runs under it
+
+
+class Document(Struct, frozen=True):
+    """A document that evidence refers to, kept once under its digest (`sha256:<hex>` of the bytes)."""
+
+    digest: str
+    body: bytes
 
 
 class Commit(Struct, frozen=True, kw_only=True):
@@ -127,3 +167,4 @@ class Commit(Struct, frozen=True, kw_only=True):
     inbox: InboxRow | None = None
     token: TokenUse | None = None
     agreement: Agreement | None = None
+    documents: tuple[Document, ...] = ()  # to keep, unless they are kept already

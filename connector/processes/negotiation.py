@@ -6,9 +6,11 @@ Rules
 - The agreement repeats the offer's rules, names both parties and the dataset, and is made once, with the step that sends it. Its hash is that of its canonical
   form. Each side keeps it with the finalisation: the provider when it sends it, since the consumer may use it from then on, the consumer when it arrives.
   It is in force while its negotiation is FINALIZED or about to be.
-- Whatever follows by itself (`decisions`) is proposed in the same commit.
+- Whatever follows by itself (`decisions`) is proposed in the same commit. What waits for a person says so in `waiting`; a person's step carries the name.
+- A counter-offer is about the same dataset, and its terms replace those on the table.
 
-`data` of a process: offer (on the table), offerId, dataset, asked and described (consumer), agreement, agreementHash.
+`data` of a process: offer (on the table), offerId, dataset; asked (the consumer's last terms), offered (the provider's, once it made some of its own in this
+negotiation), approvedBy (who approved the terms on the table), described (consumer), approval (who has to), agreement, agreementHash, ending (code and reason as the peer sent them).
 """
 
 from collections.abc import Callable, Sequence
@@ -18,15 +20,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.processes import exchange, tables
-from connector.processes.decisions import Decision, Decisions, agreement_faults
-from connector.processes.errors import IllegalTransition, OfferUnknown
+from connector.processes.decisions import Decision, Decisions, Matter, Otherwise, agreement_faults
+from connector.processes.errors import IllegalTransition, NothingWaits, OfferUnknown, TermsDiffer
 from connector.processes.exchange import Change, Incoming, Replay
-from connector.processes.model import Agreement, Commit, InboxRow, OutboxRow, Process, Role, TokenUse
+from connector.processes.model import Agreement, Commit, InboxRow, OutboxRow, Process, Role, TokenUse, Waiting
 from kernel import wire
 
 Render = Callable[[str, Process, str, dict[str, Any]], tuple[str, bytes]]
 Answer = Callable[[Process], bytes]
 RULES: Final = ("permission", "prohibition", "obligation", "profile")
+_APPROVING: Final = (tables.OFFER, tables.REQUEST, tables.ACCEPT, tables.AGREE)  # steps by which a person stands for the terms
 
 
 class Judgement(Struct, frozen=True):
@@ -35,6 +38,10 @@ class Judgement(Struct, frozen=True):
     offer: dict[str, Any] | None  # our stored offer in wire form; None when unknown or hidden
     permitted: bool
     reasons: tuple[str, ...]  # for our own side
+    differences: tuple[str, ...] = ()  # between our offer and what is asked for
+    within: bool = False  # other terms are asked for, and all of them lie within what the offer leaves open
+    approval: str = ""  # who has to approve contracts under the offer
+    otherwise: Otherwise = "wait"  # what terms beyond that get
 
 
 class Rulebook(Protocol):
@@ -72,6 +79,7 @@ class Received(Struct, frozen=True, kw_only=True):
     offer: dict[str, Any] | None = None
     agreement: dict[str, Any] | None = None
     reason: str = ""
+    ending: dict[str, Any] | None = None  # code and reason of a termination, as they came
 
     def incoming(self, sets: dict[str, Any]) -> Incoming:
         """As the exchange takes it."""
@@ -99,9 +107,18 @@ def handle(
     change = exchange.receive(tables.NEGOTIATION, before, incoming, known=known, now=context.now, answer=answer)
     if isinstance(change, Replay):
         return change
+    _same_dataset(before, received)
     judgement = _judged(change.process, context) if change.process.state == "REQUESTED" else None
-    change = replace(change, process=replace(change.process, note=received.reason))
+    approval = {"approval": judgement.approval} if judgement and judgement.approval else {}
+    change = replace(change, process=replace(change.process, note=received.reason, data={**change.process.data, **approval}))
     return _follow(change, before.version, context, judgement)
+
+
+def _same_dataset(before: Process, received: Received) -> None:
+    """The guard of counter-offers: another dataset is another negotiation."""
+    wanted = before.data.get("dataset")
+    if received.offer is not None and wanted is not None and received.offer["target"] != wanted:
+        raise TermsDiffer([f"target is {received.offer['target']!r}, not {wanted!r}"])
 
 
 def _blank(received: Received, context: Context) -> Process:
@@ -130,10 +147,11 @@ def _learned(process: Process, received: Received) -> dict[str, Any]:
     if received.agreement is not None:
         return {"agreement": received.agreement, "agreementHash": wire.digest(received.agreement)}
     if received.offer is None:
-        return {}
+        return {"ending": received.ending} if received.ending else {}
+    found = {"offer": received.offer, "asked" if process.role == "provider" else "offered": received.offer}
     if not process.state and not process.pending:
-        return {"offer": received.offer, "offerId": received.offer["@id"], "dataset": received.offer["target"]}
-    return {"offer": received.offer} | ({"offerId": received.offer["@id"]} if process.role == "consumer" else {})
+        return found | {"offerId": received.offer["@id"], "dataset": received.offer["target"]}
+    return found | {"approvedBy": ""} | ({"offerId": received.offer["@id"]} if process.role == "consumer" else {})
 
 
 def _judged(process: Process, context: Context) -> Judgement:
@@ -144,46 +162,70 @@ def _judged(process: Process, context: Context) -> Judgement:
 
 
 def _follow(change: Change, expected: int, context: Context, judgement: Judgement | None) -> Commit:
-    """The commit of an applied message, with the own step that follows by itself."""
+    """The commit of an applied message, with the own step that follows by itself, or whom it waits for."""
     process = change.process
-    permitted = judgement is None or judgement.permitted
-    differences = _differences(process, context, judgement)
-    decision: Decision = context.decisions.negotiation(process, permitted=permitted, differences=differences)
-    note = "; ".join(judgement.reasons) if judgement and not permitted else decision.note
+    decision: Decision = context.decisions.negotiation(process, _matter(process, context, judgement))
+    refused = judgement is not None and not judgement.permitted
+    note = "; ".join(judgement.reasons) if judgement and refused else decision.note
     change = replace(change, process=replace(process, note=note or process.note))
     agreement = None
     if process.role == "consumer" and process.state == "FINALIZED":
         agreement = _kept(process, context)
-    if not decision.message:
+    if decision.waits_for:
+        waiting = Waiting(decision.message, decision.waits_for, context.now, decision.note)
+        change = replace(change, process=replace(change.process, waiting=waiting))
+    if not decision.message or decision.waits_for:
         return exchange.commit(change, expected, token=context.token, agreement=agreement)
-    return _act(change, expected, decision.message, context, reason=decision.reason)
+    offer = judgement.offer if judgement and decision.message == tables.OFFER else None
+    return _act(change, expected, decision.message, context, reason=decision.reason, offer=offer)
 
 
-def _differences(process: Process, context: Context, judgement: Judgement | None) -> Sequence[str]:
-    data = process.data
+def _matter(process: Process, context: Context, judgement: Judgement | None) -> Matter:
+    """What the decision is about. Once terms of our own are on the table, they are the measure, not the offer in the catalog."""
+    data, differences = process.data, context.rulebook.differences
     if process.role == "provider":
-        return context.rulebook.differences(judgement.offer, data["offer"]) if judgement and judgement.offer else ()
+        if judgement is None or judgement.offer is None:
+            return Matter(approval=str(data.get("approval", "")))
+        found = differences(data["offered"], data["offer"]) if "offered" in data else judgement.differences
+        within = judgement.within and "offered" not in data
+        return Matter(
+            permitted=judgement.permitted,
+            differences=found,
+            within=within,
+            approval=judgement.approval,
+            otherwise=judgement.otherwise,
+        )
     if process.state == "AGREED":
         faults = agreement_faults(data["agreement"], provider=process.peer, consumer=process.participant, dataset=data["dataset"])
-        return [*faults, *context.rulebook.differences(data["offer"], data["agreement"])]
+        return Matter(differences=[*faults, *differences(data["offer"], data["agreement"])])
     if process.state == "OFFERED" and "asked" in data:
-        return context.rulebook.differences(data["asked"], data["offer"])
-    return ()
+        return Matter(differences=differences(data["asked"], data["offer"]))
+    return Matter()
 
 
 def _act(
-    change: Change, expected: int, message: str, context: Context, *, reason: str = "", offer: dict[str, Any] | None = None
+    change: Change,
+    expected: int,
+    message: str,
+    context: Context,
+    *,
+    reason: str = "",
+    code: str = "",
+    offer: dict[str, Any] | None = None,
+    person: str = "",
 ) -> Commit:
     """Add our own next step: pending, with its outbox row. Raises `IllegalTransition`, `StepPending`."""
     process, row = change.process, context.new_id()
     sets: dict[str, Any] = {"note": reason or process.note} if reason or process.note else {}
+    if person and message in _APPROVING:
+        sets["approvedBy"] = person
     if message == tables.AGREE:
         sets |= _agreement(process, context)
     if offer is not None:
-        sets |= {"offer": offer} | ({"asked": offer, "offerId": offer["@id"]} if process.role == "consumer" else {})
-    path, body = context.render(message, process, row, {"reason": reason, **process.data, **sets})
+        sets |= {"offer": offer} | ({"asked": offer, "offerId": offer["@id"]} if process.role == "consumer" else {"offered": offer})
+    path, body = context.render(message, process, row, {"reason": reason, "code": code, **process.data, **sets})
     made = OutboxRow(id=row, process=process.id, act="dsp", message=message, path=path, body=body)
-    proposed = exchange.propose(tables.NEGOTIATION, process, made, now=context.now, sets=sets)
+    proposed = exchange.propose(tables.NEGOTIATION, process, made, now=context.now, sets=sets, person=person)
     proposed = replace(proposed, process=replace(proposed.process, note=process.note))
     agreement = _kept(process, context) if message == tables.FINALIZE else None
     return exchange.commit(exchange.chain(change, proposed), expected, token=context.token, agreement=agreement)
@@ -215,6 +257,7 @@ def _kept(process: Process, context: Context) -> Agreement:
         policy=agreement,
         hash=process.data["agreementHash"],
         at=context.now,
+        renews=process.data.get("renews", ""),
     )
 
 
@@ -222,19 +265,67 @@ def _kept(process: Process, context: Context) -> Agreement:
 
 
 def request(
-    peer: str, callback: str, offer: dict[str, Any], context: Context, *, described: dict[str, Any] | None = None
+    peer: str,
+    callback: str,
+    offer: dict[str, Any],
+    context: Context,
+    *,
+    described: dict[str, Any] | None = None,
+    renews: str = "",
+    person: str = "",
 ) -> Commit:
-    """Ask a provider for a contract: a new process whose first message is pending. `described`: what the catalog said of the dataset."""
+    """Ask a provider for a contract: a new process whose first message is pending.
+
+    `described`: what the catalog said of the dataset. `renews`: the agreement that the new one is to follow.
+    """
     data = {"offer": offer, "asked": offer, "offerId": offer["@id"], "dataset": offer["target"], "described": described or {}}
-    return _act(Change(process=_new("consumer", peer, callback, context, **data)), 0, tables.REQUEST, context)
+    data |= {"renews": renews} if renews else {}
+    return _act(Change(process=_new("consumer", peer, callback, context, **data)), 0, tables.REQUEST, context, person=person)
 
 
-def offer_to(peer: str, callback: str, offer: dict[str, Any], context: Context) -> Commit:
+def offer_to(peer: str, callback: str, offer: dict[str, Any], context: Context, *, person: str = "") -> Commit:
     """Offer a contract to a consumer: a new process whose first message is pending."""
-    data = {"offer": offer, "offerId": offer["@id"], "dataset": offer["target"]}
-    return _act(Change(process=_new("provider", peer, callback, context, **data)), 0, tables.OFFER, context)
+    data = {"offer": offer, "offered": offer, "offerId": offer["@id"], "dataset": offer["target"], "approvedBy": person}
+    return _act(Change(process=_new("provider", peer, callback, context, **data)), 0, tables.OFFER, context, person=person)
 
 
-def command(process: Process, message: str, context: Context, *, reason: str = "", offer: dict[str, Any] | None = None) -> Commit:
+def command(
+    process: Process,
+    message: str,
+    context: Context,
+    *,
+    reason: str = "",
+    code: str = "",
+    offer: dict[str, Any] | None = None,
+    person: str = "",
+) -> Commit:
     """A person's step: offer, counter-offer, acceptance, agreement, verification, finalisation, termination."""
-    return _act(Change(process=process), process.version, message, context, reason=reason, offer=offer)
+    change = Change(process=process)
+    return _act(change, process.version, message, context, reason=reason, code=code, offer=offer, person=person)
+
+
+def counter(process: Process, terms: dict[str, Any], context: Context, *, person: str) -> Commit:
+    """Answer with other terms about the same dataset: an offer of the provider, a request of the consumer. Raises `IllegalTransition`."""
+    rules: dict[str, Any] = {name: terms[name] for name in RULES if name in terms}
+    offer = {"@id": process.data["offerId"], "@type": "Offer", "target": process.data["dataset"], **rules}
+    message = tables.OFFER if process.role == "provider" else tables.REQUEST
+    return command(process, message, context, offer=offer, person=person)
+
+
+def approve(process: Process, context: Context, *, person: str) -> Commit:
+    """Take the step that waits for a person; raises `NothingWaits`."""
+    return command(process, _waiting(process).step, context, person=person)
+
+
+def refuse(process: Process, context: Context, *, person: str, reason: str) -> Commit:
+    """End a negotiation that waits for a person; raises `NothingWaits`."""
+    _waiting(process)
+    return command(process, tables.END_NEGOTIATION, context, reason=reason or "not approved", code="refused", person=person)
+
+
+def _waiting(process: Process) -> Waiting:
+    if process.waiting is None:
+        raise NothingWaits(
+            f"the negotiation is {process.state or 'new'} and waits for nobody", next_step="see `kizuna negotiation show`"
+        )
+    return process.waiting

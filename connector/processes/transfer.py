@@ -6,7 +6,7 @@ Rules
   the start was delivered (outbox act `push`); when that is done, the provider completes the transfer.
 - Data may flow only while `open_now` says so: STARTED, and no step of ours pending that leaves it. A decision to end a transfer closes the data at once.
 
-`data` of a process: agreementId, dataset, format, dataAddress (where the consumer pulls, or the provider pushes), ownAddress (our inbox), thumbprint.
+`data` of a process: agreementId, dataset, format, dataAddress (where the consumer pulls, or the provider pushes), ownAddress (our inbox), thumbprint, ending (code and reason as the peer sent them).
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from connector.processes import exchange, tables
 from connector.processes.decisions import Decisions
-from connector.processes.errors import AgreementUnknown, FormatUnknown, IllegalTransition
+from connector.processes.errors import AgreementUnknown, FormatUnknown, IllegalTransition, PolicyRefused
 from connector.processes.exchange import Change, Incoming, Replay
 from connector.processes.model import Agreement, Commit, InboxRow, OutboxRow, Process, Role, TokenUse
 
@@ -62,6 +62,7 @@ class Received(Struct, frozen=True, kw_only=True):
     format: str = ""
     data_address: dict[str, Any] | None = None
     reason: str = ""
+    ending: dict[str, Any] | None = None  # code and reason of a suspension or termination, as they came
     thumbprint: str = ""  # of the certificate that the peer showed
 
 
@@ -73,7 +74,9 @@ def handle(
     Raises `AgreementUnknown`, `FormatUnknown`, `IllegalTransition`, `CrossingStep`, `UnknownProcess`, `PidReused`.
     """
     before = process or _blank(received, context)
-    learned = received.data_address is not None and before.role == "consumer"
+    learned: dict[str, Any] = {"ending": received.ending} if received.ending else {}
+    if received.data_address is not None and before.role == "consumer":
+        learned["dataAddress"] = received.data_address
     incoming = Incoming(
         message=received.message,
         sender=received.sender,
@@ -82,17 +85,25 @@ def handle(
         digest=received.digest,
         peer_pid=received.peer_pid,
         callback=received.callback,
-        sets={"dataAddress": received.data_address} if learned else {},
+        sets=learned,
     )
     change = exchange.receive(tables.TRANSFER, before, incoming, known=known, now=context.now, answer=answer)
     if isinstance(change, Replay):
         return change
+    _policy_holds(change, received, context)
     change = replace(change, process=replace(change.process, note=received.reason))
     decision = context.decisions.transfer(change.process)
     change = replace(change, outbox=(*change.outbox, *pushes(change, context.new_id)))
     if not decision.message:
         return exchange.commit(change, before.version, token=context.token)
     return _act(change, before.version, decision.message, context, reason=decision.reason)
+
+
+def _policy_holds(change: Change, received: Received, context: Context) -> None:
+    """The guard of a resumption that the consumer asks for: the agreement is in force, and its policy still permits."""
+    guarded = any(row.guard == "policy_holds" and row.sender == received.sender for row in change.steps)
+    if guarded and context.agreements.agreement(change.process.data["agreementId"]) is None:
+        raise PolicyRefused(("the agreement is not in force any more, or does not permit a transfer now",))
 
 
 def _blank(received: Received, context: Context) -> Process:
@@ -141,16 +152,18 @@ def open_now(process: Process) -> bool:
     return process.state == "STARTED" and (process.pending is None or process.pending.to == "STARTED")
 
 
-def _act(change: Change, expected: int, message: str, context: Context, *, reason: str = "") -> Commit:
+def _act(
+    change: Change, expected: int, message: str, context: Context, *, reason: str = "", code: str = "", person: str = ""
+) -> Commit:
     """Add our own next step. Raises `IllegalTransition`, `StepPending`."""
     process, row = change.process, context.new_id()
-    content: dict[str, Any] = {"reason": reason}
+    content: dict[str, Any] = {"reason": reason, "code": code}
     if message == tables.START and process.role == "provider" and process.data["format"] == PULL:
         content["dataAddress"] = context.address(process)
     path, body = context.render(message, process, row, {**process.data, "dataAddress": None, **content})
     made = OutboxRow(id=row, process=process.id, act="dsp", message=message, path=path, body=body)
     sets = {"note": reason} if reason else {}
-    proposed = exchange.propose(tables.TRANSFER, process, made, now=context.now, sets=sets)
+    proposed = exchange.propose(tables.TRANSFER, process, made, now=context.now, sets=sets, person=person)
     return exchange.commit(exchange.chain(change, proposed), expected, token=context.token)
 
 
@@ -166,6 +179,6 @@ def request(
     return _act(Change(process=process), 0, tables.ASK, context)
 
 
-def command(process: Process, message: str, context: Context, *, reason: str = "") -> Commit:
+def command(process: Process, message: str, context: Context, *, reason: str = "", code: str = "", person: str = "") -> Commit:
     """Our own step in a transfer: start again, suspend, complete, terminate."""
-    return _act(Change(process=process), process.version, message, context, reason=reason)
+    return _act(Change(process=process), process.version, message, context, reason=reason, code=code, person=person)

@@ -18,6 +18,11 @@ class ProcessRecord(SQLModel, table=True):
         ),
         Index("process_by_kind", "participant", "kind", "created", "id"),
         Index("process_open_with", "participant", "peer", "state"),
+        Index("process_waiting", "participant", "kind", "created", "id", sqlite_where=text("waiting"), postgresql_where=text("waiting")),
+        Index(
+            "process_of_agreement", "participant", "agreement",
+            sqlite_where=text("agreement <> ''"), postgresql_where=text("agreement <> ''"),
+        ),
     )  # fmt: skip
     id: str = Field(primary_key=True)
     participant: str
@@ -28,6 +33,8 @@ class ProcessRecord(SQLModel, table=True):
     state: str
     version: int
     created: str
+    waiting: bool
+    agreement: str
     body: bytes = Field(sa_type=LargeBinary)
 
 
@@ -44,6 +51,7 @@ class JournalRecord(SQLModel, table=True):
     sender: str
     message_id: str
     at: str
+    person: str
 
 
 class OutboxRecord(SQLModel, table=True):
@@ -95,12 +103,25 @@ class AgreementRecord(SQLModel, table=True):
     """Contract agreements of either role."""
 
     __tablename__ = "agreement"
-    __table_args__ = (Index("agreement_at", "participant", "at", "id"),)
+    __table_args__ = (
+        Index("agreement_at", "participant", "at", "id"),
+        Index("agreement_due", "participant", "due", sqlite_where=text("due <> ''"), postgresql_where=text("due <> ''")),
+    )
     id: str = Field(primary_key=True)
     participant: str = Field(primary_key=True)
     negotiation: str
     peer: str
     at: str
+    due: str
+    body: bytes = Field(sa_type=LargeBinary)
+
+
+class DocumentRecord(SQLModel, table=True):
+    """Documents that evidence refers to, by their digest."""
+
+    __tablename__ = "document"
+    participant: str = Field(primary_key=True)
+    digest: str = Field(primary_key=True)
     body: bytes = Field(sa_type=LargeBinary)
 
 

@@ -30,7 +30,8 @@ HEAD: Final = "0001"
 T = TypeVar("T")
 _encode = msgspec.msgpack.encode
 _JOURNAL: Final = (
-    "INSERT INTO journal (process, seq, participant, before, after, message, sender, message_id, at) VALUES (?,?,?,?,?,?,?,?,?)"
+    "INSERT INTO journal (process, seq, participant, before, after, message, sender, message_id, at, person)"
+    " VALUES (?,?,?,?,?,?,?,?,?,?)"
 )
 _OUTBOX: Final = (
     "INSERT INTO outbox (id, participant, process, act, message, path, body, due, attempts, reason, parked, owner, leased_until,"
@@ -68,11 +69,12 @@ class SqliteStore:
         sql = "SELECT body FROM process WHERE participant = ? AND peer = ? AND kind = ? AND peer_pid = ? AND peer_pid <> ''"
         return self._one(Process, sql, self._me, peer, kind, peer_pid)
 
-    async def processes(self, kind: Kind, after: str, limit: int) -> list[Process]:
+    async def processes(self, kind: Kind, after: str, limit: int, *, waiting: bool = False) -> list[Process]:
         known = await self.process(after) if after else None
         bound, tie = (known.created, known.id) if known else ("~", "~")
+        which = " AND waiting" if waiting else ""
         sql = (
-            "SELECT body FROM process WHERE participant = ? AND kind = ? AND (created, id) < (?, ?)"
+            f"SELECT body FROM process WHERE participant = ? AND kind = ? AND (created, id) < (?, ?){which}"  # noqa: S608  both stand here
             " ORDER BY created DESC, id DESC LIMIT ?"
         )
         return self._many(Process, sql, self._me, kind, bound, tie, limit)
@@ -84,6 +86,13 @@ class SqliteStore:
         )
         return self._many(Process, sql, self._me, peer)
 
+    async def transfers_of(self, agreement: str) -> list[Process]:
+        sql = (
+            "SELECT body FROM process WHERE participant = ? AND agreement = ? AND agreement <> ''"
+            " AND state NOT IN ('COMPLETED', 'TERMINATED') ORDER BY id"
+        )
+        return self._many(Process, sql, self._me, agreement)
+
     async def replay(self, peer: str, process: str, message_id: str) -> InboxRow | None:
         sql = "SELECT answer, status FROM inbox WHERE peer = ? AND process = ? AND message_id = ?"
         row = self._db.read(lambda c: c.execute(sql, (peer, process, message_id)).fetchone())
@@ -91,7 +100,8 @@ class SqliteStore:
 
     async def journal(self, process: str) -> list[JournalRow]:
         sql = (
-            "SELECT before, after, message, sender, message_id, at FROM journal WHERE process = ? AND participant = ? ORDER BY seq"
+            "SELECT before, after, message, sender, message_id, at, person FROM journal"
+            " WHERE process = ? AND participant = ? ORDER BY seq"
         )
         return [JournalRow(*row) for row in self._db.read(lambda c: c.execute(sql, (process, self._me)).fetchall())]
 
@@ -120,25 +130,44 @@ class SqliteStore:
         if commit.agreement is not None:
             found = commit.agreement
             c.execute(
-                "INSERT INTO agreement (id, participant, negotiation, peer, at, body) VALUES (?,?,?,?,?,?)",
-                (found.id, self._me, found.negotiation, found.peer, found.at, _encode(found)),
+                "INSERT INTO agreement (id, participant, negotiation, peer, at, due, body) VALUES (?,?,?,?,?,?,?)",
+                (found.id, self._me, found.negotiation, found.peer, found.at, found.due, _encode(found)),
+            )
+        for document in commit.documents:
+            c.execute(
+                "INSERT INTO document (participant, digest, body) VALUES (?,?,?) ON CONFLICT DO NOTHING",
+                (self._me, document.digest, document.body),
             )
 
     def _write_process(self, c: sqlite3.Connection, p: Process, expected: int) -> None:
         body = _encode(p)
         if expected:
             done = c.execute(
-                "UPDATE process SET peer_pid = ?, state = ?, version = ?, body = ? WHERE id = ? AND participant = ? AND version = ?",
-                (p.peer_pid, p.state, p.version, body, p.id, self._me, expected),
+                "UPDATE process SET peer_pid = ?, state = ?, version = ?, waiting = ?, body = ?"
+                " WHERE id = ? AND participant = ? AND version = ?",
+                (p.peer_pid, p.state, p.version, p.waiting is not None, body, p.id, self._me, expected),
             )
             if done.rowcount != 1:
                 raise VersionConflict("the process has moved meanwhile", pid=p.id)
             return
         try:
             c.execute(
-                "INSERT INTO process (id, participant, kind, role, peer, peer_pid, state, version, created, body)"
-                " VALUES (?,?,?,?,?,?,?,?,?,?)",
-                (p.id, self._me, p.kind, p.role, p.peer, p.peer_pid, p.state, p.version, p.created, body),
+                "INSERT INTO process (id, participant, kind, role, peer, peer_pid, state, version, created, waiting, agreement, body)"
+                " VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+                (
+                    p.id,
+                    self._me,
+                    p.kind,
+                    p.role,
+                    p.peer,
+                    p.peer_pid,
+                    p.state,
+                    p.version,
+                    p.created,
+                    p.waiting is not None,
+                    p.data.get("agreementId", ""),
+                    body,
+                ),
             )
         except sqlite3.IntegrityError as error:
             raise VersionConflict("the process was made meanwhile", pid=p.id) from error
@@ -149,7 +178,9 @@ class SqliteStore:
         key = commit.process.id
         (last,) = c.execute("SELECT coalesce(max(seq), 0) FROM journal WHERE process = ?", (key,)).fetchone()
         for seq, row in enumerate(commit.journal, last + 1):
-            c.execute(_JOURNAL, (key, seq, self._me, row.before, row.after, row.message, row.sender, row.message_id, row.at))
+            c.execute(
+                _JOURNAL, (key, seq, self._me, row.before, row.after, row.message, row.sender, row.message_id, row.at, row.person)
+            )
 
     async def spend(self, token: TokenUse | VerifiedUse) -> None:
         await self._db.write(lambda c: self._spend(c, token))
@@ -222,6 +253,20 @@ class SqliteStore:
         bound, tie = (known.at, known.id) if known else ("~", "~")
         sql = "SELECT body FROM agreement WHERE participant = ? AND (at, id) < (?, ?) ORDER BY at DESC, id DESC LIMIT ?"
         return self._many(Agreement, sql, self._me, bound, tie, limit)
+
+    async def save_agreement(self, agreement: Agreement) -> None:
+        sql = "UPDATE agreement SET due = ?, body = ? WHERE id = ? AND participant = ?"
+        row = (agreement.due, _encode(agreement), agreement.id, self._me)
+        await self._db.write(lambda c: c.execute(sql, row).rowcount)
+
+    async def agreements_due(self, now: str, limit: int) -> list[Agreement]:
+        sql = "SELECT body FROM agreement WHERE participant = ? AND due <> '' AND due <= ? ORDER BY due LIMIT ?"
+        return self._many(Agreement, sql, self._me, now, limit)
+
+    async def document(self, digest: str) -> bytes | None:
+        sql = "SELECT body FROM document WHERE participant = ? AND digest = ?"
+        row = self._db.read(lambda c: c.execute(sql, (self._me, digest)).fetchone())
+        return row[0] if row else None
 
     async def asset(self, key: str) -> Asset | None:
         return self._one(Asset, "SELECT body FROM asset WHERE id = ? AND participant = ?", key, self._me)

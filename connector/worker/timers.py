@@ -1,6 +1,7 @@
-"""What is done at its time: used tokens are forgotten once they could not be used again."""
+"""What is done at its time: used tokens are forgotten once they could not be used again, agreements are renewed and ended."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from connector.store.port import Store
@@ -15,13 +16,15 @@ log = telemetry.get(__name__)
 class Timers:
     """Runs until it is cancelled."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: Store, clock: Clock, agreements: Callable[[], Awaitable[None]]) -> None:
+        """`agreements` does what is due about agreements."""
+        self._store, self._clock, self._agreements = store, clock, agreements
 
     async def run(self) -> None:
         while True:
             try:
                 await self._store.purge(int(self._clock.now().timestamp()))
+                await self._agreements()
             except KizunaError as error:
-                log.warning("purge failed", detail=error.detail)
+                log.warning("what is due failed", detail=error.detail)
             await asyncio.sleep(EVERY)

@@ -17,7 +17,8 @@ from policies.odrl.explain import Explanation, Need, needs, tree
 from policies.odrl.model import Atomic, Constraint, Duty, Entity, Logical, Permission, Policy, Prohibition
 from policies.odrl.operands import PHASES, Operand, Phase, Registry
 from policies.odrl.parse import parse
-from policies.odrl.terms import digest, same_terms
+from policies.odrl.terms import Difference, differences, digest, same_terms
+from policies.odrl.validity import ends, without_end
 from policies.odrl.vocabulary import DATE_TIME, KZ, ODRL, PURPOSE
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Compiled",
     "Constraint",
     "Decision",
+    "Difference",
     "Duty",
     "DutyState",
     "Entity",
@@ -44,11 +46,14 @@ __all__ = [
     "Prohibition",
     "Registry",
     "Request",
+    "differences",
     "digest",
+    "ends",
     "evaluate",
     "needs",
     "parse",
     "same_terms",
     "tree",
     "undecidable",
+    "without_end",
 ]

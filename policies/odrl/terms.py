@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
+from msgspec import Struct
 
 from policies.odrl.errors import PolicyError
 from policies.odrl.limits import limited
@@ -32,9 +33,28 @@ _LISTS: Final = frozenset(
 _SHOWN: Final = 200
 
 
-def same_terms(first: Any, second: Any) -> list[str]:
-    """The differences between the terms of two policies as lines `path: what`; none: the terms are the same."""
+class Difference(Struct, frozen=True):
+    """One term that is not the same; None where one side does not have it. `path` is a JSON pointer into the compared form."""
+
+    path: str
+    first: Any = None
+    second: Any = None
+
+    def __str__(self) -> str:
+        if self.first is None or self.second is None:
+            side, value = ("second", self.second) if self.first is None else ("first", self.first)
+            return f"{self.path}: only in the {side}: {_show(value)}"
+        return f"{self.path}: {_show(self.first)} in the first, {_show(self.second)} in the second"
+
+
+def differences(first: Any, second: Any) -> list[Difference]:
+    """What is not the same in the terms of two policies; none: the terms are the same."""
     return _differences("", _normal(first), _normal(second))
+
+
+def same_terms(first: Any, second: Any) -> list[str]:
+    """The differences as lines `path: what`."""
+    return [str(each) for each in differences(first, second)]
 
 
 def digest(value: Any) -> str:
@@ -109,27 +129,25 @@ def _named(name: str, value: str) -> str:
     return term(value) if name == "conflict" else value
 
 
-def _differences(path: str, first: Any, second: Any) -> list[str]:
+def _differences(path: str, first: Any, second: Any) -> list[Difference]:
     if isinstance(first, dict) and isinstance(second, dict):
         names = sorted(first.keys() | second.keys())
-        return [line for name in names for line in _differences(f"{path}/{name}", first.get(name), second.get(name))]
+        return [each for name in names for each in _differences(f"{path}/{name}", first.get(name), second.get(name))]
     if isinstance(first, list) and isinstance(second, list) and not path.endswith("/andSequence"):
         return _unmatched(path, first, second)
     if first == second and type(first) is type(second):
         return []
-    if first is None or second is None:
-        return [f"{path}: only in the {'second' if first is None else 'first'}: {_show(second if first is None else first)}"]
-    return [f"{path}: {_show(first)} in the first, {_show(second)} in the second"]
+    return [Difference(path, first, second)]
 
 
-def _unmatched(path: str, first: list[Any], second: list[Any]) -> list[str]:
+def _unmatched(path: str, first: list[Any], second: list[Any]) -> list[Difference]:
     """What stands in one list and not in the other; what is left on both sides is compared pair by pair."""
     rest: dict[bytes, list[Any]] = {}
     for each in second:
         rest.setdefault(_bytes(each), []).append(each)
     left = [each for each in first if not (rest.get(_bytes(each)) and rest[_bytes(each)].pop())]
     right = [each for some in rest.values() for each in some]
-    found: list[str] = []
+    found: list[Difference] = []
     for n in range(max(len(left), len(right))):
         a, b = (left[n] if n < len(left) else None), (right[n] if n < len(right) else None)
         found += _differences(f"{path}/{n}", a, b)

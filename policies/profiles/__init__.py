@@ -4,6 +4,7 @@ A profile is a folder (`folder` says what is in it, `document` what `profile.tom
 module; any other loads by its path.
 """
 
+from policies.profiles.bounds import Bound
 from policies.profiles.document import Document
 from policies.profiles.errors import BadParameter, ProfileError, UnknownEntry
 from policies.profiles.folder import load, shipped
@@ -13,6 +14,7 @@ from policies.profiles.templates import Parameter, Template
 
 __all__ = [
     "BadParameter",
+    "Bound",
     "Document",
     "Parameter",
     "Profile",

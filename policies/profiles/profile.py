@@ -103,10 +103,14 @@ class Profile:
 
         Raises `UnknownEntry` and `BadParameter`, both with the next step.
         """
+        return self.template(template_id).fill(parameters)
+
+    def template(self, template_id: str) -> Template:
+        """A template; raises `UnknownEntry`."""
         template = self.templates.get(template_id)
         if template is None:
             raise UnknownEntry(f"unknown template {template_id!r}", next_step=f"use one of {_known(self.templates)}")
-        return template.fill(parameters)
+        return template
 
 
 def frozen(values: Mapping[str, Mapping[str, str]]) -> Mapping[str, Mapping[str, str]]:

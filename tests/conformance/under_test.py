@@ -33,7 +33,7 @@ PAUSE = 0.4  # the kit registers some of its handlers only after it has read our
 class Nobody:
     """Decides nothing by itself: the scripts do."""
 
-    def negotiation(self, process, *, permitted, differences):
+    def negotiation(self, process, matter):
         return Decision()
 
     def transfer(self, process):

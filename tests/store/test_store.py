@@ -7,7 +7,19 @@ from msgspec.structs import replace
 
 from catalog.dcat import Asset, OfferTerms
 from connector.processes.errors import VersionConflict
-from connector.processes.model import Agreement, Commit, InboxRow, JournalRow, OutboxRow, Process, TokenUse
+from connector.processes.model import (
+    Agreement,
+    Commit,
+    Document,
+    InboxRow,
+    JournalRow,
+    OutboxRow,
+    Process,
+    Renewal,
+    Retirement,
+    TokenUse,
+    Waiting,
+)
 from connector.store.port import Followed, Membership
 from kernel.errors import InUse, Unauthorized
 
@@ -214,3 +226,52 @@ async def test_what_the_authority_told_survives_a_restart(store, reopen):
     found = Followed(after=7, barred={PEER: "suspension"}, key="k")
     await store.save_followed(found)
     assert await reopen().followed() == found
+
+
+async def test_only_what_waits_for_a_person_is_listed_and_leaves_the_list_again(store):
+    waiting = Waiting("ContractAgreementMessage", "legal", NOW, "to approve")
+    await store.commit(commit(process("urn:uuid:1", waiting=waiting)))
+    await store.commit(commit(process("urn:uuid:2", peer_pid="other")))
+    (found,) = await store.processes("negotiation", "", 10, waiting=True)
+    assert (found.id, found.waiting) == ("urn:uuid:1", waiting)
+    await store.commit(commit(process("urn:uuid:1", version=2), 1))
+    assert await store.processes("negotiation", "", 10, waiting=True) == []
+    assert len(await store.processes("negotiation", "", 10)) == 2
+
+
+async def test_who_decided_is_in_the_journal(store):
+    row = JournalRow("REQUESTED", "AGREED", "ContractAgreementMessage", "provider", "m", NOW, "Sato Hanako")
+    await store.commit(commit(process(), journal=(row,)))
+    assert await store.journal("urn:uuid:1") == [row]
+
+
+async def test_transfers_of_an_agreement_that_have_not_ended(store):
+    for number, state in enumerate(("STARTED", "COMPLETED", "TERMINATED", "SUSPENDED")):
+        found = replace(
+            process(f"urn:uuid:{number}", state=state, peer_pid=f"p{number}"), kind="transfer", data={"agreementId": "a"}
+        )
+        await store.commit(commit(found))
+    assert [each.id for each in await store.transfers_of("a")] == ["urn:uuid:0", "urn:uuid:3"]
+    assert await store.transfers_of("b") == await store.transfers_of("") == []
+
+
+async def test_what_is_decided_about_an_agreement_is_kept_and_found_when_due(store):
+    made = Agreement(id="a", participant=ME, role="consumer", peer=PEER, negotiation="n", dataset="d", policy={}, hash="h", at=NOW)
+    await store.commit(commit(process(), agreement=made))
+    assert await store.agreements_due("9999", 10) == []
+    renewed = replace(made, renewal=Renewal(14, "Meyer"), due="2026-12-01T00:00:00.000Z")
+    await store.save_agreement(renewed)
+    assert await store.agreements_due("2026-11-30", 10) == []
+    assert await store.agreements_due("2026-12-02", 10) == [renewed]
+    retired = replace(made, retired=Retirement(NOW, "Meyer"))
+    await store.save_agreement(retired)
+    assert await store.agreements_due("9999", 10) == []
+    assert await store.agreement("a") == retired
+
+
+async def test_a_document_is_kept_once(store):
+    document = Document("sha256:1", b"x")
+    await store.commit(commit(process(), documents=(document,)))
+    await store.commit(commit(process(version=2), 1, documents=(document, Document("sha256:2", b"y"))))
+    assert (await store.document("sha256:1"), await store.document("sha256:2")) == (b"x", b"y")
+    assert await store.document("sha256:3") is None

@@ -19,6 +19,7 @@ TABLES = (
         "inbox",
         "spent",
         "agreement",
+        "document",
         "asset",
         "offer",
         "credential",

@@ -1,0 +1,185 @@
+"""Whole connectors on plain HTTP in one process: the product's store, rules, wire, commands, contracts and outbox. Only two things stand in: who calls is what
+its token says (signed for real, not looked up), and DID documents are handed around in a dictionary."""
+
+import asyncio
+import socket
+import uuid
+from contextlib import asynccontextmanager
+
+import aiohttp
+
+from connector import errors
+from connector.commands import Commands
+from connector.contracts import Contracts
+from connector.dsp import outbound, routes
+from connector.dsp.node import Node, spent
+from connector.peers import Peers
+from connector.plane.tokens import DataTokens
+from connector.processes import negotiation, transfer
+from connector.processes.decisions import AutoDecisions
+from connector.rules import OwnRules, Rules
+from connector.store.sqlite import SqliteStore, open_database
+from connector.worker.outbox import Outbox
+from identity import jose
+from identity.did import Service
+from identity.did.document import DidDocument
+from identity.keys import KeyStore
+from identity.verify import PeerRule
+from identity.wallet.sts import Sts
+from kernel.clock import SystemClock, iso
+from kernel.errors import Unauthorized
+from kernel.http import GuardedClient, Outbound
+from kernel.web import application, serve
+from policies.profiles import load
+from tests.support.participant import participant
+
+MEMBER = {
+    "MembershipCredential": ({"id": "x", "memberOf": "example"},),
+    "RoleCredential": ({"id": "x", "role": ["packMaker"]},),
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Directory:
+    """DID documents of everybody, in place of the network."""
+
+    def __init__(self):
+        self.documents = {}
+
+    def publish(self, did, base, methods=None, **relationships):
+        empty = {"capability_invocation": frozenset(), "authentication": frozenset(), "assertion_method": frozenset()}
+        services = (Service(f"{did}#dsp-public", "DataService", base), Service(f"{did}#dsp", "DataService", base))
+        self.documents[did] = DidDocument(id=did, methods=methods or {}, services=services, **(empty | relationships))
+
+    async def resolve(self, did):
+        return self.documents[did]
+
+    refresh = resolve
+
+
+class Company:
+    """One participant's connector."""
+
+    def __init__(self, place, name, directory, *, clock=None, decisions=None, claims=MEMBER, page_size=50):
+        self.did, self.port = f"did:web:{name}.example", free_port()
+        self.base = f"http://127.0.0.1:{self.port}{routes.PATH}"
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "payloads").mkdir(exist_ok=True)
+        self.clock, self.directory, self.claims, self.page_size = clock or SystemClock(), directory, claims, page_size
+        self.profile = load("battery")
+        keys = KeyStore(place / "keys", self.did)
+        signer = keys.ensure("si")
+        self.store = SqliteStore(open_database(place / "data.sqlite"), self.did)
+        self.client = GuardedClient(Outbound(allow=frozenset({"127.0.0.1"}), require_https=False), tls=lambda: False)
+        self.rules = Rules(self.store, self.profile, self.clock, participant=self.did, name=name, endpoint=self.base)
+        self.decisions = decisions or AutoDecisions()
+        sts = Sts(self.did, signer, self.clock)
+        self.peers = Peers(self.client, directory, sts, lambda did: PeerRule(did, "off", ("x:y:read",)), ())
+        tokens = DataTokens(self.did, keys.ensure("data"), self.clock, lambda _peer: f"http://127.0.0.1:{self.port}")
+        self.tokens = tokens
+        self.commands = Commands(
+            directory=place, store=self.store, profile=self.profile, clock=self.clock, node=self.node(), own_negotiation=self._own, own_transfer=self._moving,
+            peers=self.peers, tokens=tokens, new_id=self._new_id, show=self.rules.put, max_payload=1 << 30,
+        )  # fmt: skip
+        self.contracts = Contracts(self.store, self.commands, self.peers, self.clock, self._own)
+        self.outbox = Outbox(self.store, self.peers.send, self._push, self.clock, self._new_id)
+        directory.publish(self.did, self.base)
+
+    @staticmethod
+    def _new_id():
+        return f"urn:uuid:{uuid.uuid4()}"
+
+    async def _push(self, process):
+        """No data move here."""
+
+    def _common(self, who):
+        return {
+            "participant": self.did, "now": iso(self.clock.now()), "new_id": self._new_id, "render": outbound.renderer(self.base),
+            "decisions": self.decisions, "token": spent(who.token) if who else None,
+        }  # fmt: skip
+
+    async def _negotiating(self, who, offer):
+        return negotiation.Context(**self._common(who), rulebook=await self.rules.for_request(who, offer))
+
+    async def _transferring(self, who, agreement):
+        return transfer.Context(
+            **self._common(who), agreements=await self.rules.for_transfer(who, agreement), address=self.tokens.address
+        )
+
+    def _own(self):
+        return negotiation.Context(**self._common(None), rulebook=OwnRules())
+
+    def _moving(self):
+        return transfer.Context(**self._common(None), agreements=OwnRules(), address=self.tokens.address)
+
+    async def authenticate(self, caller, fresh):
+        try:
+            token = jose.parse(caller.authorization[0].removeprefix("Bearer "))
+            return participant(token.claims["iss"], jti=token.claims["jti"], claims=self.claims)
+        except (jose.BadToken, LookupError) as error:
+            raise Unauthorized("authentication failed") from error
+
+    def node(self):
+        return Node(
+            participant=self.did, base_url=self.base, authenticate=self.authenticate, processes=self.store, catalog=self.rules,
+            negotiation=self._negotiating, transfer=self._transferring, check_callback=self.peers.check_callback,
+            now=lambda: self.clock.now().timestamp(), page_size=self.page_size, page_key=b"k" * 32,
+        )  # fmt: skip
+
+    async def publish(self, template="passport-one-up", *, title="x", parameters=None, **said):
+        """A dataset with one offer."""
+
+        async def bytes_of():
+            yield b"{}"
+
+        asset = await self.commands.add_asset(bytes_of(), schema="", title={"en": title}, media_type="application/json")
+        values = {"role": ["packMaker"], "purpose": ["cfp.rollup:1"]} if parameters is None else parameters
+        return await self.commands.add_offer(asset.id, template, values, **said)
+
+    async def until(self, key, *states, seconds=10):
+        """The process in one of the states with nothing pending, or as it is after `seconds`."""
+
+        async def settled():
+            found = await self.store.process(key)
+            return found is not None and found.state in states and found.pending is None
+
+        await self.commands.wait(settled, seconds)
+        found = await self.store.process(key)
+        assert found.state in states, (found.state, found.note, found.pending)
+        return found
+
+    async def counterpart(self, other, key):
+        """The peer's process of one of ours."""
+        async with asyncio.timeout(5):
+            while True:
+                ours = await self.store.process(key)
+                found = await other.store.process(ours.peer_pid) if ours.peer_pid else None
+                if found is not None:
+                    return found
+                await asyncio.sleep(0.01)
+
+    @asynccontextmanager
+    async def running(self):
+        """Serve and work."""
+        await self.rules.fill()
+        listener = await serve(application(routes.routes(self.node()), errors=errors.response), "127.0.0.1", self.port)
+        task = asyncio.create_task(self.outbox.run())
+        try:
+            yield self
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await listener.close()
+            await self.client.close()
+            self.store.close()
+
+    async def post(self, path, value, *, to, headers=None):
+        """A message of ours as a peer of the other side would send it by hand; (status, parsed body)."""
+        head = {"Authorization": f"Bearer {self.peers.token(to.did)}", **(headers or {})}
+        async with aiohttp.ClientSession() as http, http.post(to.base + path, json=value, headers=head) as answer:
+            return answer.status, await answer.json(content_type=None)
