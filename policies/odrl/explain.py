@@ -119,13 +119,12 @@ def lines(decision: Decision) -> list[str]:
 
 
 def _granting(rule: Permission, request: Request, covering: frozenset[str]) -> RuleNode:
-    if covering.isdisjoint(rule.actions):
-        return RuleNode(path=rule.path, kind="permission", covers=False)
+    covers = not covering.isdisjoint(rule.actions)
     return RuleNode(
         path=rule.path,
         kind="permission",
-        covers=True,
-        active=permission(rule, request, Marks()) >= STATES.index("deferred"),
+        covers=covers,
+        active=covers and permission(rule, request, Marks()) >= STATES.index("deferred"),
         target=_scope(rule, request, TARGET),
         assignee=_scope(rule, request, ASSIGNEE),
         constraints=tuple(_node(each, request) for each in rule.constraints),
@@ -134,13 +133,12 @@ def _granting(rule: Permission, request: Request, covering: frozenset[str]) -> R
 
 
 def _forbidding(rule: Prohibition, request: Request, forbidding: frozenset[str]) -> RuleNode:
-    if forbidding.isdisjoint(rule.actions):
-        return RuleNode(path=rule.path, kind="prohibition", covers=False)
+    covers = not forbidding.isdisjoint(rule.actions)
     return RuleNode(
         path=rule.path,
         kind="prohibition",
-        covers=True,
-        active=in_force(rule, request, Marks()),
+        covers=covers,
+        active=covers and in_force(rule, request, Marks()),
         target=_scope(rule, request, TARGET),
         assignee=_scope(rule, request, ASSIGNEE),
         constraints=tuple(_node(each, request) for each in rule.constraints),

@@ -4,7 +4,7 @@ Rules
 - A slot is a whole text `{name}`; a value replaces it, a list for a parameter with `many`. No text is put together from pieces.
 - Parameters are typed and bounded (`values`, `least`, `most`); what is unknown, missing or out of bounds is refused.
 - A constraint whose slot belongs to an optional parameter that was not given is left out. Nothing else can be left out.
-- What comes out fits DSP 2025-1: actions are texts, no refinements, right operands are texts. A template that would not fit is
+- What comes out fits DSP 2025-1: it is rewritten where there is an equivalent (`odrl.wire`), and a template that would not fit is
   refused when the profile is loaded (`fits`).
 - The access policy says who may see an offer, and must be decidable while a catalog is read.
 """
@@ -20,6 +20,7 @@ from policies.odrl.evaluate import undecidable
 from policies.odrl.operands import Registry
 from policies.odrl.parse import parse
 from policies.odrl.values import ValueType, WrongValue, ordered, typed
+from policies.odrl.wire import fitted
 from policies.profiles.errors import BadParameter
 
 _LEFT_OUT: Final = object()
@@ -77,7 +78,12 @@ class Template(Struct, frozen=True, forbid_unknown_fields=True):
     status: Literal["current", "deprecated"] = "current"
 
     def fill(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Access and contract policy, each with an id of its own; raises `BadParameter`."""
+        """Access and contract policy as the wire carries them, each with an id of its own; raises `BadParameter`."""
+        access, contract = self.raw(given)
+        return fitted(access).policy, fitted(contract).policy
+
+    def raw(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The same as the template has them."""
         values = self._values(given)
         return _policy(self.access, values), _policy(self.contract, values)
 
@@ -104,14 +110,18 @@ def fits(template: Template, operands: Registry) -> str:
     try:
         given = {name: value for name, each in template.parameters.items() if (value := each.trial()) is not None}
         for given_or_not in (given, {name: given[name] for name in given if not template.parameters[name].optional}):
-            access, contract = template.fill(given_or_not)
+            access, contract = template.raw(given_or_not)
             parse(contract, operands=operands)
             later = undecidable(parse(access, operands=operands), "catalog")
             if later:
                 return f"the access policy cannot be decided in a catalog: {', '.join(later)}"
-            misfit = _misfit(access) or _misfit(contract)
-            if misfit:
-                return misfit
+            for policy in (access, contract):
+                left = next(_slots(policy), "")
+                if left:
+                    return f"{{{left}}} stands where nothing can be left out, and its parameter is optional"
+                misfit = fitted(policy).reasons
+                if misfit:
+                    return f"DSP 2025-1 cannot carry it: {misfit}"
     except (BadParameter, PolicyError) as error:
         return error.detail
     return ""
@@ -143,16 +153,3 @@ def _slots(node: Any) -> Iterator[str]:
 
 def _slot(value: Any) -> str:
     return value[1:-1] if isinstance(value, str) and value.startswith("{") and value.endswith("}") else ""
-
-
-def _misfit(node: Any) -> str:
-    """What DSP 2025-1 could not carry: other actions than texts, bare numbers, empty lists."""
-    if isinstance(node, dict):
-        if "action" in node and not isinstance(node["action"], str):
-            return "DSP 2025-1 carries an action only as a text"
-        return next((found for each in node.values() if (found := _misfit(each))), "")
-    if isinstance(node, list):
-        return next((found for each in node if (found := _misfit(each))), "" if node else "an empty list")
-    if _slot(node):
-        return f"{node} stands where nothing can be left out, and its parameter is optional"
-    return "" if isinstance(node, str) else f"DSP 2025-1 carries texts, not {node!r}"

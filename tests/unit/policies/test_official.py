@@ -9,7 +9,7 @@ from decimal import Decimal
 import jsonschema_rs
 import pytest
 
-from policies.odrl import PolicyError, Registry, parse, same_terms
+from policies.odrl import ODRL, Registry, parse, same_terms, undecidable
 from policies.profiles import load, shipped
 from policies.profiles.folder import SHIPPED
 from tests.support.shared import shared_data
@@ -52,10 +52,11 @@ def test_a_policy_survives_the_wire(name, template):
         assert parse(agreement, operands=profile.operands).digest == profile.policy(contract).digest
 
 
-def test_the_official_example_catalog_is_refused_for_its_unknown_operand_only():
+def test_the_official_example_catalog_is_read_and_its_place_of_use_is_left_to_the_consumer():
     offer = official("dsp-2025-1/catalog/example/catalog.json")["dataset"][0]["hasPolicy"][0]
-    with pytest.raises(PolicyError, match="unknown left operand 'spatial'"):
-        parse(offer, operands=Registry([]))
+    found = parse(offer, operands=Registry([]))
+    assert undecidable(found, "transfer") == (ODRL + "spatial",)
+    assert undecidable(found, "consumer") == ()
 
 
 def test_the_life_cycle_and_blocks_are_those_of_the_neighbouring_passport():
