@@ -25,7 +25,16 @@ from identity.profiles import VerifierProfile
 from identity.prove import LEEWAY, Proof
 from identity.stages import Trail
 from identity.status import DENYING, StatusValue
-from identity.vc import DCP_CONTEXT, Credential, Presentation, Scope, check_signature_of, parse_presentations, parse_scope
+from identity.vc import (
+    DCP_CONTEXT,
+    Credential,
+    Presentation,
+    Scope,
+    check_proof,
+    check_signature_of,
+    parse_presentations,
+    parse_scope,
+)
 from identity.vc.scope import ID_ALIAS, TYPE_ALIAS
 from kernel import wire
 
@@ -122,7 +131,7 @@ def _check_presentation(door: Door, shown: Presentation, document: DidDocument, 
     trail.at(12, "holder", SHOWN)
     if shown.holder is not None and shown.holder != holder:
         raise Refused("the presentation is of another holder", reason="presentation-holder")
-    check_signature_of(shown.token, holder)
+    check_signature_of(shown.proof, holder)
     if shown.audience != door.did and (shown.audience is not None or profile.audience):
         raise Refused("the presentation is for somebody else", reason="presentation-aud")
     trail.at(12, "window", SHOWN)
@@ -131,7 +140,7 @@ def _check_presentation(door: Door, shown: Presentation, document: DidDocument, 
     if shown.not_before is not None and shown.not_before > now + LEEWAY:
         raise Refused("the presentation is not valid yet", reason="presentation-window")
     trail.at(12, "signature", SHOWN)
-    jose.verify(shown.token, document.key(shown.token.kid, AUTHENTICATION, strict=profile.relationships))
+    check_proof(shown.proof, document, AUTHENTICATION, strict=profile.relationships)
 
 
 def _shown(door: Door, presentations: Iterable[Presentation], credentials: tuple[Credential, ...], *, complete: bool) -> Shown:

@@ -21,14 +21,14 @@ from typing import Final
 
 from msgspec import Struct
 
-from identity import jose
 from identity.did import ASSERTION
 from identity.door import Door, Refused
+from identity.jose import Unverified
 from identity.profiles import STRICT, VerifierProfile
 from identity.resolve import Resolving
 from identity.stages import Stage, Trail
 from identity.status import StatusValue
-from identity.vc import Credential, check_signature_of
+from identity.vc import Credential, check_proof, check_signature_of
 
 LEEWAY: Final = timedelta(seconds=10)
 NOW: Final = 0.0  # seconds: status as it is now (an unchanged list answers 304)
@@ -90,9 +90,9 @@ async def check_credential(
 
 async def signed(resolver: Resolving, credential: Credential, profile: VerifierProfile) -> None:
     """The signature stage."""
-    check_signature_of(credential.token, credential.issuer)
+    check_signature_of(credential.proof, credential.issuer)
     document = await resolver.resolve(credential.issuer)
-    jose.verify(credential.token, document.key(credential.token.kid, ASSERTION, strict=profile.relationships))
+    check_proof(credential.proof, document, ASSERTION, strict=profile.relationships)
 
 
 def bound(credential: Credential, holder: str) -> None:
@@ -131,7 +131,7 @@ async def _window(proof: Proof, credential: Credential) -> None:
 
 def _header_claims(credential: Credential, now: datetime) -> None:
     """`iss`, `iat` and `exp` in the JOSE header (Gaia-X ICAM; some write milliseconds) must not contradict the credential."""
-    header = credential.token.header
+    header = credential.proof.header if isinstance(credential.proof, Unverified) else {}
     moments = {name: _seconds(header[name]) for name in ("iat", "exp") if name in header}
     wrong = header.get("iss", credential.issuer) != credential.issuer or None in moments.values()
     early = (moments.get("iat") or 0) > (now + LEEWAY).timestamp()

@@ -21,12 +21,12 @@ from typing import Final, Protocol, TypeVar
 
 from msgspec import Struct
 
-from identity import jose
 from identity.did import ASSERTION
 from identity.flight import SingleFlight
 from identity.resolve import Resolving
 from identity.status import MINIMUM_BITS, BadStatus, StatusList, StatusValue, read_list, value_of
-from identity.vc import BadCredential, Credential, check_signature_of, parse_vc
+from identity.vc import BadCredential, Credential, check_proof, check_signature_of, parse_secured, parse_vc
+from kernel import wire
 from kernel.clock import Clock
 from kernel.errors import UnavailableError
 from kernel.http import GuardedClient, Reply
@@ -169,9 +169,9 @@ class StatusReader:
             raise BadStatus("the list is not valid yet", reason="list-window")
         if credential.valid_until is not None and credential.valid_until < now:
             raise BadStatus("the list has expired", reason="list-window")
-        check_signature_of(credential.token, source.issuer)
+        check_signature_of(credential.proof, source.issuer)
         document = await self._resolver.resolve(source.issuer)
-        jose.verify(credential.token, document.key(credential.token.kid, ASSERTION, strict=source.strict))
+        check_proof(credential.proof, document, ASSERTION, strict=source.strict)
 
 
 def _put(known: "OrderedDict[_Source, V]", source: _Source, value: V) -> None:
@@ -183,12 +183,18 @@ def _put(known: "OrderedDict[_Source, V]", source: _Source, value: V) -> None:
 
 def _parse(body: bytes) -> Credential:
     text = body.decode("ascii", "replace").strip()
-    if text.startswith("{"):
-        raise BadStatus("the status list is not signed", reason="unsigned")
     try:
-        return parse_vc(text, limit=MAX_BYTES)
+        return _parse_document(body) if text.startswith("{") else parse_vc(text, limit=MAX_BYTES)
     except BadCredential as error:
         raise BadStatus(f"the status list: {error.detail}", reason=f"list-{error.facts['reason']}") from error
+
+
+def _parse_document(body: bytes) -> Credential:
+    """A list with a Data Integrity proof."""
+    document = wire.loads(body, limit=MAX_BYTES)
+    if "proof" not in document:
+        raise BadStatus("the status list is not signed", reason="unsigned")
+    return parse_secured(document, limit=MAX_BYTES)
 
 
 def _body(reply: Reply) -> bytes:

@@ -23,10 +23,10 @@ def base58(data: bytes) -> str:
     return "1" * (len(data) - len(data.lstrip(b"\0"))) + digits
 
 
-def unbase58(text: str) -> bytes:
-    """The bytes of base58btc; raises `BadDid`."""
+def unbase58(text: str, *, limit: int = _MAX) -> bytes:
+    """The bytes of base58btc of at most `limit` letters; raises `BadDid`."""
     number = 0
-    if len(text) > _MAX:
+    if len(text) > limit:
         raise BadDid("too long for a key", reason="multikey")
     for letter in text:
         digit = _ALPHABET.find(letter)

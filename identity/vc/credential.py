@@ -1,14 +1,15 @@
-"""Reading a credential from its JWT (VC-DM 1.1 section 6.3.1, VC-JOSE-COSE; identity.md 2.1, 2.2).
+"""Reading a credential: a JWT (VC-DM 1.1 section 6.3.1, VC-JOSE-COSE), or a document with a Data Integrity proof (identity.md 2.1-2.3).
 
 Rules
-- 1.1: the credential lies in the `vc` claim. `iss`, `sub`, `jti`, `nbf`, `exp` stand for issuer, subject id, id, issuance and
+- 1.1 as JWT: the credential lies in the `vc` claim. `iss`, `sub`, `jti`, `nbf`, `exp` stand for issuer, subject id, id, issuance and
   expiration; where both forms exist they must agree (times to the second).
-- 2.0: the payload is the credential; `vc` and `vp` claims are refused. Registered claims may be there and must not contradict.
-- `type` holds `VerifiableCredential`; the first `@context` fixes the model; no inner `@context`; every subject is a non-empty
-  object.
+- 2.0 as JWT: the payload is the credential; `vc` and `vp` claims are refused. Registered claims may be there and must not contradict.
+- With Data Integrity: one proof. Its `created` and `expires` narrow the window of the credential.
+- `type` holds `VerifiableCredential`; the first `@context` fixes the model, all are addresses; no inner `@context`; every subject is a
+  non-empty object.
 - The signer's DID (`kid`) equals `issuer`: `check_signature_of` refuses anything else before a key is looked up.
 
-Not done here: signature, trust, window, status (`identity.verify`); `credentialSchema` is handed up, never fetched.
+Not done here: signature (`proof`), trust, window, status (`identity.verify`); `credentialSchema` is handed up, never fetched.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,21 +22,30 @@ from identity import jose
 from identity.did.errors import BadDid
 from identity.did.syntax import did_of_url, parse
 from identity.jose import BadToken, Unverified
+from identity.vc import integrity
 from identity.vc.errors import BadCredential
+from identity.vc.integrity import IntegrityProof
 from identity.vc.model import (
     CONTEXT_11,
     CONTEXT_20,
     VC11,
+    VC11_DI,
     VC20,
+    VC20_DI,
     StatusEntry,
     first_context,
+    first_is,
     inner_contexts,
     moment,
     objects,
     status_entries,
     texts,
 )
+from kernel import wire
+from kernel.errors import BadInput
 
+Proof = Unverified | IntegrityProof
+Window = tuple[datetime | None, datetime | None]
 LIMIT: Final = 65_536
 TYPE: Final = "VerifiableCredential"
 TYPES_20: Final = frozenset({"vc+jwt", "vp+jwt"})
@@ -58,10 +68,10 @@ STRICTLY: Final = Reading()
 
 
 class Credential(Struct, frozen=True, kw_only=True):
-    """A credential as its JWT says it; proven by nobody yet.
+    """A credential as its issuer wrote it; proven by nobody yet.
 
-    `issuer` is a DID; `types` includes `VerifiableCredential`; `raw` is the JWT, `token` the same parsed. `body` is the document
-    without what the JWT claims add.
+    `issuer` is a DID; `types` includes `VerifiableCredential`; `raw` is the JWT or the JSON text, `proof` what would prove it. `body`
+    is the document without what the JWT claims add.
     """
 
     id: str | None
@@ -74,7 +84,7 @@ class Credential(Struct, frozen=True, kw_only=True):
     schemas: tuple[dict[str, Any], ...]
     format: str
     raw: str
-    token: Unverified
+    proof: Proof
     body: Mapping[str, Any]
 
     @property
@@ -97,10 +107,40 @@ def parse_vc(token: str, *, limit: int = LIMIT, reading: Reading = STRICTLY) -> 
     return _version_11(found, reading) if "vc" in found.claims else _version_20(found, reading)
 
 
-def check_signature_of(token: Unverified, signer: str) -> None:
+def parse_secured(document: Mapping[str, Any], *, limit: int = LIMIT) -> Credential:
+    """Read a credential of either model with a Data Integrity proof; raises `BadCredential` with the reason."""
+    raw = wire.dumps(document)
+    if len(raw) > limit:
+        raise BadCredential(f"a credential of {len(raw)} bytes, at most {limit} are read", reason="size")
+    proofs = integrity.parse_proofs(document)
+    if len(proofs) != 1:
+        raise BadCredential("a credential has one proof, its issuer's", reason="proof-count")
+    proof = proofs[0]
+    body = proof.document
+    old = first_is(body.get("@context"), CONTEXT_11)
+    if old:
+        first_context(body["@context"], CONTEXT_11)
+    else:
+        _check_20(body)
+    window = _window({}, body, STRICTLY, old=old)
+    return _credential(proof, raw.decode(), {}, body, VC11_DI if old else VC20_DI, _narrowed(proof, window))
+
+
+def read_vc(payload: str, *, reading: Reading = STRICTLY) -> Credential:
+    """Read a credential as it is sent and stored: a JWT, or the JSON text of a document; raises `BadCredential`."""
+    if not payload.startswith("{"):
+        return parse_vc(payload, reading=reading)
+    try:
+        document = wire.loads(payload, limit=LIMIT)
+    except BadInput as error:
+        raise BadCredential(error.detail, reason="json") from error
+    return parse_secured(document)
+
+
+def check_signature_of(proof: Proof, signer: str) -> None:
     """The kid is absolute and of this DID, text for text; raises `BadCredential` (reason `kid`)."""
     try:
-        same = token.kid is not None and did_of_url(token.kid) == signer
+        same = proof.kid is not None and did_of_url(proof.kid) == signer
     except BadDid:
         same = False
     if not same:
@@ -112,11 +152,7 @@ def _version_11(found: Unverified, reading: Reading) -> Credential:
     if not isinstance(body, dict) or "vp" in claims or found.typ not in _TYPES_11:
         raise BadCredential("the vc claim is no credential", reason="form")
     first_context(body.get("@context"), CONTEXT_11)
-    valid_from = _agreed(claims.get("nbf"), body.get("issuanceDate"), "issuanceDate", max, reading)
-    if valid_from is None:
-        raise BadCredential("a credential without issuance date", reason="time")
-    valid_until = _agreed(claims.get("exp"), body.get("expirationDate"), "expirationDate", min, reading)
-    return _credential(found, body, VC11, (valid_from, valid_until), reading)
+    return _credential(found, found.raw, _named(claims, body, reading), body, VC11, _window(claims, body, reading, old=True))
 
 
 def _version_20(found: Unverified, reading: Reading) -> Credential:
@@ -125,38 +161,58 @@ def _version_20(found: Unverified, reading: Reading) -> Credential:
         raise BadCredential("neither a vc claim nor the type of a credential", reason="typ")
     if found.header.get("cty", "vc") not in ("application/vc", *(each.removesuffix("+jwt") for each in types)):
         raise BadCredential("the content is not a credential", reason="cty")
+    _check_20(body)
+    return _credential(found, found.raw, _named(body, body, reading), body, VC20, _window(body, body, reading, old=False))
+
+
+def _named(claims: Mapping[str, Any], body: Mapping[str, Any], reading: Reading) -> Mapping[str, Any]:
+    """The claims; where they need not agree, without a `jti` beside an id."""
+    return claims if reading.agree or body.get("id") is None else {name: value for name, value in claims.items() if name != "jti"}
+
+
+def _window(claims: Mapping[str, Any], body: Mapping[str, Any], reading: Reading, *, old: bool) -> Window:
+    start, end = ("issuanceDate", "expirationDate") if old else ("validFrom", "validUntil")
+    valid_from = _agreed(claims.get("nbf"), body.get(start), start, max, reading)
+    if old and valid_from is None:
+        raise BadCredential("a credential without issuance date", reason="time")
+    return valid_from, _agreed(claims.get("exp"), body.get(end), end, min, reading)
+
+
+def _check_20(body: Mapping[str, Any]) -> None:
     first_context(body.get("@context"), CONTEXT_20)
     for name in _TYPED:
         if not all(isinstance(each.get("type"), str | list) for each in objects(body.get(name), name)):
             raise BadCredential(f"{name} has no type", reason="form")
-    valid_from = _agreed(body.get("nbf"), body.get("validFrom"), "validFrom", max, reading)
-    valid_until = _agreed(body.get("exp"), body.get("validUntil"), "validUntil", min, reading)
-    return _credential(found, body, VC20, (valid_from, valid_until), reading)
+
+
+def _narrowed(proof: IntegrityProof, times: Window) -> Window:
+    """The window in which credential and proof both count."""
+    starts, ends = ([each for each in pair if each is not None] for pair in ((times[0], proof.created), (times[1], proof.expires)))
+    return max(starts, default=None), min(ends, default=None)
 
 
 def _credential(
-    found: Unverified, body: Mapping[str, Any], version: str, window: tuple[datetime | None, datetime | None], reading: Reading
+    proof: Proof, raw: str, claims: Mapping[str, Any], body: Mapping[str, Any], version: str, window: Window
 ) -> Credential:
-    valid_from, valid_until = window
-    key = found.claims.get("jti") if reading.agree or body.get("id") is None else body["id"]
     types = texts(body.get("type"), "type")
     if TYPE not in types:
         raise BadCredential(f"the type does not hold {TYPE}", reason="type")
+    valid_from, valid_until = window
     if valid_from is not None and valid_until is not None and valid_from > valid_until:
         raise BadCredential("the credential ends before it begins", reason="time")
     inner_contexts({name: value for name, value in body.items() if name != "@context"})
     return Credential(
-        id=_same(key, body.get("id"), "id"),
+        id=_same(claims.get("jti"), body.get("id"), "id"),
         types=types,
-        issuer=_issuer(found.claims.get("iss"), body.get("issuer")),
-        subjects=_subjects(found.claims.get("sub"), body.get("credentialSubject")),
+        issuer=_issuer(claims.get("iss"), body.get("issuer")),
+        subjects=_subjects(claims.get("sub"), body.get("credentialSubject")),
         valid_from=valid_from,
         valid_until=valid_until,
         status=status_entries(body.get("credentialStatus")),
         schemas=objects(body.get("credentialSchema"), "credentialSchema"),
         format=version,
-        raw=found.raw,
-        token=found,
+        raw=raw,
+        proof=proof,
         body=body,
     )
 

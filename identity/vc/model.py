@@ -19,6 +19,8 @@ from kernel.errors import BadInput
 
 VC11: Final = "vc11-sl2021/jwt"
 VC20: Final = "vc20-bssl/jwt"
+VC11_DI: Final = "vc11-sl2021/data-integrity"
+VC20_DI: Final = "vc20-bssl/data-integrity"
 CONTEXT_11: Final = "https://www.w3.org/2018/credentials/v1"
 CONTEXT_20: Final = "https://www.w3.org/ns/credentials/v2"
 DCP_CONTEXT: Final = "https://w3id.org/dspace-dcp/v1.0/dcp.jsonld"
@@ -74,10 +76,20 @@ def objects(value: Any, name: str) -> tuple[dict[str, Any], ...]:
 
 
 def first_context(value: Any, context: str) -> None:
-    """The first context fixes the data model; raises `BadCredential` (reason `context`)."""
-    first = value[0] if isinstance(value, list) and value else value
-    if first != context:
+    """The first context fixes the data model, and all are addresses; raises `BadCredential` (reason `context`).
+
+    A context written out in place could give any claim another meaning (identity.md 6.43).
+    """
+    listed = value if isinstance(value, list) else [value]
+    if not all(isinstance(each, str) for each in listed):
+        raise BadCredential("a context that is no address", reason="context")
+    if not first_is(value, context):
         raise BadCredential(f"the first @context is not {context}", reason="context")
+
+
+def first_is(value: Any, context: str) -> bool:
+    """Whether a document is of the data model of this context."""
+    return bool((value[0] if isinstance(value, list) and value else value) == context)
 
 
 def inner_contexts(value: Any) -> None:

@@ -3,8 +3,10 @@
 Rules
 - An entry is a JWT: a VP 1.1 (`vp` claim), a VP 2.0 (the payload is the presentation), or an EnvelopedVerifiablePresentation, as
   an object or as the payload of a JWT, around one such JWT. Envelopes do not nest any further.
+- Or it is a document with one Data Integrity proof, whose `domain` is the audience and `expires` the end.
 - An enveloped object has the right type and a `data:` URL of exactly the right media type, with one JWT in it.
-- One data model per presentation: a VP 1.1 holds JWTs of VCs 1.1, a VP 2.0 enveloped VCs 2.0 (DCP 1.0, homogeneity).
+- One data model and one way of proof per presentation: a VP 1.1 holds JWTs of VCs 1.1, a VP 2.0 enveloped VCs 2.0, a document
+  documents (DCP 1.0, homogeneity).
 - Counts are capped before anything is decoded.
 """
 
@@ -16,9 +18,23 @@ from msgspec import Struct
 
 from identity import jose
 from identity.jose import BadToken, Unverified
-from identity.vc.credential import STRICTLY, Credential, Reading, numeric_date, parse_vc
+from identity.vc import integrity
+from identity.vc.credential import STRICTLY, Credential, Proof, Reading, numeric_date, parse_secured, parse_vc
 from identity.vc.errors import BadCredential
-from identity.vc.model import CONTEXT_11, CONTEXT_20, VC11, VC20, first_context, texts
+from identity.vc.model import (
+    CONTEXT_11,
+    CONTEXT_20,
+    VC11,
+    VC11_DI,
+    VC20,
+    VC20_DI,
+    first_context,
+    first_is,
+    inner_contexts,
+    objects,
+    texts,
+)
+from kernel import wire
 
 LIMIT: Final = 524_288
 MAX_PRESENTATIONS: Final = 16
@@ -28,7 +44,7 @@ VC_MEDIA: Final = "data:application/vc+jwt,"
 
 
 class Presentation(Struct, frozen=True, kw_only=True):
-    """A presentation as its JWT says it; proven by nobody yet. `audience` and `expires` are None where the JWT names none."""
+    """A presentation as its holder wrote it; proven by nobody yet. `audience` and `expires` are None where it names none."""
 
     holder: str | None
     audience: str | None
@@ -37,7 +53,7 @@ class Presentation(Struct, frozen=True, kw_only=True):
     jti: str | None
     credentials: tuple[Credential, ...]
     format: str
-    token: Unverified
+    proof: Proof
 
 
 def parse_presentations(entries: Any, reading: Reading = STRICTLY) -> tuple[Presentation, ...]:
@@ -52,6 +68,8 @@ def parse_presentations(entries: Any, reading: Reading = STRICTLY) -> tuple[Pres
 
 def parse_vp(entry: str | Mapping[str, Any], reading: Reading = STRICTLY) -> Presentation:
     """One presentation; raises `BadCredential` with the reason."""
+    if isinstance(entry, Mapping) and "proof" in entry:
+        return _secured(entry)
     token = _token(entry if isinstance(entry, str) else _opened(entry, "EnvelopedVerifiablePresentation", VP_MEDIA))
     if _is(token.claims, "EnvelopedVerifiablePresentation"):
         token = _token(_opened(token.claims, "EnvelopedVerifiablePresentation", VP_MEDIA))
@@ -91,12 +109,41 @@ def _version_20(token: Unverified, reading: Reading) -> Presentation:
     entries = found if isinstance(found, list) else [found]
     _count(entries)
     raws = [_opened(each, "EnvelopedVerifiableCredential", VC_MEDIA) for each in entries]
-    holder = body.get("holder")
-    name = _text(holder, "id") if isinstance(holder, dict) else _text(body, "holder")
-    return _presentation(token, name, raws, VC20, reading)
+    return _presentation(token, _holder(body), raws, VC20, reading)
 
 
-def _presentation(token: Unverified, holder: str | None, raws: list[Any], version: str, reading: Reading) -> Presentation:
+def _secured(document: Mapping[str, Any]) -> Presentation:
+    """A presentation with a Data Integrity proof."""
+    if len(wire.dumps(document)) > LIMIT:
+        raise BadCredential(f"a presentation of more than {LIMIT} bytes", reason="size")
+    proofs = integrity.parse_proofs(document)
+    if len(proofs) != 1 or len(proofs[0].domain) > 1:
+        raise BadCredential("a presentation has one proof, for one domain", reason="proof-count")
+    proof = proofs[0]
+    body = proof.document
+    _typed(body)
+    held = objects(body.get("verifiableCredential"), "verifiableCredential")
+    credentials = tuple(parse_secured(each) for each in held)
+    version = VC11_DI if first_is(body.get("@context"), CONTEXT_11) else VC20_DI
+    first_context(body.get("@context"), CONTEXT_11 if version == VC11_DI else CONTEXT_20)
+    inner_contexts({name: value for name, value in body.items() if name not in ("@context", "verifiableCredential")})
+    if any(each.format != version for each in credentials):
+        raise BadCredential("a credential of another data model than its presentation", reason="mixed")
+    return Presentation(
+        holder=_holder(body),
+        audience=next(iter(proof.domain), None),
+        not_before=proof.created,
+        expires=proof.expires,
+        jti=proof.challenge,
+        credentials=credentials,
+        format=version,
+        proof=proof,
+    )
+
+
+def _presentation(
+    token: Unverified, holder: str | None, raws: list[Any], version: str, reading: Reading = STRICTLY
+) -> Presentation:
     _count(raws)
     credentials = tuple(_credential(each, version, reading) for each in raws)
     claims = token.claims
@@ -112,7 +159,7 @@ def _presentation(token: Unverified, holder: str | None, raws: list[Any], versio
         jti=_text(claims, "jti"),
         credentials=credentials,
         format=version,
-        token=token,
+        proof=token,
     )
 
 
@@ -139,6 +186,11 @@ def _opened(entry: Any, kind: str, media: str) -> str:
 def _is(body: Mapping[str, Any], kind: str) -> bool:
     value = body.get("type")
     return value == kind or (isinstance(value, list) and kind in value)
+
+
+def _holder(body: Mapping[str, Any]) -> str | None:
+    holder = body.get("holder")
+    return _text(holder, "id") if isinstance(holder, dict) else _text(body, "holder")
 
 
 def _typed(body: Mapping[str, Any]) -> None:

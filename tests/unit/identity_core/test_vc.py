@@ -55,7 +55,7 @@ def test_credential_round_trip(model: str) -> None:
     assert found.subject == {"id": DID, "memberOf": "x"}
     assert (found.valid_from, found.valid_until) == (START, START + timedelta(days=1))
     assert (found.status[0].url, found.status[0].index, found.status[0].purpose) == (ENTRY.url, 5, "revocation")
-    jose.verify(found.token, ISSUER.public_jwk())
+    jose.verify(found.proof, ISSUER.public_jwk())
 
 
 def test_wire_form_of_1_1() -> None:
@@ -153,7 +153,7 @@ def test_presentation_round_trip(model: str) -> None:
     assert (found.holder, found.audience, found.jti, found.format) == (DID, "did:web:v.example", "j", model)
     assert found.expires == START + timedelta(minutes=5)
     assert [each.raw for each in found.credentials] == [raw]
-    jose.verify(found.token, HOLDER.public_jwk())
+    jose.verify(found.proof, HOLDER.public_jwk())
 
 
 def test_enveloped_presentation_as_an_object_and_as_a_token() -> None:

@@ -31,7 +31,7 @@ def signed(world, purpose):
         if row.purpose == purpose:
             url = world.lists.url(row.id)
             credential = parse_vc(row.jwt, limit=1 << 22)
-            assert credential.token.kid, "identity.md 2.4: a list is never signed without kid"
+            assert credential.proof.kid, "identity.md 2.4: a list is never signed without kid"
             bits = read_list(credential, url).bits
             found |= {(row.id, n) for n, _ in enumerate(range(row.length)) if bits.get(n)}
     return found

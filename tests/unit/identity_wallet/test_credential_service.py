@@ -189,7 +189,7 @@ async def test_one_presentation_for_each_format_signed_by_the_holder_for_the_ver
     for each in found:
         assert (each.holder, each.audience) == (wallet.owner.did, wallet.verifier.did)
         assert each.expires <= wallet.world.clock.now() + timedelta(minutes=5)
-        jose.verify(each.token, wallet.owner.key.public_jwk())
+        jose.verify(each.proof, wallet.owner.key.public_jwk())
 
 
 @pytest.mark.parametrize(
