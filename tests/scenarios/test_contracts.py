@@ -1,22 +1,31 @@
 """Two connectors over HTTP and what persons decide: approvals, counter-offers from either side, bounds, refusals, retirement, renewal (issue: decisions)."""
 
+import asyncio
+import json
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
 from catalog import describe
+from connector.management.routes import Management
 from connector.processes import tables
 from connector.processes.counter import changed
 from connector.processes.decisions import AutoDecisions
 from connector.processes.errors import AgreementRetired, NothingWaits
 from connector.processes.model import Retirement
-from kernel.errors import BadInput
+from identity.access.service import Access
+from identity.access.sqlite import SqliteAccess
+from kernel.cli import application as command_line
+from kernel.errors import BadInput, KizunaError
+from kernel.web import application, serve
 from policies.odrl import KZ, same_terms
 from policies.profiles import Bound
 from policies.profiles.errors import BadParameter
-from tests.support.company import Company, Directory
+from tests.support.company import Company, Directory, free_port
 
 UNTIL, LATER = "2030-01-01T00:00:00Z", "2031-01-01T00:00:00Z"
 
@@ -274,3 +283,72 @@ async def test_only_an_agreement_with_an_end_is_renewed(pair):
     agreement = await contract(seller, buyer)
     with pytest.raises(BadInput, match="with an end"):
         await buyer.contracts.order_renewal(agreement, "Meyer", 14)
+
+
+# the same through the management API and the command line --------------------------------------------------------------
+
+
+@pytest.fixture
+async def managed(pair, tmp_path):
+    """The seller's management API, and `kizuna` on its directory."""
+    seller, _ = pair
+    access = Access(SqliteAccess(seller.store._db, seller.did), seller.did, seller.clock, lambda: "key")
+    shell = SimpleNamespace(commands=seller.commands, store=seller.store, contracts=seller.contracts, access=access)
+    table = Management(shell).routes()
+    place, port = tmp_path / "cli", free_port()
+    place.mkdir()
+    (place / "management.key").write_text("key")
+    (place / "connector.toml").write_text(
+        f'name = "x"\nprofile = "battery"\nauthority = "did:web:a"\npublic_port = 1\nmember_port = 2\nmanagement_port = {port}\n'
+    )
+    listener = await serve(application(table, middlewares=[access.guard(table)]), "127.0.0.1", port)
+
+    async def kizuna(*words):
+        def run():
+            return CliRunner().invoke(command_line(), [*words, "--dir", str(place), "--json"])
+
+        done = await asyncio.to_thread(run)
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout.splitlines()[-1])  # the log of this process lands there as well
+
+    yield kizuna
+    await listener.close()
+
+
+async def test_a_person_sees_compares_counters_and_approves_on_the_command_line(pair, managed):
+    seller, buyer = pair
+    offer = await seller.publish(parameters={"role": ["packMaker"], "until": UNTIL}, approval="legal@seller.example")
+    key = await asked(buyer, seller, offer, dateTime=LATER)
+    await buyer.until(key, "REQUESTED")
+    (row,) = (await managed("negotiation", "list", "--waiting"))["items"]
+    assert (row["waiting"]["who"], row["waiting"]["since"]) == ("legal@seller.example", "2026-11-24T09:00:00.000Z")
+    (term,) = (await managed("negotiation", "diff", row["id"]))["differences"]
+    assert ("2031" in str(term["asked"]), "2030" in str(term["offered"])) == (True, True)
+    await managed("negotiation", "counter", row["id"], "--set", "dateTime=2030-06-01T00:00:00Z", "--by", "Sato Hanako")
+    await buyer.until(key, "OFFERED")
+    await buyer.contracts.counter(key, {"dateTime": "2030-08-01T00:00:00Z"}, None, "Meyer")
+    await seller.until(row["id"], "REQUESTED")
+    await managed("negotiation", "approve", row["id"], "--by", "Sato Hanako")
+    await buyer.until(key, "FINALIZED")
+    shown = await managed("negotiation", "show", row["id"])
+    assert [each["person"] for each in shown["journal"] if each["sender"] == "provider"] == ["Sato Hanako", "Sato Hanako", ""]
+    assert (await managed("negotiation", "list", "--waiting"))["items"] == []
+
+
+async def test_offers_and_agreements_are_managed_on_the_command_line(pair, managed):
+    seller, buyer = pair
+    first = await seller.publish()
+    made = await managed("offer", "add", first.asset, "--template", "passport-one-up", "--set", "role=packMaker,oem", "--set", f"until={UNTIL}",
+                         "--approval", "legal", "--open", f"until={UNTIL}..{LATER}", "--otherwise", "refuse")  # fmt: skip
+    assert (made["approval"], made["bounds"]["until"]["most"], made["otherwise"]) == ("legal", LATER, "refuse")
+    begun = await managed("negotiation", "offer", buyer.did, made["id"], "--by", "Sato Hanako", "--wait", "0")
+    await seller.until(begun["id"], "OFFERED")
+    (theirs,) = await buyer.store.processes("negotiation", "", 10, waiting=True)
+    await buyer.contracts.accept(theirs.id, "Meyer")
+    agreement = (await seller.until(begun["id"], "FINALIZED")).data["agreement"]["@id"]
+    retired = await managed("agreement", "retire", agreement, "--reason", "plant closed", "--by", "Sato Hanako")
+    assert (retired["retired"]["person"], retired["retired"]["reason"]) == ("Sato Hanako", "plant closed")
+    with pytest.raises(KizunaError, match="waits for nobody"):
+        await managed("negotiation", "refuse", begun["id"])

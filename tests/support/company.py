@@ -18,12 +18,14 @@ from connector.plane.tokens import DataTokens
 from connector.processes import negotiation, transfer
 from connector.processes.decisions import AutoDecisions
 from connector.rules import OwnRules, Rules
+from connector.standing import Standing
 from connector.store.sqlite import SqliteStore, open_database
 from connector.worker.outbox import Outbox
 from identity import jose
 from identity.did import Service
 from identity.did.document import DidDocument
 from identity.keys import KeyStore
+from identity.tls.revoked import RevocationLists
 from identity.verify import PeerRule
 from identity.wallet.sts import Sts
 from kernel.clock import SystemClock, iso
@@ -79,7 +81,14 @@ class Company:
         self.rules = Rules(self.store, self.profile, self.clock, participant=self.did, name=name, endpoint=self.base)
         self.decisions = decisions or AutoDecisions()
         sts = Sts(self.did, signer, self.clock)
-        self.peers = Peers(self.client, directory, sts, lambda did: PeerRule(did, "off", ("x:y:read",)), ())
+        self.peers = Peers(
+            self.client,
+            directory,
+            sts,
+            lambda did: PeerRule(did, "off", ("x:y:read",)),
+            (),
+            Standing("did:web:authority.example", RevocationLists(self.clock), silence=60),
+        )
         tokens = DataTokens(self.did, keys.ensure("data"), self.clock, lambda _peer: f"http://127.0.0.1:{self.port}")
         self.tokens = tokens
         self.commands = Commands(
