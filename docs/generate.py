@@ -1,5 +1,7 @@
 """Writes the reference pages that are made from code: settings, state machines, management API, commands. `--check` only compares."""
 
+import importlib
+import pkgutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +20,7 @@ from identity.service.management import Management as Operator
 from kernel import settings
 from kernel.cli import application
 from kernel.clock import SystemClock
+from kernel.errors import KizunaError
 from kernel.web import Route
 
 PLACE = Path(__file__).parent / "reference"
@@ -74,6 +77,35 @@ def _table(routes: list[Route]) -> str:
     return "\n".join(rows)
 
 
+def problems() -> list[type[KizunaError]]:
+    """Every error with a code of its own, by code."""
+    for package in ("kernel", "identity", "policies", "catalog", "connector"):
+        path = importlib.import_module(package).__path__
+        for module in pkgutil.walk_packages(path, f"{package}."):
+            if ".migrations" not in module.name and not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+    found, waiting = {KizunaError}, [KizunaError]
+    while waiting:
+        below = set(waiting.pop().__subclasses__()) - found
+        found |= below
+        waiting += below
+    return sorted((each for each in found if "code" in vars(each)), key=lambda each: (each.code, each.__name__))
+
+
+def problems_page() -> str:
+    rows = [
+        f"| `{each.code}` | {each.status} | {each.exit_code} | {(vars(each).get('__doc__') or '').strip().splitlines()[0]} |"
+        for each in problems()
+    ]
+    return (
+        "# Problems\n\nMade from code by `./run docs`. The management APIs answer errors as RFC 9457 problems (`application/problem+json`):"
+        " `type` is `https://w3id.org/kizuna/problem/` and the code, `status` and `code` are those of the table, `detail` is the cause,"
+        " `nextStep` what to do about it. Codes are stable. Commands end with the exit code and say cause and next step. Errors of the"
+        " Dataspace Protocol carry the same codes in their own bodies; what a peer may not know reads `not-found` there (ADR 0006).\n\n"
+        "| code | status | exit code | meaning |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
+    )
+
+
 def commands_page() -> str:
     root = typer.main.get_command(application())
     lines = ["# Commands\n\nMade from code by `./run docs`. Every command has `--help`; those with results have `--json`.\n"]
@@ -91,7 +123,13 @@ def _walk(command: Any, name: str, lines: list[str]) -> None:
     lines.append(f"- `{name}` - {command.help or ''}  \n  {options}")
 
 
-PAGES = {"settings.md": settings_page, "state-machines.md": machines_page, "routes.md": routes_page, "commands.md": commands_page}
+PAGES = {
+    "problems.md": problems_page,
+    "settings.md": settings_page,
+    "state-machines.md": machines_page,
+    "routes.md": routes_page,
+    "commands.md": commands_page,
+}
 
 
 def main() -> int:

@@ -41,7 +41,7 @@ class ManagementClient:
     def items(self, path: str, after: str = "") -> Iterator[Any]:
         """All items of a list, page after page."""
         while True:
-            found = self.get(f"{path}?limit=1000" + (f"&after={quote(after)}" if after else ""))
+            found = self.get(f"{path}{'&' if '?' in path else '?'}limit=1000" + (f"&after={quote(after)}" if after else ""))
             yield from found["items"]
             last, after = after, found["next"]
             if not after or after == last:

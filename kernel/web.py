@@ -79,6 +79,8 @@ def _errors(body: ErrorBody) -> Any:
 
 
 class _Status(KizunaError):
+    """An error of HTTP itself, with the status that it names: no such method, malformed request."""
+
     code = "http-error"
 
 

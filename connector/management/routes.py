@@ -19,13 +19,14 @@ from connector.processes.errors import AgreementUnknown
 from connector.processes.model import Agreement, Kind, Process
 from connector.store.port import Due, Membership, ReceivedObject
 from identity.access.door import CALLER
-from identity.access.pages import listed, page
+from identity.access.pages import PageOf, listed, page
 from kernel.errors import BadInput, NotFound
 from kernel.web import Route, json_response, openapi, read_json
 from policies.profiles import Bound
 
 VERSION: Final = "0.1.0"
 _KEY: Final = "key"
+_PAGED: Final = ("after", "limit")
 T = TypeVar("T")
 
 
@@ -109,20 +110,20 @@ class Management:
             self._route("POST", "/v1/membership", self.join, "admin membership", "Apply with an invitation", Join, Membership, query=("wait",)),
             self._route("POST", "/v1/membership/wait", self.await_state, "read membership", "Wait for a state", AwaitState, Membership, query=("wait",)),
             self._route("POST", "/v1/membership/certificate", self.rotate, "operate membership", "Enrol for a new member certificate"),
-            self._route("GET", "/v1/assets", self.assets, "read assets", "Published datasets", query=("after", "limit")),
+            self._route("GET", "/v1/assets", self.assets, "read assets", "Published datasets", response=PageOf[views.AssetView], query=_PAGED),
             self._route("POST", "/v1/assets", self.add_asset, "operate assets", "Validate and publish a payload (the request body)",
                         response=views.AssetView, query=("schema", "title", "titleJa", "mediaType"), status=201),
-            self._route("GET", "/v1/offers", self.offers, "read offers", "Offers", query=("after", "limit")),
+            self._route("GET", "/v1/offers", self.offers, "read offers", "Offers", response=PageOf[views.OfferView], query=_PAGED),
             self._route("POST", "/v1/offers", self.add_offer, "operate offers", "Make an offer", NewOffer, views.OfferView, status=201),
             self._route("POST", "/v1/catalog", self.catalog, "read offers", "Read a participant's catalog", OfPeer),
-            self._route("GET", "/v1/agreements", self.agreements, "read agreements", "Contract agreements", query=("after", "limit")),
+            self._route("GET", "/v1/agreements", self.agreements, "read agreements", "Contract agreements", query=_PAGED),
             self._route("GET", "/v1/agreements/{id}", self.agreement, "read agreements", "One contract agreement"),
             self._route("POST", "/v1/negotiations", self.negotiate, "operate negotiations", "Ask for a contract", Negotiate, views.ProcessView, query=("wait",)),
             self._route("POST", "/v1/transfers", self.transfer, "operate transfers", "Ask for a transfer", NewTransfer, views.ProcessView, query=("wait",)),
             self._route("POST", "/v1/transfers/{id}/pull", self.pull, "operate transfers", "Fetch, verify and validate the data", PullWanted),
             self._route("GET", "/v1/transfers/{id}/access", self.access, "operate transfers", "Data address and token, for a program of our own"),
-            self._route("GET", "/v1/received", self.received, "read transfers", "Datasets received under agreements", query=("after", "limit")),
-            self._route("GET", "/v1/outbox", self.outbox, "read negotiations", "Messages that are not delivered yet", query=("after", "limit")),
+            self._route("GET", "/v1/received", self.received, "read transfers", "Datasets received under agreements", response=PageOf[ReceivedObject], query=_PAGED),
+            self._route("GET", "/v1/outbox", self.outbox, "read negotiations", "Messages that are not delivered yet", response=PageOf[views.Undelivered], query=_PAGED),
             self._route("POST", "/v1/outbox/{id}/release", self.release, "operate negotiations", "Try a parked message again now"),
         ]  # fmt: skip
         for kind in ("negotiation", "transfer"):
@@ -137,7 +138,7 @@ class Management:
         base, view = f"/v1/{kind}s", views.ProcessView
         steps = ("terminate",) if kind == "negotiation" else ("suspend", "resume", "complete", "terminate")
         return [
-            self._route("GET", base, self._listing(kind), f"read {kind}s", f"All {kind} processes, newest first", query=("after", "limit", "waiting")),
+            self._route("GET", base, self._listing(kind), f"read {kind}s", f"All {kind} processes, newest first", response=PageOf[views.ProcessView], query=(*_PAGED, "waiting")),
             self._route(
                 "GET", f"{base}/{{id}}", self._showing(kind), f"read {kind}s", f"One {kind} with its journal", response=view,
                 query=("wait",),

@@ -5,7 +5,7 @@ first. The answer names the next key in `next`, and the next page in a `Link` (R
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from aiohttp import web
 from msgspec import Struct
@@ -15,6 +15,14 @@ from kernel.web import json_response
 
 LONGEST_PAGE: Final = 1000
 _LONGEST_KEY: Final = 1024
+T = TypeVar("T")
+
+
+class PageOf(Struct, Generic[T], frozen=True):
+    """A page of a list; `next` is the key to go on after, empty on the last page."""
+
+    items: list[T]
+    next: str
 
 
 class Page(Struct, frozen=True):
@@ -22,6 +30,13 @@ class Page(Struct, frozen=True):
 
     after: str
     limit: int
+
+    @property
+    def number(self) -> int:
+        """The key, where it is a number; 0 before the first. Raises `BadInput`."""
+        if self.after and not (self.after.isascii() and self.after.isdigit() and len(self.after) < 16):
+            raise BadInput("after is no number of this list", next_step="follow the Link of the page before")
+        return int(self.after or 0)
 
 
 def page(request: web.Request) -> Page:

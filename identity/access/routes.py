@@ -14,7 +14,7 @@ from msgspec import Struct
 from identity.access.audit import Chain, Entry, Fault, head_of
 from identity.access.door import CALLER
 from identity.access.keys import AccessKey, Keys
-from identity.access.pages import LONGEST_PAGE, listed, page
+from identity.access.pages import LONGEST_PAGE, PageOf, listed, page
 from identity.access.principal import grant
 from identity.access.trail import AuditStore
 from kernel.errors import BadInput
@@ -52,13 +52,6 @@ class MadeKey(KeyView, frozen=True, kw_only=True, rename="camel"):
     key: str
 
 
-class KeyList(Struct, frozen=True):
-    """A page of keys."""
-
-    items: list[KeyView]
-    next: str
-
-
 class EntryList(Struct, frozen=True):
     """A page of the audit log, its head, and whose it is."""
 
@@ -87,7 +80,7 @@ class AccessRoutes:
         """The table."""
         paged, one = ("after", "limit"), "/v1/keys/{id}/revoke"
         return [
-            _route("GET", "/v1/keys", self.keys, "admin keys", "Management keys", response=KeyList, query=paged),
+            _route("GET", "/v1/keys", self.keys, "admin keys", "Management keys", response=PageOf[KeyView], query=paged),
             _route("POST", "/v1/keys", self.add, "admin keys", "Make a key", request=NewKey, response=MadeKey, status=201),
             _route("POST", one, self.revoke, "admin keys", "Revoke a key: it opens nothing any more", response=KeyView),
             _route("GET", "/v1/audit", self.audit, "read audit", "The audit log", response=EntryList, query=paged),
@@ -113,10 +106,7 @@ class AccessRoutes:
 
     async def audit(self, request: web.Request) -> web.StreamResponse:
         wanted = page(request)
-        after = wanted.after or "0"
-        if not (after.isascii() and after.isdigit() and len(after) < 16):
-            raise BadInput("after is not the number of a row")
-        found = await self._log.entries(int(after), wanted.limit)
+        found = await self._log.entries(wanted.number, wanted.limit)
         head = str(await self._log.head())
         return listed(request, wanted, found, lambda each: str(each.seq), head=head, participant=self._participant)
 

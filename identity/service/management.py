@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
+from identity.access.pages import PageOf, listed, page
 from identity.access.principal import Role
 from identity.access.service import Access
 from identity.access.trail import about
@@ -21,10 +22,9 @@ from identity.service.issuer.revocation import Revocation
 from identity.service.store.issuance import Issued, Which
 from identity.service.store.ledger import Ledger
 from identity.service.store.members import Member
-from kernel.errors import BadInput
 from kernel.web import Handler, Route, json_response, openapi
 
-_FILTER: Final = ("id", "holder", "type", "after")
+_PAGED: Final = ("after", "limit")
 
 
 class MemberView(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -41,12 +41,6 @@ class MemberView(Struct, frozen=True, kw_only=True, rename="camel"):
     changed: str
 
 
-class MemberList(Struct, frozen=True):
-    """All members, oldest invitation first."""
-
-    members: list[MemberView]
-
-
 class CredentialView(Struct, frozen=True, kw_only=True, rename="camel"):
     """A credential that was made for a member; `state` is its own, whatever its holder's membership is."""
 
@@ -61,7 +55,7 @@ class CredentialView(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class CredentialList(Struct, frozen=True):
-    """Credentials by id, at most 1000 after the id asked for (`?after=`)."""
+    """The credentials that a call has changed, by id."""
 
     credentials: list[CredentialView]
 
@@ -79,12 +73,6 @@ class IssuanceView(Struct, frozen=True, kw_only=True, rename="camel"):
     error: str | None
 
 
-class IssuanceList(Struct, frozen=True):
-    """Requests, newest first, at most 1000."""
-
-    issuances: list[IssuanceView]
-
-
 class EventView(Struct, frozen=True):
     """One entry of the member history."""
 
@@ -94,12 +82,6 @@ class EventView(Struct, frozen=True):
     did: str
     subject: str
     at: str
-
-
-class EventList(Struct, frozen=True):
-    """Events in order, at most 1000 after the number asked for (`?after=`)."""
-
-    events: list[EventView]
 
 
 class Health(Struct, frozen=True):
@@ -127,9 +109,17 @@ class Management:
             _route(
                 "POST", "/v1/invitations", self.invite, "admin", "Invite a company", request=Invite, response=Invited, status=201
             ),
-            _route("GET", "/v1/members", self.members, "read", "All members", response=MemberList),
+            _route("GET", "/v1/members", self.members, "read", "All members", response=PageOf[MemberView], query=_PAGED),
             _route("GET", "/v1/members/{id}", self.member, "read", "One member", response=MemberView),
-            _route("GET", "/v1/members/{id}/credentials", self.credentials, "read", "Its credentials", response=CredentialList),
+            _route(
+                "GET",
+                "/v1/members/{id}/credentials",
+                self.credentials,
+                "read",
+                "Its credentials",
+                response=PageOf[CredentialView],
+                query=_PAGED,
+            ),
             _route("POST", "/v1/members/{id}/approve", self.approve, "admin", "Approve an applicant", response=MemberView),
             *(
                 _route("POST", f"/v1/members/{{id}}/{name}", self._change(effect), "admin", text, response=MemberView)
@@ -145,8 +135,8 @@ class Management:
                 self.find,
                 "read",
                 "Credentials by id, holder, type",
-                response=CredentialList,
-                query=_FILTER,
+                response=PageOf[CredentialView],
+                query=("id", "holder", "type", *_PAGED),
             ),
             *(
                 _route("POST", f"/v1/credentials/{name}", self._mark(name), "admin", text, request=Which, response=CredentialList)
@@ -156,8 +146,16 @@ class Management:
                     ("revoke", "Revoke credentials for good"),
                 )
             ),
-            _route("GET", "/v1/issuances", self.issuances, "read", "Credential requests and deliveries", response=IssuanceList),
-            _route("GET", "/v1/events", self.events, "read", "What happened to members", response=EventList),
+            _route(
+                "GET",
+                "/v1/issuances",
+                self.issuances,
+                "read",
+                "Credential requests and deliveries",
+                response=PageOf[IssuanceView],
+                query=_PAGED,
+            ),
+            _route("GET", "/v1/events", self.events, "read", "What happened to members", response=PageOf[EventView], query=_PAGED),
         ]
         return table + self._access.routes(table)
 
@@ -172,9 +170,10 @@ class Management:
         about(wanted.did)
         return _answer(await self._admission.invite(wanted), status=201)
 
-    async def members(self, _: web.Request) -> web.StreamResponse:
-        found = self._ledger.database.read(self._ledger.members.all)
-        return _answer(MemberList([_view(member) for member in found]))
+    async def members(self, request: web.Request) -> web.StreamResponse:
+        wanted = page(request)
+        found = self._ledger.database.read(lambda c: self._ledger.members.page(c, wanted.after, wanted.limit))
+        return listed(request, wanted, [_view(member) for member in found], lambda each: each.id)
 
     async def member(self, request: web.Request) -> web.StreamResponse:
         key = request.match_info["id"]
@@ -182,15 +181,17 @@ class Management:
 
     async def credentials(self, request: web.Request) -> web.StreamResponse:
         key = request.match_info["id"]
-        found = self._ledger.database.read(
-            lambda c: self._ledger.issuances.find(c, Which(holder=self._ledger.members.get(c, key).did))
-        )
-        return _answer(_credentials(found))
+        holder = self._ledger.database.read(lambda c: self._ledger.members.get(c, key).did)
+        return self._found(request, Which(holder=holder))
 
     async def find(self, request: web.Request) -> web.StreamResponse:
         wanted = Which(**{name: request.query.get(name, "") for name in ("id", "holder", "type")})
-        after = request.query.get("after", "")
-        return _answer(_credentials(self._ledger.database.read(lambda c: self._ledger.issuances.find(c, wanted, after))))
+        return self._found(request, wanted)
+
+    def _found(self, request: web.Request, which: Which) -> web.StreamResponse:
+        wanted = page(request)
+        found = self._ledger.database.read(lambda c: self._ledger.issuances.find(c, which, wanted.after, wanted.limit))
+        return listed(request, wanted, _credentials(found).credentials, lambda each: each.id)
 
     def _mark(self, event: str) -> Handler:
         async def mark(request: web.Request) -> web.StreamResponse:
@@ -209,16 +210,17 @@ class Management:
 
         return change
 
-    async def issuances(self, _: web.Request) -> web.StreamResponse:
-        found = self._ledger.database.read(self._ledger.issuances.overview)
-        return _answer(IssuanceList([msgspec.convert(one, IssuanceView, from_attributes=True) for one in found]))
+    async def issuances(self, request: web.Request) -> web.StreamResponse:
+        wanted = page(request)
+        found = self._ledger.database.read(lambda c: self._ledger.issuances.overview(c, wanted.after, wanted.limit))
+        views = [msgspec.convert(one, IssuanceView, from_attributes=True) for one in found]
+        return listed(request, wanted, views, lambda each: each.id)
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        after = request.query.get("after", "0")
-        if not (after.isascii() and after.isdigit() and len(after) < 16):
-            raise BadInput("after must be a sequence number", path="after", reason="not a number")
-        found = self._ledger.database.read(lambda c: self._ledger.journal.events(c, int(after)))
-        return _answer(EventList([msgspec.convert(one, EventView, from_attributes=True) for one in found]))
+        wanted = page(request)
+        found = self._ledger.database.read(lambda c: self._ledger.journal.events(c, wanted.number, wanted.limit))
+        views = [msgspec.convert(one, EventView, from_attributes=True) for one in found]
+        return listed(request, wanted, views, lambda each: str(each.seq))
 
 
 def _route(

@@ -33,11 +33,8 @@ def list_credentials(
     *,
     as_json: Json = False,
 ) -> None:
-    service, found = client(directory, management, key_file), []
-    after = ""
-    while page := service.get(f"/v1/credentials?{urlencode({'holder': holder, 'type': type_, 'after': after})}")["credentials"]:
-        found += page
-        after = page[-1]["id"]
+    wanted = urlencode({"holder": holder, "type": type_})
+    found = list(client(directory, management, key_file).items(f"/v1/credentials?{wanted}"))
     if as_json:
         print_result({"credentials": found}, as_json=True)
     else:

@@ -43,7 +43,7 @@ def invite(
 def list_members(
     directory: MaybeDirectory = None, management: Address = "", key_file: KeyFile = None, *, as_json: Json = False
 ) -> None:
-    members = client(directory, management, key_file).get("/v1/members")["members"]
+    members = list(client(directory, management, key_file).items("/v1/members"))
     if as_json:
         print_result({"members": members}, as_json=True)
     elif members:

@@ -126,13 +126,14 @@ class Issuances(Struct, frozen=True):
         """Drop the holder's write right: the delivery is over."""
         connection.execute("UPDATE issuance SET grant_token = NULL WHERE participant = ? AND id = ?", (self.participant, key))
 
-    def overview(self, connection: Connection) -> list[Waiting]:
-        """All processes, newest first, with the state of their delivery."""
+    def overview(self, connection: Connection, after: str, limit: int) -> list[Waiting]:
+        """Processes, newest first, with the state of their delivery; `after` is the id of the last one seen."""
+        where = " AND i.rowid < (SELECT rowid FROM issuance WHERE participant = i.participant AND id = ?)" if after else ""
         rows = connection.execute(
-            "SELECT i.id, i.holder, i.holder_pid, i.state, i.reason, o.attempts, o.due, o.error FROM issuance i"
+            "SELECT i.id, i.holder, i.holder_pid, i.state, i.reason, o.attempts, o.due, o.error FROM issuance i"  # noqa: S608  # constants
             " LEFT JOIN outbox o ON o.participant = i.participant AND o.issuance = i.id"
-            " WHERE i.participant = ? ORDER BY i.rowid DESC LIMIT 1000",
-            (self.participant,),
+            f" WHERE i.participant = ?{where} ORDER BY i.rowid DESC LIMIT ?",
+            (self.participant, *([after] if after else []), limit),
         )
         return [Waiting(**dict(zip(Waiting.__struct_fields__, row, strict=True))) for row in rows]
 

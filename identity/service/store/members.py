@@ -52,9 +52,15 @@ class Members(Struct, frozen=True):
 
     def all(self, connection: Connection) -> list[Member]:
         """All members, oldest invitation first."""
+        return self.page(connection, "", -1)
+
+    def page(self, connection: Connection, after: str, limit: int) -> list[Member]:
+        """Members, oldest invitation first; `after` is the id of the last one seen. Raises `NotFound` for one that is none."""
+        last = self.get(connection, after).id if after else ""
         rows = connection.execute(
-            f"SELECT {_COLUMNS} FROM member WHERE participant = ? ORDER BY rowid",  # noqa: S608  # constant
-            (self.participant,),
+            f"SELECT {_COLUMNS} FROM member WHERE participant = ?"  # noqa: S608  # constant
+            " AND rowid > coalesce((SELECT rowid FROM member WHERE participant = ? AND id = ?), 0) ORDER BY rowid LIMIT ?",
+            (self.participant, self.participant, last, limit),
         )
         return [_member(row) for row in rows]
 

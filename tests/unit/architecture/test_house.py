@@ -96,6 +96,25 @@ def test_the_reference_pages_are_current():
     assert done.returncode == 0, f"run ./run docs: {done.stdout}{done.stderr}"
 
 
+def test_every_problem_has_a_code_of_its_own_and_says_what_it_means():
+    """A reader finds each code in docs/reference/problems.md, and a program can rely on it."""
+    from docs.generate import problems
+
+    found = problems()
+    assert len(found) > 40
+    codes = [each.code for each in found]
+    assert sorted(set(codes)) == codes, "two errors share a code"
+    for each in found:
+        assert re.fullmatch(r"[a-z]+(-[a-z]+)*", each.code), each.code
+        assert 400 <= each.status < 600, each.code
+        assert (vars(each).get("__doc__") or "").strip(), f"{each.__name__} has no docstring"
+        assert (
+            each("because", next_step="do this").problem()["type"].endswith(f"/{each.code}")
+            if each.__init__ is found[0].__init__
+            else True
+        )
+
+
 def test_no_download_address_stands_in_the_repository():
     locks = [
         (ROOT / name).read_text(encoding="utf-8")
