@@ -20,7 +20,7 @@ from kernel.errors import BadInput, TooLarge
 
 LIMIT = 262_144
 DEPTH = 32
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"(\s*:)?')
+_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"(\s*:)?)?')  # an unclosed string is one match too: never scanned twice
 _BRACKETS = re.compile(rb"[\[\]{}]")
 
 
