@@ -44,7 +44,6 @@ from connector.worker.outbox import Outbox
 from connector.worker.timers import Timers
 from identity.access.oidc import provider
 from identity.access.service import Access
-from identity.access.sqlite import SqliteAccess
 from identity.did import Service as ServiceEntry
 from identity.did import document
 from identity.keys import KeyStore
@@ -109,8 +108,7 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
     found = settings.load(directory)
     keys = KeyStore(directory / "keys", found.did)
     profile = load(found.profile)
-    database = open_database(directory / install.DATABASE)
-    store = SqliteStore(database, found.did)
+    store = SqliteStore(open_database(directory / install.DATABASE), found.did)
     for folder in ("payloads", "inbox"):
         files.sweep(directory / folder)
     channel = Channel(directory / "tls")
@@ -236,7 +234,7 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
         outbox=Outbox(store, peers.send, carry_push, clock, new_id, parallel=found.parallel_sends),
         timers=Timers(store, clock, contracts.look),
         access=Access(
-            SqliteAccess(database, found.did),
+            store.access,
             found.did,
             clock,
             lambda: _management_key(directory),

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from catalog.dcat import Asset, OfferTerms
 from connector.processes.model import Agreement, Commit, InboxRow, JournalRow, Kind, OutboxRow, Process, TokenUse
+from identity.access.service import AccessStore
 from identity.wallet.port import CredentialRequest, Held
 
 
@@ -61,6 +62,8 @@ class Store(Protocol):
 
     All are coroutines, since a backend may have to ask a server; the embedded one answers without a pause.
     """
+
+    access: AccessStore  # management keys and audit log; an open event travels with the writes of this store
 
     async def process(self, key: str) -> Process | None: ...
     async def process_of_peer(self, peer: str, kind: Kind, peer_pid: str) -> Process | None: ...

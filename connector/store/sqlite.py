@@ -21,6 +21,8 @@ from catalog.dcat import Asset, OfferTerms
 from connector.processes.errors import VersionConflict
 from connector.processes.model import Agreement, Commit, InboxRow, JournalRow, Kind, OutboxRow, Process, TokenUse
 from connector.store.port import Due, Followed, Membership, ReceivedObject
+from identity.access.service import AccessStore
+from identity.access.sqlite import SqliteAccess
 from identity.verify import TokenUse as VerifiedUse
 from identity.wallet.port import CredentialRequest, Held
 from kernel.db import Database
@@ -59,6 +61,7 @@ class SqliteStore:
 
     def __init__(self, database: Database, participant: str) -> None:
         self._db, self._me = database, participant
+        self.access: AccessStore = SqliteAccess(database, participant)
 
     # processes -------------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,6 @@ from connector.processes.decisions import AutoDecisions
 from connector.processes.errors import AgreementRetired, NothingWaits
 from connector.processes.model import Retirement
 from identity.access.service import Access
-from identity.access.sqlite import SqliteAccess
 from kernel.cli import application as command_line
 from kernel.errors import BadInput, KizunaError
 from kernel.web import application, serve
@@ -292,7 +291,7 @@ async def test_only_an_agreement_with_an_end_is_renewed(pair):
 async def managed(pair, tmp_path):
     """The seller's management API, and `kizuna` on its directory."""
     seller, _ = pair
-    access = Access(SqliteAccess(seller.store._db, seller.did), seller.did, seller.clock, lambda: "key")
+    access = Access(seller.store.access, seller.did, seller.clock, lambda: "key")
     shell = SimpleNamespace(commands=seller.commands, store=seller.store, contracts=seller.contracts, access=access)
     table = Management(shell).routes()
     place, port = tmp_path / "cli", free_port()

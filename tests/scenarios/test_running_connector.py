@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 import time
+import tomllib
 
 import pytest
 
@@ -161,6 +162,75 @@ def test_a_wrong_management_key_is_401(world):
     connection.request("GET", "/v1/status", headers={"Authorization": "Bearer wrong"})
     assert connection.getresponse().status == 401
     connection.close()
+
+
+def test_keys_roles_and_the_audit_log_from_the_command_line(world, tmp_path):
+    for runner, prefix, refused in ((run, (), "/v1/offers"), (run_identity, ("identity",), "/v1/invitations")):
+        code, out, err = runner(world, *prefix, "key", "add", "--role", "read", "--name", "dashboard", "--expires", "12h", "--json")
+        assert code == 0, err
+        made = json.loads(out)
+        assert made["key"].startswith(f"kzk_{made['id']}_")
+        port = world.port(0) + 2 if not prefix else settings_of(world.identity)["management_port"]
+        assert call(port, "GET", "/v1/audit?limit=1", made["key"])[0] == 200
+        status, problem = call(port, "POST", refused, made["key"])
+        assert (status, problem["code"], bool(problem["nextStep"])) == (403, "forbidden", True)
+        code, out, err = runner(world, *prefix, "audit", "list", "--json")
+        last = json.loads(out)["items"][-1]
+        assert (last["who"], last["name"], last["action"], last["outcome"]) == (
+            f"key:{made['id']}", "dashboard", f"POST {refused}", "forbidden",
+        ), err  # fmt: skip
+        code, out, err = runner(world, *prefix, "audit", "verify", "--json")
+        head = json.loads(out)["head"]
+        assert (code, json.loads(out)["intact"]) == (0, True), err
+        assert runner(world, *prefix, "key", "revoke", made["id"])[0] == 0
+        assert call(port, "GET", "/v1/audit?limit=1", made["key"])[0] == 401
+        assert [each["revoked"] != "" for each in json.loads(runner(world, *prefix, "key", "list", "--json")[1])["items"]] == [True]
+        file = tmp_path / f"log{len(prefix)}.jsonl"
+        assert runner(world, *prefix, "audit", "export", "--output", str(file))[0] == 0
+        assert runner(world, *prefix, "audit", "verify", "--file", str(file), "--head", head)[0] == 0
+        file.write_text(file.read_text().replace("forbidden", "done"))
+        code, out, _ = runner(world, *prefix, "audit", "verify", "--file", str(file))
+        assert code == 1
+        assert str(last["seq"]) in out
+        assert made["key"].split("_", 2)[2] not in file.read_text()
+
+
+def test_what_the_commands_did_stands_in_the_audit_log(world):
+    rows = [
+        (each["action"], each["object"], each["outcome"]) for each in json.loads(run(world, "audit", "list", "--json")[1])["items"]
+    ]
+    asset = json.loads(run(world, "asset", "list", "--json")[1])["items"][0]["id"]
+    offer = json.loads(run(world, "offer", "list", "--json")[1])["items"][0]["id"]
+    assert ("POST /v1/membership", "", "done") in rows
+    assert ("POST /v1/assets", asset, "done") in rows
+    assert ("POST /v1/offers", offer, "done") in rows
+    assert ("POST /v1/assets", "", "payload-invalid") in rows
+    rows = [
+        (each["action"], each["outcome"])
+        for each in json.loads(run_identity(world, "identity", "audit", "list", "--json")[1])["items"]
+    ]
+    assert ("POST /v1/members/{id}/approve", "done") in rows
+
+
+def test_a_key_of_an_impossible_life_is_refused(world):
+    for life in ("90", "0d", "d", "-1d", "tomorrow", "2020-01-01T00:00:00Z"):
+        code, _, err = run(world, "key", "add", "--role", "read", "--name", "x", "--expires", life)
+        assert code in (1, 2), life
+        assert "next:" in err
+    assert run(world, "audit", "verify", "--file", str(world.connectors["provider"].directory / "connector.toml"))[0] == 2
+
+
+def call(port, method, path, key):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request(method, path, b"{}" if method == "POST" else None, {"Authorization": f"Bearer {key}"})
+    answer = connection.getresponse()
+    found = answer.status, json.loads(answer.read())
+    connection.close()
+    return found
+
+
+def settings_of(node):
+    return tomllib.loads((node.directory / "identity.toml").read_text())
 
 
 def test_the_management_api_describes_itself(world):
