@@ -46,7 +46,14 @@ _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 8.0
 _LARGEST_CRL: Final = 16 * 1024 * 1024
 _JOINED: Final = ("REQUESTED", "ACTIVE")
-_STATUS: Final = "credential-"
+_STATUS_CHANGES: Final = frozenset(
+    {
+        feed.SUSPENDED,
+        feed.REINSTATED,
+        feed.REVOKED,
+        *("credential-suspended", "credential-reinstated", "credential-revoked"),
+    }
+)
 log = telemetry.get(__name__)
 
 
@@ -115,6 +122,8 @@ class Follower:
             log.info("event feed heard again", after=page.after)
         for event in page.events:
             self._standing.learn(event)
+            if event.kind in _STATUS_CHANGES:
+                self._status_changed(self._authority)
         for event in page.events:
             await self._meet(event)
         if page.events:
@@ -147,19 +156,19 @@ class Follower:
         return page
 
     async def _meet(self, event: Event) -> None:
-        """What an event means for caches, certificates and running processes."""
+        """What an event means for certificates and running processes."""
         measure = {
             feed.SUSPENDED: self._measures.suspended,
             feed.REVOKED: self._measures.revoked,
         }.get(event.kind)
-        if event.kind.startswith(_STATUS) or measure is not None:
-            self._status_changed(self._authority)
         if event.kind in ("certificate-revoked", feed.REINSTATED) or measure is not None:
             await self.renew_crl()
         if event.did == self._sts.did:
             log.warning("the authority tells of ourselves", kind=event.kind)
             return
-        if measure is not None:
+        if measure is not None and self._standing.barred(event.did) is None:
+            log.info("member was kept out while we did not hear", peer=event.did, kind=event.kind, seq=event.seq)
+        elif measure is not None:
             self._restoring.discard(event.did)
             log.info("member is kept out", peer=event.did, kind=event.kind, seq=event.seq)
             await measure(event.did)

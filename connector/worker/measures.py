@@ -45,11 +45,12 @@ class Measures:
         for row in await self._store.outbox(*(each.id for each in processes)) if processes else ():
             await self._store.release(row.row.id)
         for each in processes:
-            if each.kind == "transfer" and each.note == SUSPENDED:
-                if each.pending is not None:
-                    waiting = True
-                elif each.state == "SUSPENDED":
-                    await self._step(each, "resume", "")
+            if each.kind != "transfer":
+                continue
+            if each.pending is not None:
+                waiting = waiting or each.pending.sets.get("note") == SUSPENDED
+            elif each.state == "SUSPENDED" and each.note == SUSPENDED:
+                await self._step(each, "resume", "")
         return not waiting
 
     async def _step(self, process: Process, name: str, reason: str) -> None:

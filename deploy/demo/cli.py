@@ -1,4 +1,4 @@
-"""`kizuna demo [story] [--keep] [--json]`."""
+"""`kizuna demo [story | revocation] [--keep] [--json]`."""
 
 import contextlib
 import shutil
@@ -12,9 +12,13 @@ import typer
 
 from kernel.errors import KizunaError
 
-Story = Annotated[str, typer.Argument(help="Which story: the name of a folder in deploy/pilots.")]
+Story = Annotated[
+    str,
+    typer.Argument(help="Which story: the name of a folder in deploy/pilots, or `revocation`: how fast a suspended member is out."),
+]
 Keep = Annotated[bool, typer.Option("--keep", help="Leave everything running until interrupted, and keep the files.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per step.")]
+REVOCATION = "revocation"
 Directory = Annotated[Path | None, typer.Option("--dir", help="Where the data directories go (default: a temporary one).")]
 
 
@@ -29,14 +33,18 @@ def register(app: typer.Typer) -> None:
 def demo(story: Story = "battery", keep: Keep = False, as_json: Json = False, directory: Directory = None) -> None:
     from deploy.demo import report, topology  # noqa: PLC0415  not needed to print a help text
 
-    space = topology.load(story)
+    space = topology.load("battery" if story == REVOCATION else story)
     told: report.Told = report.ForMachines() if as_json else report.ForPeople()
     trail = report.Trail(told)
     place = directory or Path(tempfile.mkdtemp(prefix="kizuna-demo-"))
     began = time.monotonic()
-    ending: dict[str, Any] = {"story": story, "title": space.title["en"], "ok": False}
+    title = "How fast a suspended member is out" if story == REVOCATION else space.title["en"]
+    ending: dict[str, Any] = {"story": story, "title": title, "ok": False}
     try:
-        _run(place, story, space, trail, ending, keep=keep)
+        if story == REVOCATION:
+            _run_revocation(place, space, trail, keep=keep)
+        else:
+            _run(place, story, space, trail, ending, keep=keep)
         ending["ok"] = True
     except KizunaError as error:
         ending |= {"error": error.detail, "next": error.next_step, "directory": str(place)}
@@ -81,13 +89,46 @@ def _run(place: Path, story: str, space: Any, trail: Any, ending: dict[str, Any]
         ending["memory"] = memory | {"demonstration": round(own_memory(), 1), "unit": "MB PSS"}
         ending["total_mb"] = round(sum(memory.values()) + own_memory(), 1)
         if keep:
-            trail.chapter(f"Everything keeps running; the data directories are in {place}. Ctrl-C ends it.")
-            with contextlib.suppress(KeyboardInterrupt):
-                signal.pause()
+            _keep(trail, place)
     finally:
         outsider.stop()
         for node in reversed(world.nodes):
             node.stop()
+
+
+def _run_revocation(place: Path, space: Any, trail: Any, *, keep: bool) -> None:
+    from deploy.demo.relay import Relay  # noqa: PLC0415
+    from deploy.demo.revocation import Revocation  # noqa: PLC0415
+    from deploy.demo.world import World  # noqa: PLC0415
+
+    world = World(place, "battery", space)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    relay = Relay(world.relay_port, world.base)
+    try:
+        trail.chapter("How fast a suspended member is out / 停止されたメンバーがどれだけ早く締め出されるか")
+        trail.step("set-up", "data directories, keys, certificates", lambda: _make_members(world))
+        relay.start()
+        trail.step("start", "one identity service and three connectors start", lambda: _start(world))
+        Revocation(world, trail, relay).tell()
+        if keep:
+            _keep(trail, place)
+    finally:
+        for node in reversed(world.nodes):
+            node.stop()
+        relay.stop()
+
+
+def _keep(trail: Any, place: Path) -> None:
+    trail.chapter(f"Everything keeps running; the data directories are in {place}. Ctrl-C ends it.")
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.pause()
+
+
+def _make_members(world: Any) -> dict[str, Any]:
+    world.make_identity(relayed=True)
+    for part in world.connectors:
+        world.make_connector(part)
+    return {"directory": str(world.directory)}
 
 
 def _make(world: Any, outsider: Any) -> dict[str, Any]:

@@ -26,7 +26,7 @@ SHORT = 16
 class Story:
     """One telling: what later steps need of earlier ones is kept here."""
 
-    def __init__(self, world: World, trail: Trail, outsider: Outsider) -> None:
+    def __init__(self, world: World, trail: Trail, outsider: Outsider | None = None) -> None:
         self.world = world
         self.trail = trail
         self.outsider = outsider
@@ -227,7 +227,7 @@ class Story:
         transfer = self._transfer(self._long_agreement(), "HttpData-PULL")
         before = self.consumer.get("/v1/status")["certificate"]["serial"]
         pulled: list[Any] = []
-        pull = threading.Thread(target=_into(pulled, lambda: self.consumer.post(
+        pull = threading.Thread(target=into(pulled, lambda: self.consumer.post(
             f"/v1/transfers/{transfer['id']}/pull", {"rate": RATE}, timeout=120)))  # fmt: skip
         pull.start()
         pull.join(timeout=LONG_BYTES / RATE / 3)
@@ -283,6 +283,8 @@ class Story:
         self._step("outsider", "it reads the public part of the catalog, and no more", self._outsider)
 
     def _outsider(self) -> Shown:
+        if self.outsider is None:
+            raise RuntimeError("this telling has no peer from outside")
         provider = self.world.did("provider")
         seen = self.outsider.catalog(provider)
         expect(seen == {self.public["id"]}, f"the outsider sees {seen}")
@@ -294,7 +296,9 @@ class Story:
         self.trail.step(name, text, act)
 
 
-def _into(target: list[Any], act: Callable[[], Any]) -> Callable[[], None]:
+def into(target: list[Any], act: Callable[[], Any]) -> Callable[[], None]:
+    """A thread's work: its result, or the error that people may see, goes into the list."""
+
     def run() -> None:
         try:
             target.append(act())

@@ -40,7 +40,7 @@ class World:
             )
             for index, company in enumerate(space.company)
         }
-        self.outsider_port = self.base + 18
+        self.outsider_port, self.relay_port = self.base + 18, self.base + 19
         self.outsider_did = f"did:web:{HOST}%3A{self.outsider_port}"
 
     @property
@@ -62,8 +62,8 @@ class World:
         """A server certificate for `localhost`: (certificate, key) files."""
         return write_certificate(self.directory / name, self._ca.issue([HOST, "127.0.0.1"]))
 
-    def make_identity(self) -> None:
-        """`kizuna identity init`."""
+    def make_identity(self, *, relayed: bool = False) -> None:
+        """`kizuna identity init`; `relayed`: members find the event feed at the relay's port."""
         certificate, key = self.server_certificate("identity-server")
         consortium = self.space.consortium
         made = command(
@@ -71,11 +71,12 @@ class World:
             "--management-port", str(self.base + 1), "--tls-cert", str(certificate), "--tls-key", str(key),
             "--roots", str(self.roots), "--definitions", str(PILOTS / "definitions.toml"), "--name", consortium.name,
             "--data-space", consortium.data_space, "--allow-private", HOST,
+            *(("--events-url", f"https://{HOST}:{self.relay_port}/authority/v1/events") if relayed else ()),
         )  # fmt: skip
         self.authority_key = str(wire.loads(made)["key"])
 
-    def make_connector(self, part: Part, issuer: str) -> None:
-        """`kizuna connector init`; `issuer` is the DID of the recognised issuer of outsiders."""
+    def make_connector(self, part: Part, issuer: str = "") -> None:
+        """`kizuna connector init`; `issuer` is the DID of the recognised issuer of outsiders, if there are any."""
         company, node = self.company(part), self.connectors[part]
         certificate, key = self.server_certificate(f"{company.key}-server")
         port = self.port(self.space.company.index(company))
@@ -83,8 +84,8 @@ class World:
             "connector", "init", "--dir", str(node.directory), "--name", company.name, "--profile", self.space.profile,
             "--authority", self.authority_did, "--authority-key", self.authority_key, "--host", HOST, "--public-port", str(port), "--member-port", str(port + 1),
             "--management-port", str(port + 2), "--tls-cert", str(certificate), "--tls-key", str(key),
-            "--roots", str(self.roots), "--allow-private", HOST, "--issuer", f"{issuer}=PartnerCredential",
-            "--open-peer", f"{self.outsider_did}=PartnerCredential",
+            "--roots", str(self.roots), "--allow-private", HOST,
+            *(("--issuer", f"{issuer}=PartnerCredential", "--open-peer", f"{self.outsider_did}=PartnerCredential") if issuer else ()),
         )  # fmt: skip
 
 

@@ -100,5 +100,5 @@ def step(table: Table, state: str, event: str) -> str:
         f"{table.kind}: {event} is not possible in state {state}",
         next_step=f"possible now: {events}",
         state=state,
-        event=event,
+        wanted=event,
     )

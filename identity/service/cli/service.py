@@ -42,6 +42,7 @@ def init(
     management_port: Annotated[int, typer.Option(min=0, max=65535, help=SAY("management_port_option"))] = 0,
     roots: Annotated[Path | None, typer.Option(help=SAY("roots_option"))] = None,
     allow_private: Annotated[list[str] | None, typer.Option(help=SAY("allow_private_option"))] = None,
+    events_url: Annotated[str, typer.Option(help=SAY("events_url_option"))] = "",
     as_json: Json = False,
 ) -> None:
     found = Settings(
@@ -52,6 +53,7 @@ def init(
         port=port,
         management_port=management_port or port + 1,
         allow_private=tuple(allow_private or ()),
+        events_url=events_url,
     )
     setup.initialise(
         directory,

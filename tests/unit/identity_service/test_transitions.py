@@ -25,6 +25,7 @@ def test_every_pair_without_a_row_is_refused_with_what_is_possible(table):
         with pytest.raises(Conflict) as refused:
             step(table, state, event)
         assert "possible now" in refused.value.next_step
+        assert set(refused.value.facts) == {"state", "wanted"}, "facts are logged beside the log's own `event`"
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda t: t.kind)

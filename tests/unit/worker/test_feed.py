@@ -149,6 +149,7 @@ async def test_a_suspended_member_is_barred_measured_and_let_in_again(world):
     await world.follower._once()
     assert world.standing.barred(BAD) is None
     assert world.measures.taken[-1] == ("reinstated", BAD)
+    assert len(world.changed) == 2, "lists that say suspended are read anew, too"
     world.authority.tell("revoked")
     await world.follower._once()
     assert (world.standing.barred(BAD), world.measures.taken[-1]) == ("revocation", ("revoked", BAD))

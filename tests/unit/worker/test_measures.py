@@ -70,7 +70,7 @@ async def test_reinstatement_resumes_what_was_suspended_for_that_and_nothing_els
     ours = Process(id="t5", participant=ME, kind="transfer", role="provider", peer=BAD, peer_pid="t5", state="SUSPENDED",
                    version=1, note=SUSPENDED)  # fmt: skip
     late = Process(id="t6", participant=ME, kind="transfer", role="provider", peer=BAD, peer_pid="t6", state="STARTED", version=1,
-                   note=SUSPENDED, pending=Pending("TransferSuspensionMessage", "SUSPENDED", "r"))  # fmt: skip
+                   pending=Pending("TransferSuspensionMessage", "SUSPENDED", "r", sets={"note": SUSPENDED}))  # fmt: skip
     for each in (ours, late):
         await store.commit(Commit(process=each, expected=0))
     assert not await measures.reinstated(BAD), "t6 is still on its way"
