@@ -7,7 +7,7 @@ Rules
   only be found out by a head that was noted elsewhere: it is in every answer and in the log line of every row, and `Chain.end` takes one as `pinned`.
 - What is kept: caller, role, method and path of the route (never the query, a header or a body), id of the object, outcome. No secret has a place in it.
 
-Not done here: writing (`trail`), keeping (`sqlite`). Rows are never removed.
+Not done here: writing (`trail`), keeping (`sql`). Rows are never removed.
 """
 
 from typing import Any, Final

@@ -8,7 +8,7 @@ Rules
 - A caller that nobody knows can send as much as it likes: of those refusals, 60 a minute get a row; the next row says how many did not.
 - Every row is also a log line with its number and hash: a head kept elsewhere.
 
-Not done here: what the rows are (`audit`), where they are kept (`sqlite`).
+Not done here: what the rows are (`audit`), where they are kept (`sql`).
 """
 
 from collections.abc import AsyncIterator

@@ -4,7 +4,7 @@ from alembic import op
 from sqlmodel import SQLModel
 
 from connector.store import schema
-from identity.access.sqlite import APPEND_ONLY
+from identity.access.sql import APPEND_ONLY
 
 revision = "0001"
 down_revision = None
@@ -36,7 +36,7 @@ def upgrade() -> None:
     """Make all tables as `connector.store.schema` declared them at this version."""
     assert schema  # noqa: S101  the import declares the tables
     SQLModel.metadata.create_all(op.get_bind(), tables=[SQLModel.metadata.tables[name] for name in TABLES])
-    for statement in APPEND_ONLY if op.get_bind().dialect.name == "sqlite" else ():
+    for statement in APPEND_ONLY[op.get_bind().dialect.name]:
         op.execute(statement)
 
 

@@ -6,7 +6,7 @@ Revision ID: 0001
 import sqlalchemy as sa
 from alembic import op
 
-from identity.access.sqlite import APPEND_ONLY
+from identity.access.sql import APPEND_ONLY
 
 revision = "0001"
 down_revision = None
@@ -218,5 +218,5 @@ def _access() -> None:
     names = ("at", "who", "name", "role", "action", "object", "outcome", "previous", "hash")
     op.create_table("audit", _text("participant"), _count("seq"), *map(_text, names), sa.PrimaryKeyConstraint("participant", "seq"))
     op.create_table("audit_head", _text("participant"), _count("seq"), _text("hash"), sa.PrimaryKeyConstraint("participant"))
-    for statement in APPEND_ONLY:
+    for statement in APPEND_ONLY["sqlite"]:
         op.execute(statement)
