@@ -13,17 +13,20 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from connector import errors, install, management, settings
+from connector.bundle import SEAL
 from connector.channel import Channel
 from connector.commands import Commands
 from connector.contracts import Contracts
 from connector.dsp import outbound, routes
 from connector.dsp.node import Node, spent
+from connector.evidence import Exporter, Witness, signs
 from connector.membership import Joining
 from connector.peers import Peers
 from connector.plane import files
@@ -33,6 +36,7 @@ from connector.plane.push import push
 from connector.plane.tokens import DataTokens
 from connector.processes import negotiation, transfer
 from connector.processes.decisions import AutoDecisions, Decisions
+from connector.processes.evidence import TYPE, Sign
 from connector.processes.model import Process, TokenUse
 from connector.rules import OwnRules, Rules
 from connector.settings import Settings
@@ -116,7 +120,8 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
     resolver = Resolver(client, clock)
     standing = Standing(found.authority, RevocationLists(clock), silence=found.feed_silence)
     status = StatusReader(resolver, client, clock)
-    signer = keys.open("si")
+    signer, contract_key = keys.open("si"), keys.open("contract")
+    own_document = partial(_published, found, keys)
     sts = Sts(found.did, signer, clock, lambda: channel.thumbprint)
     rule = _rules(found, profile)
     door = Door(
@@ -137,7 +142,9 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
     peers = Peers(client, resolver, sts, rule, profile.scopes + profile.optional_scopes, standing)
     tokens = DataTokens(found.did, keys.open("data"), clock, lambda peer: _listener(found, rule(peer)))
     rules = Rules(store, profile, clock, participant=found.did, name=found.name, endpoint=found.dsp_url)
-    contexts = _Contexts(found, store, rules, tokens, clock, decisions or AutoDecisions(auto=found.auto_negotiation))
+    contexts = _Contexts(
+        found, store, rules, tokens, clock, decisions or AutoDecisions(auto=found.auto_negotiation), signs(contract_key, TYPE)
+    )
 
     async def proven(caller: Caller, fresh: bool) -> VerifiedParticipant:
         return await authenticate(door, caller, fresh=fresh)
@@ -154,6 +161,7 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
         now=lambda: clock.now().timestamp(),
         page_size=found.page_size,
         page_key=(directory / install.PAGE_KEY).read_bytes(),
+        witness=Witness(resolver, status, own_document, clock),
     )
     commands = Commands(
         directory=directory,
@@ -170,7 +178,8 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
         max_payload=found.max_payload,
     )
 
-    contracts = Contracts(store, commands, peers, clock, contexts.own_negotiation)
+    exporter = Exporter(store, found.did, signs(contract_key, SEAL), own_document, clock)
+    contracts = Contracts(store, commands, peers, clock, contexts.own_negotiation, exporter)
 
     async def proven_again(request: web.Request) -> VerifiedParticipant:
         caller = Caller(tuple(request.headers.getall("Authorization", [])), client_certificate(request))
@@ -260,6 +269,7 @@ class _Contexts:
     tokens: DataTokens
     clock: Clock
     decisions: Decisions
+    sign: Sign
 
     async def for_negotiation(self, who: VerifiedParticipant, offer: str) -> negotiation.Context:
         return self._negotiation(await self.rules.for_request(who, offer), who)
@@ -282,6 +292,7 @@ class _Contexts:
             rulebook=rulebook,
             decisions=self.decisions,
             token=_spent(who),
+            sign=self.sign,
         )
 
     def _transfer(self, agreements: transfer.Agreements, who: VerifiedParticipant | None) -> transfer.Context:
@@ -325,13 +336,18 @@ def _listener(found: Settings, rule: PeerRule) -> str:
     return found.member_url if rule.mtls == "required" else found.public_url
 
 
-def _own_routes(found: Settings, keys: KeyStore) -> list[Route]:
+def _published(found: Settings, keys: KeyStore) -> dict[str, Any]:
+    """Our DID document."""
     services = [
         ServiceEntry(f"{found.did}#cs", "CredentialService", found.public_url + WALLET),
         ServiceEntry(f"{found.did}#dsp", "DataService", found.dsp_url),
         ServiceEntry(f"{found.did}#dsp-public", "DataService", found.public_url + settings.DSP_PATH),
     ]
-    published = document(found.did, keys.published(), services)
+    return document(found.did, keys.published(), services)
+
+
+def _own_routes(found: Settings, keys: KeyStore) -> list[Route]:
+    published = _published(found, keys)
 
     async def did_document(_request: web.Request) -> web.Response:
         return json_response(published, headers={"Cache-Control": "max-age=60"}, content_type="application/did+json")

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from catalog import describe
 from connector.commands import ATTEMPTS, Commands
+from connector.evidence import Exporter
 from connector.peers import Peers
 from connector.processes import counter, negotiation, tables
 from connector.processes.errors import AgreementUnknown, StepPending, VersionConflict
@@ -57,9 +58,16 @@ class Contracts:
     """Decisions of persons about the contracts of one participant."""
 
     def __init__(
-        self, store: Store, commands: Commands, peers: Peers, clock: Clock, own: Callable[[], negotiation.Context]
+        self,
+        store: Store,
+        commands: Commands,
+        peers: Peers,
+        clock: Clock,
+        own: Callable[[], negotiation.Context],
+        exporter: Exporter,
     ) -> None:
         self._store, self._commands, self._peers, self._clock, self._own = store, commands, peers, clock, own
+        self._exporter = exporter
 
     # negotiations ----------------------------------------------------------------------------------------------------
 
@@ -129,6 +137,10 @@ class Contracts:
             found = replace(found, retired=Retirement(iso(now), _named(person), reason), renewal=None, due=iso(now))
             await self._store.save_agreement(found)
         return await self._end_transfers(found)
+
+    async def evidence(self, key: str) -> dict[str, Any]:
+        """Everything that proves an agreement, as a bundle that a third party verifies (`connector.bundle`)."""
+        return await self._exporter.bundle(await self._agreement(key))
 
     async def order_renewal(self, key: str, person: str, days: int) -> Agreement:
         """Renew it by itself this many days before its end; 0 takes the order back."""

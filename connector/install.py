@@ -25,7 +25,7 @@ from kernel.errors import Misconfigured
 MANAGEMENT_KEY: Final = "management.key"
 PAGE_KEY: Final = "keys/page.key"
 DATABASE: Final = "data.sqlite"
-PURPOSES: Final = ("si", "vp", "data")
+PURPOSES: Final = ("si", "vp", "contract", "data")
 
 
 def install(directory: Path, settings: Settings, *, certificate: Path, key: Path, roots: Path) -> None:

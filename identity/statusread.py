@@ -16,6 +16,7 @@ Not done here: trust in the issuer, which comes before anything that the credent
 """
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeVar
 
@@ -25,7 +26,7 @@ from identity.did import ASSERTION
 from identity.flight import SingleFlight
 from identity.resolve import Resolving
 from identity.status import MINIMUM_BITS, BadStatus, StatusList, StatusValue, read_list, value_of
-from identity.vc import BadCredential, Credential, check_proof, check_signature_of, parse_secured, parse_vc
+from identity.vc import BadCredential, Credential, StatusEntry, check_proof, check_signature_of, parse_secured, parse_vc
 from kernel import wire
 from kernel.clock import Clock
 from kernel.errors import UnavailableError
@@ -99,6 +100,14 @@ class StatusReader:
     async def read(self, credential: Credential, *, max_age: float, grace: float = 0) -> frozenset[str]:
         """The purposes whose value is set; the empty set means valid. Raises as `values`."""
         return frozenset(each.purpose for each in await self.values(credential, max_age=max_age, grace=grace) if each.value)
+
+    def relied_on(self, credential: Credential) -> Iterator[tuple[StatusEntry, str, datetime]]:
+        """Entry, list as it came, and when it was asked for: what the last answer about this credential rested on."""
+        for entry in credential.status:
+            held = [self._held.get(_Source(entry.url, credential.issuer, strict)) for strict in (True, False)]
+            newest = max((each for each in held if each is not None), key=lambda each: each.asked, default=None)
+            if newest is not None:
+                yield entry, newest.credential.raw, newest.asked
 
     def invalidate(self, issuer: str) -> None:
         """A list of this issuer has changed: read all of them anew before they count again."""

@@ -1,12 +1,18 @@
 """`kizuna agreement`: contract agreements, their end and their renewal, through the management API."""
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Final
 
 import typer
 
+from connector import bundle
 from connector.cli.local import HERE, SAY, Directory, Json, client, rows
 from connector.cli.negotiations import By, Id, Reason, person
+from identity.did.document import DidDocument, parse_document
+from kernel import wire
 from kernel.cli import print_result
+
+_WORDS: Final = {True: "yes", False: "NO", None: "not there"}
 
 
 def agreements() -> typer.Typer:
@@ -38,4 +44,33 @@ def agreements() -> typer.Typer:
         body = {"person": person(by), "days": days}
         print_result(client(directory).post(f"/v1/agreements/{agreement}/renewal", body), as_json=as_json)
 
+    @app.command("export", help=SAY("agreement_export"))
+    def export(
+        agreement: Id,
+        output: Annotated[Path | None, typer.Option("--output", help=SAY("export_output"))] = None,
+        directory: Directory = HERE,
+    ) -> None:
+        found = wire.dumps(client(directory).get(f"/v1/agreements/{agreement}/evidence"))
+        if output is None:
+            typer.echo(found.decode())
+        else:
+            output.write_bytes(found + b"\n")
+
+    @app.command("verify", help=SAY("agreement_verify"))
+    def verify(
+        file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+        documents: Annotated[list[Path] | None, typer.Option("--did-document", exists=True, help=SAY("verify_document"))] = None,
+        as_json: Json = False,
+    ) -> None:
+        checks = bundle.verify(bundle.read(file.read_bytes()), dict(map(_document, documents or [])))
+        print_result([{"check": each.what, "holds": _WORDS[each.ok], "detail": each.detail} for each in checks], as_json=as_json)
+        if any(each.ok is False for each in checks):
+            raise typer.Exit(1)
+
     return app
+
+
+def _document(file: Path) -> tuple[str, DidDocument]:
+    found = wire.loads(file.read_bytes())
+    did = str(found.get("id")) if isinstance(found, dict) else ""
+    return did, parse_document(found, did)

@@ -34,6 +34,11 @@ from kernel.faults import crashpoint
 from kernel.web import client_certificate
 
 ATTEMPTS: Final = 5
+COMMITTING: Final = (  # messages by which a party commits itself: what it shows with them is kept
+    messages.ContractRequestMessage,
+    messages.ContractAgreementMessage,
+    messages.ContractAgreementVerificationMessage,
+)
 log = telemetry.get(__name__)
 
 
@@ -96,6 +101,8 @@ async def _handled(node: Node, arrival: _Arrival, token: TokenUse) -> web.Respon
         except VersionConflict:
             continue
         crashpoint("inbound:after-commit")
+        if node.witness is not None and outcome.documents:
+            node.witness.stored(outcome.documents)
         log.info("accepted", state=outcome.process.state, own=outcome.process.id)
         return _answer(_reply(outcome), 201 if first else 200)  # 6
     raise VersionConflict("the process keeps moving", next_step="send the message again")
@@ -130,7 +137,9 @@ async def _outcome(node: Node, arrival: _Arrival, process: Process | None) -> Co
             raise BadInput("the pid in the message is not that of this process")
     if arrival.kind == "negotiation":
         offer, agreement = getattr(message, "offer", None), getattr(message, "agreement", None)
-        received = negotiation.Received(**common, offer=offer, agreement=agreement)
+        signature = getattr(message, "signature", "")
+        proof = await node.witness.of(who, signature) if node.witness is not None and isinstance(message, COMMITTING) else None
+        received = negotiation.Received(**common, offer=offer, agreement=agreement, signature=signature, proof=proof)
         context = await node.negotiation(who, _offer_asked(process, message))
         return negotiation.handle(process, received, known, context, outbound.acknowledgement)
     arrived = transfer.Received(

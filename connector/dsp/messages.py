@@ -17,12 +17,14 @@ from typing import Annotated, Any, ClassVar, Final, TypeVar
 import msgspec
 from msgspec import Meta, Struct, field
 
+from connector.processes.evidence import SIGNATURE
 from kernel import wire
 from kernel.errors import BadInput
 
 CONTEXT: Final = "https://w3id.org/dspace/2025/1/context.jsonld"
 EXTRA_CONTEXTS: Final = frozenset(tomllib.loads((files(__package__) / "tolerated.toml").read_text("utf-8"))["contexts"])
 Pid = Annotated[str, Meta(min_length=1, max_length=512)]
+Signature = Annotated[str, Meta(max_length=8192)]
 Url = Annotated[str, Meta(min_length=1, max_length=2048)]
 OPERATORS: Final = frozenset(
     "eq gt gteq lteq hasPart isA isAllOf isAnyOf isNoneOf isPartOf lt term-lteq neq".split()  # noqa: SIM905
@@ -105,6 +107,7 @@ class ContractOfferMessage(Message, frozen=True, kw_only=True, rename="camel"):
 class ContractAgreementMessage(Pids, frozen=True, kw_only=True, rename="camel"):
     TYPE: ClassVar[str] = "ContractAgreementMessage"
     agreement: dict[str, Any]
+    signature: Signature = field(name=SIGNATURE, default="")
 
     def check(self) -> None:
         check_agreement(self.agreement)
@@ -112,6 +115,7 @@ class ContractAgreementMessage(Pids, frozen=True, kw_only=True, rename="camel"):
 
 class ContractAgreementVerificationMessage(Pids, frozen=True, kw_only=True, rename="camel"):
     TYPE: ClassVar[str] = "ContractAgreementVerificationMessage"
+    signature: Signature = field(name=SIGNATURE, default="")
 
 
 class ContractNegotiationEventMessage(Pids, frozen=True, kw_only=True, rename="camel"):

@@ -1,11 +1,12 @@
 """What the wire needs of the rest of the connector: ports, put together in `connector.app`."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from connector.processes import negotiation, transfer
-from connector.processes.model import Commit, InboxRow, Kind, Process, TokenUse
+from connector.processes.evidence import Proof
+from connector.processes.model import Commit, Document, InboxRow, Kind, Process, TokenUse
 from identity.verify import Caller, VerifiedParticipant
 from identity.verify import TokenUse as VerifiedUse
 
@@ -24,6 +25,15 @@ class Processes(Protocol):
 
     async def spend(self, token: TokenUse) -> None:
         """Use a token up; raises `Unauthorized` when it was used before."""
+
+
+class Witness(Protocol):
+    """Collects evidence of what callers show."""
+
+    async def of(self, who: VerifiedParticipant, signature: str) -> Proof: ...
+
+    def stored(self, documents: Iterable[Document]) -> None:
+        """These are durable."""
 
 
 class Catalog(Protocol):
@@ -58,6 +68,7 @@ class Node:
     now: Callable[[], float]
     page_size: int
     page_key: bytes
+    witness: Witness | None = None  # without one no evidence is kept, and signatures of peers are passed over
 
 
 def spent(use: VerifiedUse) -> TokenUse:

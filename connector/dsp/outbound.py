@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from connector.dsp.messages import Acknowledgement, encode
 from connector.processes import tables
+from connector.processes.evidence import SIGNATURE
 from connector.processes.model import Process
 from kernel import wire
 from kernel.errors import KizunaError
@@ -78,8 +79,9 @@ def path_of(message: str, process: Process) -> str:
 def _content(message: str, content: dict[str, Any]) -> dict[str, Any]:
     if message in (tables.REQUEST, tables.OFFER):
         return {"offer": content["offer"]}
-    if message == tables.AGREE:
-        return {"agreement": content["agreement"]}
+    if message in (tables.AGREE, tables.VERIFY):
+        signed = {SIGNATURE: content.get("ownSignature")}
+        return {"agreement": content["agreement"], **signed} if message == tables.AGREE else signed
     if message == tables.ASK:
         return {"agreementId": content["agreementId"], "format": content["format"], "dataAddress": content.get("ownAddress")}
     if message == tables.START:

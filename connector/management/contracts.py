@@ -122,6 +122,9 @@ class ContractRoutes:
         wanted: Answer = await self._read(request, Answer)
         return await self._show(request, await self._contracts.refuse(request.match_info["id"], wanted.person, wanted.reason))
 
+    async def evidence(self, request: web.Request) -> web.Response:
+        return json_response(await self._contracts.evidence(request.match_info["id"]))
+
     async def retire(self, request: web.Request) -> web.Response:
         wanted: Answer = await self._read(request, Answer)
         return _agreement(await self._contracts.retire(request.match_info["id"], wanted.person, wanted.reason))

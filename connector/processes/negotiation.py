@@ -6,11 +6,13 @@ Rules
 - The agreement repeats the offer's rules, names both parties and the dataset, and is made once, with the step that sends it. Its hash is that of its canonical
   form. Each side keeps it with the finalisation: the provider when it sends it, since the consumer may use it from then on, the consumer when it arrives.
   It is in force while its negotiation is FINALIZED or about to be.
+- Each side signs the agreement's hash and keeps the other's signature, where the peer gives one (`evidence`).
 - Whatever follows by itself (`decisions`) is proposed in the same commit. What waits for a person says so in `waiting`; a person's step carries the name.
 - A counter-offer is about the same dataset, and its terms replace those on the table.
 
 `data` of a process: offer (on the table), offerId, dataset; asked (the consumer's last terms), offered (the provider's, once it made some of its own in this
-negotiation), approvedBy (who approved the terms on the table), described (consumer), approval (who has to), agreement, agreementHash, ending (code and reason as the peer sent them).
+negotiation), approvedBy (who approved the terms on the table), described (consumer), approval (who has to), agreement, agreementHash, ending (code and reason as the peer sent them),
+ownSignature and peerSignature (over the agreement), shown (what the peer showed with its last message that commits it).
 """
 
 from collections.abc import Callable, Sequence
@@ -19,9 +21,10 @@ from typing import Any, Final, Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.processes import exchange, tables
+from connector.processes import evidence, exchange, tables
 from connector.processes.decisions import Decision, Decisions, Matter, Otherwise, agreement_faults
 from connector.processes.errors import IllegalTransition, NothingWaits, OfferUnknown, TermsDiffer
+from connector.processes.evidence import Proof, Sign
 from connector.processes.exchange import Change, Incoming, Replay
 from connector.processes.model import Agreement, Commit, InboxRow, OutboxRow, Process, Role, TokenUse, Waiting
 from kernel import wire
@@ -64,6 +67,7 @@ class Context(Struct, frozen=True, kw_only=True):
     rulebook: Rulebook
     decisions: Decisions
     token: TokenUse | None = None
+    sign: Sign | None = None  # our signature over an agreement; None = we give none
 
 
 class Received(Struct, frozen=True, kw_only=True):
@@ -80,6 +84,8 @@ class Received(Struct, frozen=True, kw_only=True):
     agreement: dict[str, Any] | None = None
     reason: str = ""
     ending: dict[str, Any] | None = None  # code and reason of a termination, as they came
+    signature: str = ""  # the peer's, over the agreement
+    proof: Proof | None = None  # what the peer showed with it
 
     def incoming(self, sets: dict[str, Any]) -> Incoming:
         """As the exchange takes it."""
@@ -108,10 +114,25 @@ def handle(
     if isinstance(change, Replay):
         return change
     _same_dataset(before, received)
+    change = _witnessed(change, received)
     judgement = _judged(change.process, context) if change.process.state == "REQUESTED" else None
     approval = {"approval": judgement.approval} if judgement and judgement.approval else {}
     change = replace(change, process=replace(change.process, note=received.reason, data={**change.process.data, **approval}))
-    return _follow(change, before.version, context, judgement)
+    commit = _follow(change, before.version, context, judgement)
+    return replace(commit, documents=received.proof.documents) if received.proof else commit
+
+
+def _witnessed(change: Change, received: Received) -> Change:
+    """The change with what the peer showed; its signature is checked. Raises `SignatureWrong`."""
+    proof, process = received.proof, change.process
+    if proof is None:
+        return change
+    sets: dict[str, Any] = {"shown": proof.record}
+    if received.signature:
+        agreement, hash_ = process.data["agreement"], process.data["agreementHash"]
+        evidence.check(received.signature, proof.document, agreement, hash_, party=received.peer, role=received.sender)
+        sets["peerSignature"] = received.signature
+    return replace(change, process=replace(process, data={**process.data, **sets}))
 
 
 def _same_dataset(before: Process, received: Received) -> None:
@@ -221,6 +242,8 @@ def _act(
         sets["approvedBy"] = person
     if message == tables.AGREE:
         sets |= _agreement(process, context)
+    if message in (tables.AGREE, tables.VERIFY) and context.sign is not None:
+        sets["ownSignature"] = _signed({**process.data, **sets}, process, context.sign, context.now)
     if offer is not None:
         sets |= {"offer": offer} | ({"asked": offer, "offerId": offer["@id"]} if process.role == "consumer" else {"offered": offer})
     path, body = context.render(message, process, row, {"reason": reason, "code": code, **process.data, **sets})
@@ -243,6 +266,11 @@ def _agreement(process: Process, context: Context) -> dict[str, Any]:
         **{name: offer[name] for name in RULES if name in offer},
     }
     return {"agreement": agreement, "agreementHash": wire.digest(agreement)}
+
+
+def _signed(data: dict[str, Any], process: Process, sign: Sign, now: str) -> str:
+    said = evidence.statement(data["agreement"], data["agreementHash"], party=process.participant, role=process.role, at=now)
+    return sign(said)
 
 
 def _kept(process: Process, context: Context) -> Agreement:

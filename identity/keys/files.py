@@ -2,7 +2,7 @@
 
 Rules
 - Purposes are apart: `si` (Self-Issued ID tokens, capabilityInvocation), `vp` (presentations, authentication), `vc` (credentials
-  and status lists, assertionMethod), `trust` (event feed and trust list of an authority, assertionMethod), `data` (data-plane tokens, never published). TLS and CA keys are not kept here.
+  and status lists, assertionMethod), `trust` (event feed and trust list of an authority, assertionMethod), `contract` (contract agreements, assertionMethod), `data` (data-plane tokens, never published). TLS and CA keys are not kept here.
 - The highest number of a purpose signs; all numbers stay published until `retire`, so a rotation overlaps. A number is never reused
   while a newer key exists, and the newest key cannot be retired.
 - A file that others can read is refused, and so is a directory that others can write.
@@ -30,10 +30,11 @@ USES: Final[Mapping[str, tuple[str, ...]]] = {
     "vp": (AUTHENTICATION,),
     "vc": (ASSERTION,),
     "trust": (ASSERTION,),
+    "contract": (ASSERTION,),
     "data": (),
 }
 PURPOSES: Final = tuple(USES)
-_NAME: Final = re.compile(r"(si|vp|vc|trust|data)-([1-9][0-9]{0,5})")
+_NAME: Final = re.compile(r"(si|vp|vc|trust|contract|data)-([1-9][0-9]{0,5})")
 
 
 @dataclass(frozen=True, slots=True)

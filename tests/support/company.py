@@ -9,21 +9,24 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 from connector import errors
+from connector.bundle import SEAL
 from connector.commands import Commands
 from connector.contracts import Contracts
 from connector.dsp import outbound, routes
 from connector.dsp.node import Node, spent
+from connector.evidence import Exporter, Witness, signs
 from connector.peers import Peers
 from connector.plane.tokens import DataTokens
 from connector.processes import negotiation, transfer
 from connector.processes.decisions import AutoDecisions
+from connector.processes.evidence import TYPE
 from connector.rules import OwnRules, Rules
 from connector.standing import Standing
 from connector.store.sqlite import SqliteStore, open_database
 from connector.worker.outbox import Outbox
 from identity import jose
 from identity.did import Service
-from identity.did.document import DidDocument
+from identity.did.document import document, parse_document
 from identity.keys import KeyStore
 from identity.tls.revoked import RevocationLists
 from identity.verify import PeerRule
@@ -53,10 +56,8 @@ class Directory:
     def __init__(self):
         self.documents = {}
 
-    def publish(self, did, base, methods=None, **relationships):
-        empty = {"capability_invocation": frozenset(), "authentication": frozenset(), "assertion_method": frozenset()}
-        services = (Service(f"{did}#dsp-public", "DataService", base), Service(f"{did}#dsp", "DataService", base))
-        self.documents[did] = DidDocument(id=did, methods=methods or {}, services=services, **(empty | relationships))
+    def publish(self, found):
+        self.documents[found["id"]] = parse_document(found, found["id"])
 
     async def resolve(self, did):
         return self.documents[did]
@@ -64,18 +65,43 @@ class Directory:
     refresh = resolve
 
 
+class NoLists:
+    """No credential has a status here."""
+
+    def relied_on(self, credential):
+        return ()
+
+
 class Company:
     """One participant's connector."""
 
-    def __init__(self, place, name, directory, *, clock=None, decisions=None, claims=MEMBER, page_size=50):
+    def __init__(
+        self,
+        place,
+        name,
+        directory,
+        *,
+        clock=None,
+        decisions=None,
+        claims=MEMBER,
+        page_size=50,
+        signed=True,
+        credentials=None,
+        lists=None,
+    ):
         self.did, self.port = f"did:web:{name}.example", free_port()
         self.base = f"http://127.0.0.1:{self.port}{routes.PATH}"
         place.mkdir(parents=True, exist_ok=True)
         (place / "payloads").mkdir(exist_ok=True)
         self.clock, self.directory, self.claims, self.page_size = clock or SystemClock(), directory, claims, page_size
+        self.credentials, lists = credentials or {}, lists or NoLists()
         self.profile = load("battery")
         keys = KeyStore(place / "keys", self.did)
-        signer = keys.ensure("si")
+        signer, contract = keys.ensure("si"), keys.ensure("contract")
+        self.sign = signs(contract, TYPE) if signed else None
+        service = Service(f"{self.did}#dsp", "DataService", self.base)
+        self.published = document(self.did, keys.published(), [service])
+        directory.publish(self.published)
         self.store = SqliteStore(open_database(place / "data.sqlite"), self.did)
         self.client = GuardedClient(Outbound(allow=frozenset({"127.0.0.1"}), require_https=False), tls=lambda: False)
         self.rules = Rules(self.store, self.profile, self.clock, participant=self.did, name=name, endpoint=self.base)
@@ -91,13 +117,14 @@ class Company:
         )
         tokens = DataTokens(self.did, keys.ensure("data"), self.clock, lambda _peer: f"http://127.0.0.1:{self.port}")
         self.tokens = tokens
+        self.witness = Witness(directory, lists, lambda: self.published, self.clock)
         self.commands = Commands(
             directory=place, store=self.store, profile=self.profile, clock=self.clock, node=self.node(), own_negotiation=self._own, own_transfer=self._moving,
             peers=self.peers, tokens=tokens, new_id=self._new_id, show=self.rules.put, max_payload=1 << 30,
         )  # fmt: skip
-        self.contracts = Contracts(self.store, self.commands, self.peers, self.clock, self._own)
+        exporter = Exporter(self.store, self.did, signs(contract, SEAL), lambda: self.published, self.clock)
+        self.contracts = Contracts(self.store, self.commands, self.peers, self.clock, self._own, exporter)
         self.outbox = Outbox(self.store, self.peers.send, self._push, self.clock, self._new_id)
-        directory.publish(self.did, self.base)
 
     @staticmethod
     def _new_id():
@@ -113,7 +140,7 @@ class Company:
         }  # fmt: skip
 
     async def _negotiating(self, who, offer):
-        return negotiation.Context(**self._common(who), rulebook=await self.rules.for_request(who, offer))
+        return negotiation.Context(**self._common(who), rulebook=await self.rules.for_request(who, offer), sign=self.sign)
 
     async def _transferring(self, who, agreement):
         return transfer.Context(
@@ -121,7 +148,7 @@ class Company:
         )
 
     def _own(self):
-        return negotiation.Context(**self._common(None), rulebook=OwnRules())
+        return negotiation.Context(**self._common(None), rulebook=OwnRules(), sign=self.sign)
 
     def _moving(self):
         return transfer.Context(**self._common(None), agreements=OwnRules(), address=self.tokens.address)
@@ -129,7 +156,8 @@ class Company:
     async def authenticate(self, caller, fresh):
         try:
             token = jose.parse(caller.authorization[0].removeprefix("Bearer "))
-            return participant(token.claims["iss"], jti=token.claims["jti"], claims=self.claims)
+            did = token.claims["iss"]
+            return participant(did, jti=token.claims["jti"], claims=self.claims, credentials=self.credentials.get(did, ()))
         except (jose.BadToken, LookupError) as error:
             raise Unauthorized("authentication failed") from error
 
@@ -138,6 +166,7 @@ class Company:
             participant=self.did, base_url=self.base, authenticate=self.authenticate, processes=self.store, catalog=self.rules,
             negotiation=self._negotiating, transfer=self._transferring, check_callback=self.peers.check_callback,
             now=lambda: self.clock.now().timestamp(), page_size=self.page_size, page_key=b"k" * 32,
+            witness=self.witness,
         )  # fmt: skip
 
     async def publish(self, template="passport-one-up", *, title="x", parameters=None, **said):

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from identity import verify
+from identity.vc import Credential
 from identity.verify import TokenUse, VerifiedParticipant
 
 EXPIRES = datetime(2026, 11, 24, 9, 0, tzinfo=UTC) + timedelta(minutes=5)
@@ -18,11 +19,12 @@ def participant(
     jti: str = "",
     expires: datetime = EXPIRES,
     thumbprint: str | None = None,
+    credentials: tuple[Credential, ...] = (),
 ) -> VerifiedParticipant:
     """A participant as the verifier would have made it; `thumbprint` says that it came with that member certificate."""
     return VerifiedParticipant(
         did=did,
-        credentials=(),
+        credentials=credentials,
         claims=claims or {},
         thumbprint=thumbprint,
         member_channel=thumbprint is not None,

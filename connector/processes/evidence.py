@@ -1,0 +1,63 @@
+"""A party's signature over a contract agreement: a statement of its own, carried beside the protocol's members.
+
+Rules
+- A party signs the agreement's canonical hash, its id, its own role and DID, with a key that its DID document lists for assertions. The provider's signature
+  goes with the agreement, the consumer's with the verification.
+- It travels in a member named by a full IRI (`SIGNATURE`): the schemas of DSP 2025-1 allow further members, and a peer that does not know it passes it over.
+- A signature that is there and wrong refuses the message. A peer that gives none is no reason to refuse.
+
+Pure: keys and documents come from outside. Not done here: keeping and exporting (`connector.evidence`), verifying an export (`connector.bundle`).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from msgspec import Struct
+
+from connector.processes.errors import ProcessError
+from connector.processes.model import Document, Role
+from identity import jose
+from identity.did import ASSERTION, BadDid
+from identity.did.document import DidDocument
+from identity.jose import BadToken
+
+SIGNATURE: Final = "https://w3id.org/kizuna/agreement/1#signature"
+TYPE: Final = "agreement+jwt"
+Sign = Callable[[Mapping[str, Any]], str]
+
+
+class SignatureWrong(ProcessError):
+    """The signature over the agreement is not the peer's, or is over something else."""
+
+    code, status = "wrong-signature", 400
+
+
+class Proof(Struct, frozen=True):
+    """What a peer showed with a message: its DID document, a record to keep with the process, and the documents that the record names."""
+
+    document: DidDocument
+    record: dict[str, Any]
+    documents: tuple[Document, ...]
+
+
+def statement(agreement: Mapping[str, Any], hash_: str, *, party: str, role: Role, at: str) -> dict[str, Any]:
+    """What a party signs."""
+    return {"iss": party, "role": role, "agreement": agreement["@id"], "hash": hash_, "at": at}
+
+
+def check(token: str, document: DidDocument, agreement: Mapping[str, Any], hash_: str, *, party: str, role: Role) -> str:
+    """Check a party's signature and tell the time that it states; raises `SignatureWrong` with the reason."""
+    try:
+        found = jose.parse(token)
+        if found.typ != TYPE:
+            raise SignatureWrong(f"the signature is of type {found.typ}, not {TYPE}")
+        if found.kid is None:
+            raise SignatureWrong("the signature names no key")
+        jose.verify(found, document.key(found.kid, ASSERTION))
+    except (BadToken, BadDid) as error:
+        raise SignatureWrong(f"the signature over the agreement does not hold: {error.detail}") from error
+    wanted = {"iss": party, "role": role, "agreement": agreement["@id"], "hash": hash_}
+    wrong = [name for name, value in wanted.items() if found.claims.get(name) != value]
+    if document.id != party or wrong:
+        raise SignatureWrong(f"the signature is about something else: {', '.join(wrong) or 'DID'}")
+    return str(found.claims.get("at", ""))
