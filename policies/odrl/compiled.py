@@ -29,10 +29,7 @@ class Compiled:
 
     def __call__(self, value: Any) -> Policy:
         """The policy, parsed at most once; raises `PolicyError`."""
-        try:
-            key = hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).digest()
-        except (orjson.JSONEncodeError, UnicodeEncodeError) as error:
-            raise PolicyError("", "not JSON") from error
+        key = document_hash(value)
         found = self._held.get(key)
         if found is None:
             found = self._held[key] = parse(value, operands=self.registry)
@@ -41,3 +38,11 @@ class Compiled:
         else:
             self._held.move_to_end(key)
         return found
+
+
+def document_hash(value: Any) -> bytes:
+    """The hash of a whole policy document, whatever the order of its members; raises `PolicyError` for what is not JSON."""
+    try:
+        return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).digest()
+    except (orjson.JSONEncodeError, UnicodeEncodeError) as error:
+        raise PolicyError("", "not JSON") from error

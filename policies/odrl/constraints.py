@@ -78,6 +78,7 @@ class ConstraintReader:
         test, bound = compiled(operator, operand, right, self.registry.wholes(operand.iri))
         return Atomic(
             operand=operand,
+            left=operand.iri,
             operator=operator,
             right=texts,
             path=path,

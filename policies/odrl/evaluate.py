@@ -26,6 +26,7 @@ Not done here: obligations are listed for whoever keeps them, not enforced; fact
 from collections.abc import Mapping
 from datetime import datetime
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from msgspec import Struct, field
@@ -35,6 +36,8 @@ from policies.odrl.model import Constraint, Duty, Entity, Logical, Permission, P
 from policies.odrl.operands import Operand, Phase
 from policies.odrl.vocabulary import DATE_TIME, ODRL
 
+LATER: Final = object()
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 DutyState = Literal["inactive", "active", "fulfilled", "late", "overdue", "waived"]
 
 FAILS: Final = 0
@@ -66,19 +69,28 @@ class Request(Struct, frozen=True):
     now: datetime
     party: str = ""
     target: str = ""
-    part_of: Mapping[str, frozenset[str]] = {}
-    duties: Mapping[str, DutyState] = {}
-    since: Mapping[str, datetime] = {}
+    part_of: Mapping[str, frozenset[str]] = NOTHING
+    duties: Mapping[str, DutyState] = NOTHING
+    since: Mapping[str, datetime] = NOTHING
     remedied: bool = False
     known: dict[str, Any] = field(default_factory=dict)
 
     def fact(self, operand: Operand) -> Any:
         """The typed fact of an operand, or None where nothing is known. Read once."""
-        iri = operand.iri
-        found = self.known.get(iri, self)
+        found = self.known.get(operand.iri, self)
         if found is self:
+            found = self.read(operand)
+        return None if found is LATER else found
+
+    def read(self, operand: Operand) -> Any:
+        """The typed fact, read anew: None where nothing is known, `LATER` where nothing can be known in this phase."""
+        iri = operand.iri
+        if self.phase not in operand.phases:
+            found = LATER
+        else:
             value = self.now if iri == DATE_TIME else self.facts.get(iri)
-            found = self.known[iri] = None if value is None else operand.fact(value, self.now)
+            found = None if value is None else operand.fact(value, self.now)
+        self.known[iri] = found
         return found
 
 
@@ -144,22 +156,18 @@ def evaluate(policy: Policy, request: Request) -> Decision:
     marks = Marks()
     registry = policy.registry
     covering, forbidding = registry.covering(request.action), registry.forbidding(request.action)
-    active = [
-        rule
-        for rule in policy.permissions
-        if not covering.isdisjoint(rule.actions) and permission(rule, request, marks) >= DEFERRED
-    ]
-    forbidden = False
-    for rule in policy.prohibitions:
-        if not forbidding.isdisjoint(rule.actions) and in_force(rule, request, marks):
+    owed: tuple[Duty, ...] = ()
+    active = forbidden = False
+    for granting in policy.permissions:
+        if not covering.isdisjoint(granting.actions) and permission(granting, request, marks) >= DEFERRED:
+            active = True
+            owed += granting.duties
+    for prohibiting in policy.prohibitions:
+        if not forbidding.isdisjoint(prohibiting.actions) and in_force(prohibiting, request, marks):
             forbidden = True
     void = policy.conflict == "invalid" and _contradicts(policy, request, marks)
-    permitted = bool(active) and not void and (policy.conflict == "perm" or not forbidden)
-    owed: tuple[Duty, ...] = ()
-    if permitted:
-        owed = policy.obligations
-        for each in active:
-            owed += each.duties
+    permitted = active and not void and (policy.conflict == "perm" or not forbidden)
+    owed = policy.obligations + owed if permitted else ()
     return Decision(permitted, marks.held, marks.unknown, void, owed, tuple(marks.others), policy, request)
 
 
@@ -190,21 +198,24 @@ def in_force(rule: Prohibition, request: Request, marks: Marks) -> bool:
 
 def every(constraints: tuple[Constraint, ...], request: Request, marks: Marks) -> int:
     """The least state of constraints that must all hold. The hot loop: atomic constraints are decided in place."""
-    worst = HOLDS
-    known, phase = request.known, request.phase
+    worst, held = HOLDS, 0
+    known = request.known
     for each in constraints:
         if each.__class__ is Logical:
             state = _logical(each, request, marks)
-        elif phase not in each.operand.phases:  # type: ignore[union-attr]
-            state = DEFERRED
         else:
-            operand = each.operand  # type: ignore[union-attr]
-            fact = known.get(operand.iri, known)
+            fact = known.get(each.left, known)  # type: ignore[union-attr]
             if fact is known:
-                fact = request.fact(operand)
-            found = None if fact is None else each.test(fact, each.bound)  # type: ignore[union-attr]
+                fact = request.read(each.operand)  # type: ignore[union-attr]
+            if fact is None:
+                found = None
+            elif fact is LATER:
+                worst = min(worst, DEFERRED)
+                continue
+            else:
+                found = each.test(fact, each.bound)  # type: ignore[union-attr]
             if found:
-                marks.held |= each.bit  # type: ignore[union-attr]
+                held |= each.bit  # type: ignore[union-attr]
                 continue
             if found is None:
                 marks.unknown |= each.bit  # type: ignore[union-attr]
@@ -213,6 +224,7 @@ def every(constraints: tuple[Constraint, ...], request: Request, marks: Marks) -
                 state = FAILS
         if state < worst:  # noqa: PLR1730  a call would cost more than the comparison
             worst = state
+    marks.held |= held
     return worst
 
 

@@ -21,11 +21,12 @@ Conflict = Literal["prohibit", "perm", "invalid"]
 class Atomic(Struct, frozen=True, kw_only=True, gc=False):
     """`left operator right`; `right` keeps the texts as they were given, `test(fact, bound)` is what they mean.
 
-    `bit` is the constraint's place in the masks of a decision; 0 in a duty, which no decision looks into. `status` is what the author
+    `left` is the operand's IRI. `bit` is the constraint's place in the masks of a decision; 0 in a duty, which no decision looks into. `status` is what the author
     says that the left operand stands at: where a counter begins, never a fact.
     """
 
     operand: Operand
+    left: str
     operator: str
     right: tuple[str, ...]
     path: str

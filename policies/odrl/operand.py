@@ -8,14 +8,14 @@ Rules
   refused. `values`, where given, are the only values that may stand on the right.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, Literal
 
 from msgspec import Struct, field
 
 from policies.odrl.units import quantity
-from policies.odrl.values import ORDERED, Since, ValueType, WrongValue, typed
+from policies.odrl.values import LONGEST, ORDERED, Since, ValueType, WrongValue, typed
 
 Phase = Literal["catalog", "negotiation", "transfer", "monitoring", "consumer"]
 PHASES: Final[tuple[Phase, ...]] = ("catalog", "negotiation", "transfer", "monitoring", "consumer")
@@ -64,9 +64,12 @@ class Operand(Struct, frozen=True, kw_only=True):
 
     def fact(self, value: Any, now: datetime) -> Any:
         """A fact in its type: a frozenset for `many`, else one value; None where it cannot be read, so that nothing is known."""
+        if value.__class__ is str and self.type == "string" and not self.many:  # the common case, without a detour
+            return value if 0 < len(value) <= LONGEST else None
         try:
             if self.many:
-                return frozenset(self._one(each, now) for each in (value if isinstance(value, _COLLECTIONS) else (value,)))
+                values = value if isinstance(value, _COLLECTIONS) else (value,)
+                return texts(values) if self.type == "string" else frozenset([self._one(each, now) for each in values])
             if isinstance(value, _COLLECTIONS):
                 if len(value) != 1:
                     return None
@@ -85,3 +88,11 @@ class Operand(Struct, frozen=True, kw_only=True):
                 raise WrongValue("a quantity has a value and a unit")
             return quantity(typed(self.type, value.get("value")), value["unit"], self.unit)
         return typed(self.type, value)
+
+
+def texts(values: Iterable[Any]) -> frozenset[str]:
+    """Values that are all texts of a readable length; raises `WrongValue`."""
+    for each in values:
+        if each.__class__ is not str or not 0 < len(each) <= LONGEST:
+            raise WrongValue("a text is expected")
+    return frozenset(values)

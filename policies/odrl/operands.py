@@ -29,7 +29,7 @@ __all__ = ["DATE_TIME_OPERAND", "HIERARCHY", "OPERATORS", "ORDER", "PHASES", "SE
 class Registry:
     """Operands, actions, profiles and references that policies may use. Immutable."""
 
-    __slots__ = ("_covers", "_forbids", "_operands", "_wholes", "actions", "digest", "profiles", "references")
+    __slots__ = ("_alone", "_covers", "_forbids", "_operands", "_wholes", "actions", "digest", "profiles", "references")
 
     def __init__(
         self,
@@ -50,6 +50,7 @@ class Registry:
         covers = _closed({name: (above,) if above else () for name, above in self.actions.items()}, "action")
         entails = _closed({name: (implies or {}).get(name, ()) for name in covers}, "action")
         forbids = {name: frozenset().union(*(covers.get(each, frozenset({each})) for each in entails[name])) for name in covers}
+        self._alone = _short({name: frozenset({name}) for name in covers})
         self._covers = _short(covers)
         self._forbids = _short(forbids)
         self._wholes = {each.iri: _closed(each.narrower, each.iri) for each in found.values() if each.narrower}
@@ -63,6 +64,10 @@ class Registry:
     def operand(self, text: str) -> Operand | None:
         """The operand of a name in any of its forms."""
         return self._operands.get(text) or self._operands.get(vocabulary.iri(text))
+
+    def action(self, text: str) -> frozenset[str]:
+        """The one action of a name in any of its forms, as a set that is shared; empty for an unknown one."""
+        return self._alone.get(text) or self._alone.get(vocabulary.iri(text), frozenset())
 
     def covering(self, action: str) -> frozenset[str]:
         """The action itself and all that include it: who permits one of them permits it. Empty for an unknown action."""

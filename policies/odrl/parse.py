@@ -109,8 +109,9 @@ class _Reader:
             "path": path,
         }
         reference(node, "assigner", path)
-        plain = frozenset(name for name, refined in actions if not refined)
-        found = [make(actions=frozenset({name}), constraints=refined + own, **common) for name, refined in actions if refined]
+        plain = frozenset().union(*(name for name, refined in actions if not refined))
+        plain = actions[0][0] if len(plain) == 1 and len(actions) == 1 else plain
+        found = [make(actions=name, constraints=refined + own, **common) for name, refined in actions if refined]
         return [make(actions=plain, constraints=own, **common), *found] if plain else found
 
     def _duties(self, given: list[Any], path: str, nested: str) -> tuple[Duty, ...]:
@@ -122,7 +123,7 @@ class _Reader:
         actions = self._actions(node, path)
         if len(actions) != 1:
             raise PolicyError(path + "/action", "a duty has one action")
-        ((action, refinements),) = actions
+        (((action,), refinements),) = actions
         parties = [(name, node[name]) for name in sorted(node.keys() & (PARTY_FUNCTIONS | {"assigner", "assignee"}))]
         after = listed(node.get(nested), f"{path}/{nested}") if nested else []
         found = Duty(
@@ -137,7 +138,7 @@ class _Reader:
         self._constraints.deciding = True
         return found
 
-    def _actions(self, node: Mapping[str, Any], path: str) -> list[tuple[str, tuple[Constraint, ...]]]:
+    def _actions(self, node: Mapping[str, Any], path: str) -> list[tuple[frozenset[str], tuple[Constraint, ...]]]:
         where = path + "/action"
         given = listed(node.get("action", self._shared["action"]), where)
         if not given:
@@ -145,17 +146,18 @@ class _Reader:
         several = len(given) > 1
         return [self._action(each, f"{where}/{n}" if several else where) for n, each in enumerate(given)]
 
-    def _action(self, value: Any, path: str) -> tuple[str, tuple[Constraint, ...]]:
+    def _action(self, value: Any, path: str) -> tuple[frozenset[str], tuple[Constraint, ...]]:
         refined: tuple[Constraint, ...] = ()
         if isinstance(value, dict):
             node = members(value, path, _ACTION)
             refined = self._constraints.all(node.get("refinement"), path + "/refinement")
             value = node.get("@id", node.get("value"))
         name = full(value, path)
-        if not self.registry.covering(name):
+        found = self.registry.action(name)
+        if not found:
             instead = DEPRECATED.get(name)
             raise PolicyError(path, f"unknown action {name[:200]!r}" + (f"; it is deprecated, write {instead}" if instead else ""))
-        return name, refined
+        return found, refined
 
     def _own(self, node: Mapping[str, Any], name: str, path: str) -> tuple[Entity, ...]:
         own, shared = self._entities(node, name, path), self._shared[name]

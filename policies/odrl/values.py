@@ -35,7 +35,7 @@ DATATYPES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "duration": frozenset({"duration", "dayTimeDuration", "yearMonthDuration"}),
     }
 )
-_LONGEST: Final = 1_024
+LONGEST: Final = 1_024
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?")
 _MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})")
 _DURATION: Final = re.compile(
@@ -120,8 +120,8 @@ def _durations(left: Duration, right: Duration) -> int | None:
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value or len(value) > _LONGEST:
-        raise WrongValue(f"a text of 1 to {_LONGEST} characters is expected")
+    if not isinstance(value, str) or not value or len(value) > LONGEST:
+        raise WrongValue(f"a text of 1 to {LONGEST} characters is expected")
     return value
 
 
@@ -163,7 +163,7 @@ def _moment(value: Any) -> datetime:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise WrongValue("a moment without a zone means nothing")
-        return value.astimezone(UTC)
+        return value
     text = _text(value)
     if not _MOMENT.fullmatch(text):
         raise WrongValue("a moment with date, time and zone is expected (2026-11-24T09:00:00+09:00)")
