@@ -82,6 +82,7 @@ class ConstraintReader:
             operator=operator,
             right=texts,
             path=path,
+            read=operand.reader,
             test=test,
             bound=bound,
             bit=self._place(),

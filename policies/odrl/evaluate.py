@@ -23,7 +23,7 @@ Rules
 Not done here: obligations are listed for whoever keeps them, not enforced; facts (`policies.profiles`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from itertools import pairwise
 from types import MappingProxyType
@@ -79,19 +79,8 @@ class Request(Struct, frozen=True):
         """The typed fact of an operand, or None where nothing is known. Read once."""
         found = self.known.get(operand.iri, self)
         if found is self:
-            found = self.read(operand)
+            found = _read(self, operand, operand.reader)
         return None if found is LATER else found
-
-    def read(self, operand: Operand) -> Any:
-        """The typed fact, read anew: None where nothing is known, `LATER` where nothing can be known in this phase."""
-        iri = operand.iri
-        if self.phase not in operand.phases:
-            found = LATER
-        else:
-            value = self.now if iri == DATE_TIME else self.facts.get(iri)
-            found = None if value is None else operand.fact(value, self.now)
-        self.known[iri] = found
-        return found
 
 
 class Marks:
@@ -155,7 +144,7 @@ def evaluate(policy: Policy, request: Request) -> Decision:
         raise PolicyError("/@type", "a request asks; it grants and forbids nothing")
     marks = Marks()
     registry = policy.registry
-    covering, forbidding = registry.covering(request.action), registry.forbidding(request.action)
+    covering, forbidding = registry.reach(request.action)
     owed: tuple[Duty, ...] = ()
     active = forbidden = False
     for granting in policy.permissions:
@@ -206,7 +195,7 @@ def every(constraints: tuple[Constraint, ...], request: Request, marks: Marks) -
         else:
             fact = known.get(each.left, known)  # type: ignore[union-attr]
             if fact is known:
-                fact = request.read(each.operand)  # type: ignore[union-attr]
+                fact = _read(request, each.operand, each.read)  # type: ignore[union-attr]
             if fact is None:
                 found = None
             elif fact is LATER:
@@ -226,6 +215,20 @@ def every(constraints: tuple[Constraint, ...], request: Request, marks: Marks) -
             worst = state
     marks.held |= held
     return worst
+
+
+def _read(request: Request, operand: Operand, reader: Callable[[Any, datetime], Any]) -> Any:
+    """A fact, typed and kept: None where nothing is known, `LATER` where nothing can be known in this phase."""
+    iri = operand.iri
+    if request.phase not in operand.phases:
+        found: Any = LATER
+    elif iri == DATE_TIME:
+        found = request.now if request.now.tzinfo is not None else None
+    else:
+        value = request.facts.get(iri)
+        found = None if value is None else reader(value, request.now)
+    request.known[iri] = found
+    return found
 
 
 def _logical(constraint: Logical, request: Request, marks: Marks) -> int:

@@ -5,6 +5,8 @@ count like further constraints of a permission or prohibition. Target and assign
 own. Paths are JSON Pointers into the policy as it was given.
 """
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -19,7 +21,7 @@ Conflict = Literal["prohibit", "perm", "invalid"]
 
 
 class Atomic(Struct, frozen=True, kw_only=True, gc=False):
-    """`left operator right`; `right` keeps the texts as they were given, `test(fact, bound)` is what they mean.
+    """`left operator right`; `right` keeps the texts as they were given, `read` types a fact, `test(fact, bound)` is what they mean.
 
     `left` is the operand's IRI. `bit` is the constraint's place in the masks of a decision; 0 in a duty, which no decision looks into. `status` is what the author
     says that the left operand stands at: where a counter begins, never a fact.
@@ -30,6 +32,7 @@ class Atomic(Struct, frozen=True, kw_only=True, gc=False):
     operator: str
     right: tuple[str, ...]
     path: str
+    read: Callable[[Any, datetime], Any]
     test: Test
     bound: Any
     bit: int = 0

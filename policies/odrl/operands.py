@@ -14,6 +14,7 @@ Not done here: where facts come from (`policies.profiles`).
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -26,10 +27,14 @@ from policies.odrl.units import DIMENSIONS
 __all__ = ["DATE_TIME_OPERAND", "HIERARCHY", "OPERATORS", "ORDER", "PHASES", "SETS", "Operand", "Phase", "Registry"]
 
 
+_NOWHERE: Final = (frozenset[str](), frozenset[str]())
+_T = TypeVar("_T")
+
+
 class Registry:
     """Operands, actions, profiles and references that policies may use. Immutable."""
 
-    __slots__ = ("_alone", "_covers", "_forbids", "_operands", "_wholes", "actions", "digest", "profiles", "references")
+    __slots__ = ("_alone", "_operands", "_reach", "_wholes", "actions", "digest", "profiles", "references")
 
     def __init__(
         self,
@@ -51,8 +56,7 @@ class Registry:
         entails = _closed({name: (implies or {}).get(name, ()) for name in covers}, "action")
         forbids = {name: frozenset().union(*(covers.get(each, frozenset({each})) for each in entails[name])) for name in covers}
         self._alone = _short({name: frozenset({name}) for name in covers})
-        self._covers = _short(covers)
-        self._forbids = _short(forbids)
+        self._reach = _short({name: (covers[name], forbids[name]) for name in covers})
         self._wholes = {each.iri: _closed(each.narrower, each.iri) for each in found.values() if each.narrower}
         self.digest = hashlib.sha256(
             msgspec.json.encode([list(found.values()), dict(self.actions), implies, dict(self.references)], order="sorted")
@@ -71,13 +75,15 @@ class Registry:
 
     def covering(self, action: str) -> frozenset[str]:
         """The action itself and all that include it: who permits one of them permits it. Empty for an unknown action."""
-        found = self._covers.get(action)
-        return self._covers.get(vocabulary.iri(action), frozenset()) if found is None else found
+        return self.reach(action)[0]
 
     def forbidding(self, action: str) -> frozenset[str]:
         """The actions whose prohibition stands against this one: those that cover it, or cover one that it implies."""
-        found = self._forbids.get(action)
-        return self._forbids.get(vocabulary.iri(action), frozenset()) if found is None else found
+        return self.reach(action)[1]
+
+    def reach(self, action: str) -> tuple[frozenset[str], frozenset[str]]:
+        """Both of these."""
+        return self._reach.get(action) or self._reach.get(vocabulary.iri(action), _NOWHERE)
 
     def wholes(self, operand: str) -> Mapping[str, frozenset[str]]:
         """For each ordered value of the operand, itself and everything it is part of."""
@@ -98,6 +104,6 @@ def _closed(above: Mapping[str, tuple[str, ...]], what: str) -> dict[str, frozen
         raise PolicyError(what, f"{error} is part of itself") from error
 
 
-def _short(found: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
+def _short(found: Mapping[str, _T]) -> dict[str, _T]:
     """The same, under short names of ODRL as well."""
     return {**{vocabulary.term(name): each for name, each in found.items()}, **found}

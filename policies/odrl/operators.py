@@ -16,6 +16,7 @@ The three of the hierarchy are compiled to isAnyOf: the bound becomes everything
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from operator import contains, eq, ge, gt, le, lt, ne
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -49,30 +50,6 @@ def _chosen(operator: str, operand: Operand) -> Test:
 # one exact value -------------------------------------------------------------------------------------------------------
 
 
-def _eq(fact: Any, bound: Any) -> bool:
-    return bool(fact == bound)
-
-
-def _neq(fact: Any, bound: Any) -> bool:
-    return bool(fact != bound)
-
-
-def _lt(fact: Any, bound: Any) -> bool:
-    return bool(fact < bound)
-
-
-def _lteq(fact: Any, bound: Any) -> bool:
-    return bool(fact <= bound)
-
-
-def _gt(fact: Any, bound: Any) -> bool:
-    return bool(fact > bound)
-
-
-def _gteq(fact: Any, bound: Any) -> bool:
-    return bool(fact >= bound)
-
-
 def _in(fact: Any, bound: frozenset[Any]) -> bool:
     return fact in bound
 
@@ -84,24 +61,12 @@ def _not_in(fact: Any, bound: frozenset[Any]) -> bool:
 # a set of exact values -------------------------------------------------------------------------------------------------
 
 
-def _has(fact: frozenset[Any], bound: Any) -> bool:
-    return bound in fact
-
-
 def _lacks(fact: frozenset[Any], bound: Any) -> bool:
     return bound not in fact
 
 
 def _any(fact: frozenset[Any], bound: frozenset[Any]) -> bool:
     return not fact.isdisjoint(bound)
-
-
-def _none(fact: frozenset[Any], bound: frozenset[Any]) -> bool:
-    return fact.isdisjoint(bound)
-
-
-def _all(fact: frozenset[Any], bound: frozenset[Any]) -> bool:
-    return bound <= fact
 
 
 # durations and quantities: what cannot be compared is not known --------------------------------------------------------
@@ -161,10 +126,10 @@ def _order(*accepted: int) -> Test:
 
 
 _EXACT: Final[Mapping[str, Test]] = MappingProxyType(
-    {"eq": _eq, "neq": _neq, "lt": _lt, "lteq": _lteq, "gt": _gt, "gteq": _gteq, "isAnyOf": _in, "isNoneOf": _not_in}
+    {"eq": eq, "neq": ne, "lt": lt, "lteq": le, "gt": gt, "gteq": ge, "isAnyOf": _in, "isNoneOf": _not_in}
 )
 _SETS: Final[Mapping[str, Test]] = MappingProxyType(
-    {"eq": _has, "neq": _lacks, "isAnyOf": _any, "isNoneOf": _none, "isAllOf": _all}
+    {"eq": contains, "neq": _lacks, "isAnyOf": _any, "isNoneOf": frozenset.isdisjoint, "isAllOf": frozenset.issuperset}
 )
 _LOOSE: Final[Mapping[str, Test]] = MappingProxyType(
     {

@@ -127,7 +127,7 @@ def _text(value: Any) -> str:
 
 def _iri(value: Any) -> str:
     text = _text(value)
-    if ":" not in text or any(each.isspace() for each in text):
+    if ":" not in text or text.split() != [text]:
         raise WrongValue("an IRI is expected")
     return text
 
