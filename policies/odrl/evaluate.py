@@ -83,15 +83,12 @@ class Request(Struct, frozen=True):
         return None if found is LATER else found
 
 
-class Marks:
+class Marks(Struct):
     """What one evaluation saw: masks of the constraints that held and were unknown, and other names that were unknown."""
 
-    __slots__ = ("held", "others", "unknown")
-
-    def __init__(self) -> None:
-        self.held = 0
-        self.unknown = 0
-        self.others: list[str] = []
+    held: int = 0
+    unknown: int = 0
+    others: tuple[str, ...] = ()
 
 
 class Decision(Struct, frozen=True):
@@ -157,7 +154,7 @@ def evaluate(policy: Policy, request: Request) -> Decision:
     void = policy.conflict == "invalid" and _contradicts(policy, request, marks)
     permitted = active and not void and (policy.conflict == "perm" or not forbidden)
     owed = policy.obligations + owed if permitted else ()
-    return Decision(permitted, marks.held, marks.unknown, void, owed, tuple(marks.others), policy, request)
+    return Decision(permitted, marks.held, marks.unknown, void, owed, marks.others, policy, request)
 
 
 def undecidable(policy: Policy, phase: Phase) -> tuple[str, ...]:
@@ -213,7 +210,8 @@ def every(constraints: tuple[Constraint, ...], request: Request, marks: Marks) -
                 state = FAILS
         if state < worst:  # noqa: PLR1730  a call would cost more than the comparison
             worst = state
-    marks.held |= held
+    if held:
+        marks.held |= held
     return worst
 
 
@@ -232,12 +230,13 @@ def _read(request: Request, operand: Operand, reader: Callable[[Any, datetime], 
 
 
 def _logical(constraint: Logical, request: Request, marks: Marks) -> int:
-    states = [every((part,), request, marks) for part in constraint.parts]
-    if constraint.kind == "or":
-        return max(states, key=_ANY.__getitem__)
-    if constraint.kind == "xone":
-        return _exactly_one(states)
-    found = min(states)
+    if constraint.kind in ("or", "xone"):
+        states = [
+            _logical(part, request, marks) if part.__class__ is Logical else every((part,), request, marks)
+            for part in constraint.parts
+        ]
+        return _exactly_one(states) if constraint.kind == "xone" else max(states, key=_ANY.__getitem__)
+    found = every(constraint.parts, request, marks)
     if constraint.kind == "andSequence" and found == HOLDS and in_order(constraint, request) is False:
         return FAILS
     return found
@@ -277,7 +276,7 @@ def entities(wanted: tuple[Entity, ...], name: str, what: str, request: Request,
         return HOLDS
     found = max((_entity(each, name, request, marks) for each in wanted), key=_ANY.__getitem__)
     if found == UNKNOWN:
-        marks.others.append(what)
+        marks.others += (what,)
     return found
 
 
@@ -299,7 +298,7 @@ def _duty(duty: Duty, request: Request, marks: Marks) -> int:
         return DEFERRED
     state = request.duties.get(duty.path)
     if state is None:
-        marks.others.append(duty.path)
+        marks.others += (duty.path,)
         return UNKNOWN
     if state == "active":
         return HOLDS if limited_in_time(duty) else FAILS
