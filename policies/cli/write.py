@@ -1,0 +1,101 @@
+"""`kizuna policy fmt | new | schema | render`: what writes policies and texts."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kernel.cli import print_result
+from kernel.errors import BadInput
+from kernel.texts import LANGUAGES, preferred
+from policies.cli.files import SAY, Files, Json, ProfileName, documents
+from policies.profiles import load
+
+Language = Annotated[str, typer.Option("--lang", help=SAY("language"))]
+Check = Annotated[bool, typer.Option("--check", help=SAY("fmt_check"))]
+Template = Annotated[str, typer.Argument(help=SAY("template"))]
+Values = Annotated[list[str] | None, typer.Argument(help=SAY("values"))]
+Access = Annotated[bool, typer.Option("--access", help=SAY("access_part"))]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `kizuna policy`."""
+    app.command("fmt", help=SAY("fmt"))(fmt)
+    app.command("new", help=SAY("new"))(new)
+    app.command("schema", help=SAY("schema"))(schema)
+    app.command("render", help=SAY("render"))(render)
+
+
+def language(chosen: str) -> str:
+    """A language that there is; raises `BadInput`."""
+    found = chosen or preferred()
+    if found not in LANGUAGES:
+        raise BadInput(SAY("unknown_language", language=found), next_step=", ".join(LANGUAGES))
+    return found
+
+
+def parameters(given: list[str] | None) -> dict[str, Any]:
+    """`name=value` words; a name that stands several times has several values. Raises `BadInput`."""
+    found: dict[str, Any] = {}
+    for each in given or []:
+        name, equals, value = each.partition("=")
+        if not name or not equals:
+            raise BadInput(SAY("not_a_value", value=each))
+        found[name] = [*_listed(found[name]), value] if name in found else value
+    return found
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _pretty(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def fmt(files: Files, check: Check = False, as_json: Json = False) -> None:
+    from policies.tools.fmt import formatted  # noqa: PLC0415
+
+    changed = []
+    for name, value in documents(files):
+        text = formatted(value)
+        if name == "-":
+            sys.stdout.write(text)
+        elif text != Path(name).read_text(encoding="utf-8"):
+            changed.append(name)
+            if not check:
+                Path(name).write_text(text, encoding="utf-8")
+    if as_json:
+        print_result({"changed": changed}, as_json=True)
+    else:
+        for name in changed:
+            typer.echo(name)
+    if check and changed:
+        raise typer.Exit(1)
+
+
+def new(template: Template, values: Values = None, profile: ProfileName = "base", access: Access = False) -> None:
+    seen, contract = load(profile).offer(template, **parameters(values))
+    typer.echo(_pretty(seen if access else contract))
+
+
+def schema(profile: ProfileName = "base") -> None:
+    from policies.tools.author import schema as made  # noqa: PLC0415
+
+    typer.echo(_pretty(made(load(profile))))
+
+
+def render(files: Files, profile: ProfileName = "base", lang: Language = "", as_json: Json = False) -> None:
+    from policies.tools.render import rendered  # noqa: PLC0415
+    from policies.tools.words import Words  # noqa: PLC0415
+
+    loaded = load(profile)
+    words = Words(language(lang), loaded)
+    for name, value in documents(files):
+        text = rendered(loaded.policy(value), words)
+        if as_json:
+            print_result({"file": name, "language": words.language, "text": text}, as_json=True)
+        else:
+            typer.echo(text)
