@@ -22,6 +22,8 @@ from kernel.cli import application
 from kernel.clock import SystemClock
 from kernel.errors import KizunaError
 from kernel.web import Route
+from policies.tools.fmt import formatted
+from policies.tools.lint import catalogue
 
 PLACE = Path(__file__).parent / "reference"
 
@@ -123,12 +125,32 @@ def _walk(command: Any, name: str, lines: list[str]) -> None:
     lines.append(f"- `{name}` - {command.help or ''}  \n  {options}")
 
 
+def lints_page() -> str:
+    lines = [
+        "# Lints\n\nMade from code by `./run docs`: what `kizuna policy lint` finds, with an example and its mend. An id never changes its meaning.\n"
+    ]
+    for key, entry in catalogue().items():
+        lines += [
+            f"## {key}: {entry.title['en']}\n",
+            f"{entry.level}. {entry.title['ja']}\n",
+            f"Mend: {entry.mend['en']}. {entry.mend['ja']}\n",
+        ]
+        if entry.example:
+            lines += [_policy(entry.example), "mended:\n", _policy(entry.mended)]
+    return "\n".join(lines)
+
+
+def _policy(value: Any) -> str:
+    return f"```json\n{formatted(value)}```\n"
+
+
 PAGES = {
     "problems.md": problems_page,
     "settings.md": settings_page,
     "state-machines.md": machines_page,
     "routes.md": routes_page,
     "commands.md": commands_page,
+    "lints.md": lints_page,
 }
 
 

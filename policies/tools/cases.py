@@ -41,7 +41,7 @@ class Case(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     expect: Literal["permitted", "denied"]
     action: str = "use"
     phase: Phase = "negotiation"
-    now: str | datetime = ""
+    now: str = ""
     target: str = ""
     did: str = ""
     claims: dict[str, list[dict[str, Any]]] = {}
@@ -67,7 +67,7 @@ class CaseFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     template: str = ""
     part: Literal["contract", "access"] = "contract"
     parameters: dict[str, Any] = field(default_factory=dict)
-    now: str | datetime = "2026-01-05T09:00:00+09:00"
+    now: str = "2026-01-05T09:00:00+09:00"
 
 
 class Outcome(Struct, frozen=True):
@@ -122,8 +122,8 @@ def _value(found: CaseFile, path: Path, profile: Profile) -> Any:
         raise BadInput(f"{file}: {error.strerror}") from error
 
 
-def _moment(value: str | datetime) -> datetime:
-    return moment(value if isinstance(value, str) else value.isoformat())
+def _moment(value: str) -> datetime:
+    return moment(value)
 
 
 def _faults(case: Case, decision: Decision, rules: tuple[RuleNode, ...], profile: Profile) -> Iterator[str]:
