@@ -10,7 +10,7 @@ Start: settings, keys, database (locked), certificates, listeners, workers, one 
 import asyncio
 import signal
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -50,7 +50,7 @@ from identity.access.oidc import provider
 from identity.access.service import Access
 from identity.did import Service as ServiceEntry
 from identity.did import document
-from identity.keys import KeyStore
+from identity.keys import KeyRing, KeyStore, passphrase
 from identity.resolve import Resolver
 from identity.schemas import CredentialSchemas
 from identity.statusread import StatusReader
@@ -58,9 +58,12 @@ from identity.tls.contexts import client_context, server_context
 from identity.tls.revoked import RevocationLists
 from identity.trust import IssuerRule, TrustPolicy
 from identity.verify import PROFILES, Caller, Door, PeerRule, VerifiedParticipant, authenticate
+from identity.wallet.clients import Clients
 from identity.wallet.credentials import PATH as WALLET
 from identity.wallet.credentials import CredentialService
+from identity.wallet.renewal import Renewal
 from identity.wallet.sts import Sts
+from identity.wallet.tokens import TokenEndpoint
 from kernel import telemetry
 from kernel.clock import Clock, SystemClock, iso
 from kernel.errors import Misconfigured, UnavailableError
@@ -92,6 +95,9 @@ class Connector:
     timers: Timers
     access: Access
     rules: Rules
+    keys: KeyRing
+    renewal: Renewal
+    tokens: TokenEndpoint
     standing: Standing
     follower: Follower
     public: list[Route]
@@ -110,7 +116,7 @@ class Connector:
 def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None, verify: Any = None) -> Connector:
     """Open and connect everything. `decisions` and `verify` let a test stand in for policy and authentication; no setting does."""
     found = settings.load(directory)
-    keys = KeyStore(directory / "keys", found.did)
+    keys = KeyRing(KeyStore(directory / "keys", found.did, passphrase(found.passphrase_file)), clock)
     profile = load(found.profile)
     store = SqliteStore(open_database(directory / install.DATABASE), found.did)
     for folder in ("payloads", "inbox"):
@@ -120,7 +126,7 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
     resolver = Resolver(client, clock)
     standing = Standing(found.authority, RevocationLists(clock), silence=found.feed_silence)
     status = StatusReader(resolver, client, clock)
-    signer, contract_key = keys.open("si"), keys.open("contract")
+    signer, contract_key = keys.signer("si"), keys.signer("contract")
     own_document = partial(_published, found, keys)
     sts = Sts(found.did, signer, clock, lambda: channel.thumbprint)
     rule = _rules(found, profile)
@@ -140,7 +146,7 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
     )
     gate = Gate(door, standing)
     peers = Peers(client, resolver, sts, rule, profile.scopes + profile.optional_scopes, standing)
-    tokens = DataTokens(found.did, keys.open("data"), clock, lambda peer: _listener(found, rule(peer)))
+    tokens = DataTokens(found.did, keys.signer("data"), clock, lambda peer: _listener(found, rule(peer)))
     rules = Rules(store, profile, clock, participant=found.did, name=found.name, endpoint=found.dsp_url)
     contexts = _Contexts(
         found, store, rules, tokens, clock, decisions or AutoDecisions(auto=found.auto_negotiation), signs(contract_key, TYPE)
@@ -189,7 +195,11 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
         directory, tokens, process=store.process, asset=store.asset, proven=proven_again, spend=store.spend, take=commands.take,
         limit=found.max_payload, gate=gate,
     )  # fmt: skip
-    wallet = CredentialService(door, sts, keys.open("vp"), store)
+    renewal = Renewal(store, resolver, client, sts, clock, ready=_is_member(store))
+    issuers = {found.authority, *(each.did for each in found.issuers)}
+    wallet = CredentialService(
+        door, sts, keys.signer("vp"), store, profiles=lambda did: rule(did).profile, trusts=issuers.__contains__, woken=renewal.wake
+    )
 
     async def carry_push(process: Process) -> None:
         asset = await store.asset(process.data["dataset"])
@@ -252,6 +262,9 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
             ),
         ),
         rules=rules,
+        keys=keys,
+        renewal=renewal,
+        tokens=TokenEndpoint(sts, Clients(found.sts_clients, clock)),
         standing=standing,
         follower=follower,
         public=[*_own_routes(found, keys), *routes.routes(node), *wallet.routes(), *endpoint.routes()],
@@ -326,6 +339,13 @@ def _rules(found: Settings, profile: Profile) -> Any:
     return rule
 
 
+def _is_member(store: SqliteStore) -> Callable[[], Awaitable[bool]]:
+    async def active() -> bool:
+        return (await store.membership()).state == "ACTIVE"
+
+    return active
+
+
 def _trust(found: Settings, profile: Profile) -> TrustPolicy:
     own = IssuerRule(found.authority, frozenset(profile.credential_types))
     others = [IssuerRule(each.did, frozenset(each.types)) for each in found.issuers]
@@ -336,7 +356,7 @@ def _listener(found: Settings, rule: PeerRule) -> str:
     return found.member_url if rule.mtls == "required" else found.public_url
 
 
-def _published(found: Settings, keys: KeyStore) -> dict[str, Any]:
+def _published(found: Settings, keys: KeyRing) -> dict[str, Any]:
     """Our DID document."""
     services = [
         ServiceEntry(f"{found.did}#cs", "CredentialService", found.public_url + WALLET),
@@ -346,10 +366,9 @@ def _published(found: Settings, keys: KeyStore) -> dict[str, Any]:
     return document(found.did, keys.published(), services)
 
 
-def _own_routes(found: Settings, keys: KeyStore) -> list[Route]:
-    published = _published(found, keys)
-
+def _own_routes(found: Settings, keys: KeyRing) -> list[Route]:
     async def did_document(_request: web.Request) -> web.Response:
+        published = _published(found, keys)
         return json_response(published, headers={"Cache-Control": "max-age=60"}, content_type="application/did+json")
 
     return [Route(method="GET", path="/.well-known/did.json", handler=did_document, auth="none", summary="DID document")]
@@ -369,7 +388,7 @@ async def serving(directory: Path, clock: Clock | None = None, **stand_ins: Any)
         listeners.append(await serve(app, found.bind, found.public_port, connector.channel.public))
         await connector.listen_for_members()
         listeners.append(await _serve_management(connector))
-        workers = (connector.outbox, connector.joining, connector.timers, connector.follower)
+        workers = (connector.outbox, connector.joining, connector.timers, connector.renewal, connector.follower)
         tasks = [asyncio.create_task(each.run()) for each in workers]
         yield connector
     finally:

@@ -18,7 +18,7 @@ import msgspec
 
 from connector.settings import FILE, Settings
 from connector.store.sqlite import open_database
-from identity.keys import KeyStore
+from identity.keys import KeyStore, passphrase
 from identity.tls import contexts
 from kernel.errors import Misconfigured
 
@@ -54,7 +54,7 @@ def _fill(work: Path, settings: Settings, *, certificate: Path, key: Path, roots
     _write(work / FILE, toml(settings).encode())
     _write(work / MANAGEMENT_KEY, secrets.token_urlsafe(32).encode() + b"\n", secret=True)
     _write(work / PAGE_KEY, secrets.token_bytes(32), secret=True)
-    store = KeyStore(work / "keys", settings.did)
+    store = KeyStore(work / "keys", settings.did, passphrase(settings.passphrase_file))
     for purpose in PURPOSES:
         store.generate(purpose)
     open_database(work / DATABASE).close()
@@ -65,16 +65,17 @@ def toml(settings: Settings) -> str:
     lines, tables = ["# Settings of this connector; all of them: docs/reference/settings.md"], []
     for each in msgspec.structs.fields(Settings):
         value = getattr(settings, each.name)
-        if each.name in ("issuers", "peers"):
-            for entry in value:
-                tables += [
-                    "",
-                    f"[[{each.name}]]",
-                    *(f"{name} = {_literal(found)}" for name, found in msgspec.structs.asdict(entry).items()),
-                ]
+        if each.name in ("issuers", "peers", "sts_clients"):
+            for one in value:
+                tables += ["", *entry(each.name, one)]
         elif value != each.default:
             lines.append(f"{each.name} = {_literal(value)}")
     return "\n".join([*lines, *tables, ""])
+
+
+def entry(table: str, value: msgspec.Struct) -> list[str]:
+    """One entry of a table, as lines of TOML."""
+    return [f"[[{table}]]", *(f"{name} = {_literal(found)}" for name, found in msgspec.structs.asdict(value).items())]
 
 
 def _literal(value: Any) -> str:

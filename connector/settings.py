@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from identity.access.settings import Oidc, check_listener, check_oidc
+from identity.wallet.clients import Client
 from kernel import settings
 from kernel.errors import Misconfigured
 
@@ -94,6 +95,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     page_size: Annotated[int, Meta(description="Datasets in one catalog page.", ge=1, le=1000)] = 50
     max_payload: Annotated[int, Meta(description="Largest dataset taken in or pulled, in bytes.", ge=1)] = 10_737_418_240
     parallel_sends: Annotated[int, Meta(description="Messages sent at the same time.", ge=1, le=1024)] = 64
+    passphrase_file: Annotated[
+        str, Meta(description="File with the passphrase of the encrypted keys; empty = the systemd credential, if there is one.")
+    ] = ""
+    sts_clients: Annotated[
+        tuple[Client, ...], Meta(description="Programs that may draw tokens at /sts/token (management API).")
+    ] = ()
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Lowest level logged.")] = "info"
 
     @property

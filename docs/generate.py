@@ -17,6 +17,7 @@ from identity.access import settings as access_settings
 from identity.access.service import Access
 from identity.service import settings as identity_settings
 from identity.service.management import Management as Operator
+from identity.wallet.tokens import TokenEndpoint
 from kernel import settings
 from kernel.cli import application
 from kernel.clock import SystemClock
@@ -55,7 +56,10 @@ def machines_page() -> str:
 def routes_page() -> str:
     store: Any = None
     access = Access(store, "", SystemClock(), str)
-    shell: Any = SimpleNamespace(commands=None, store=None, contracts=None, access=access)
+    none: Any = None
+    shell: Any = SimpleNamespace(
+        commands=None, store=None, contracts=None, access=access, keys=None, renewal=None, tokens=TokenEndpoint(none, none)
+    )
     table = _table(Management(shell).routes())
     operator: Any = SimpleNamespace(participant="")
     identity = _table(Operator(ledger=operator, admission=operator, standing=operator, revocation=operator, access=access).routes())

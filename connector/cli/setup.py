@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from connector import settings
+from connector.cli import wallet
 from connector.cli.local import HERE, SAY, Directory, Json, Wait, client
 from kernel.cli import print_result
 from kernel.errors import BadInput, Misconfigured
@@ -24,6 +25,7 @@ def register(app: typer.Typer) -> None:
     group.command("join", help=SAY("connector_join"))(join)
     group.command("status", help=SAY("connector_status"))(status)
     group.command("rotate-certificate", help=SAY("connector_rotate"))(rotate)
+    wallet.register(group)
     app.add_typer(group, name="connector", help=SAY("connector"))
 
 
@@ -42,6 +44,7 @@ def init(
     issuer: Annotated[list[str] | None, typer.Option(help="DID=Type,Type")] = None,
     authority_key: Annotated[str, typer.Option(help=SAY("authority_key"))] = "",
     open_peer: Annotated[list[str] | None, typer.Option(help="DID=Type,Type: a peer without mTLS")] = None,
+    passphrase_file: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help=SAY("passphrase_file"))] = None,
     directory: Directory = HERE,
     as_json: Json = False,
 ) -> None:
@@ -58,6 +61,7 @@ def init(
         management_port=management_port,
         allow_private=tuple(allow_private or ()),
         issuers=tuple(settings.Issuer(did, types) for did, types in map(_named_types, issuer or [])),
+        passphrase_file=str(passphrase_file.absolute()) if passphrase_file else "",
         peers=tuple(settings.Peer(did, "off", types) for did, types in map(_named_types, open_peer or [])),
     )
     settings.check(found)

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from connector.management import views
 from connector.management.contracts import ContractRoutes
+from connector.management.wallet import Wallet
 from connector.processes import tables
 from connector.processes.decisions import Otherwise
 from connector.processes.errors import AgreementUnknown
@@ -128,6 +129,7 @@ class Management:
         ]  # fmt: skip
         for kind in ("negotiation", "transfer"):
             table += self._process_routes(kind)
+        table += Wallet(self._connector.keys, self._connector.renewal, self._connector.tokens).routes(self._route)
         decided = ContractRoutes(self._connector.contracts, _body, lambda request, process: self._shown(process, _seconds(request)))
         table += [self._route(*row) for row in decided.rows()]
         table += self._connector.access.routes(table)

@@ -57,7 +57,7 @@ class DataTokens:
         """The participant that the token was made for; raises `Unauthorized` with the reason as a fact."""
         try:
             parsed = parse(token)
-            verify(parsed, self._signer.public_jwk())
+            verify(parsed, self._signer.own_jwk(parsed.kid))
         except BadToken as error:
             raise _refused(error.detail) from error
         claims = parsed.claims

@@ -334,6 +334,18 @@ class SqliteStore:
     async def request(self, key: str) -> CredentialRequest | None:
         return self._one(CredentialRequest, "SELECT body FROM credential_request WHERE id = ? AND participant = ?", key, self._me)
 
+    async def open_requests(self) -> list[CredentialRequest]:
+        every = self._many(CredentialRequest, "SELECT body FROM credential_request WHERE participant = ? ORDER BY rowid", self._me)
+        return [each for each in every if each.state in ("CREATED", "REQUESTED")]
+
+    async def save_offered(self, requests: list[CredentialRequest], token: VerifiedUse) -> None:
+        def work(c: sqlite3.Connection) -> None:
+            self._spend(c, token)
+            for each in requests:
+                self._save_request(c, each, None)
+
+        await self._db.write(work)
+
     async def save_request(self, request: CredentialRequest, token: VerifiedUse | None = None) -> None:
         await self._db.write(lambda c: self._save_request(c, request, token))
 

@@ -49,6 +49,12 @@ class Wallet:
     async def request(self, key: str) -> CredentialRequest | None:  # noqa: ARG002  it asks nobody for credentials
         return None
 
+    async def open_requests(self) -> list[CredentialRequest]:
+        return []
+
+    async def save_offered(self, requests: list[CredentialRequest], token: TokenUse) -> None:
+        """Nobody offers it anything."""
+
     async def save_request(self, request: CredentialRequest, token: TokenUse | None = None) -> None:
         """Nothing is asked for."""
 

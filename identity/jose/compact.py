@@ -68,6 +68,7 @@ def verify(token: Unverified, key: PublicKey | Mapping[str, Any]) -> None:
 
 def sign(claims: Mapping[str, Any], signer: Signer, *, typ: str = "JWT", header: Mapping[str, Any] | None = None) -> str:
     """The claims as a compact JWS by this signer; `header` adds members (never `alg` or `kid`)."""
+    signer = signer.pinned()
     head = {**(header or {}), "alg": signer.alg, "kid": signer.kid, "typ": typ}
     signed = f"{wire.b64url(wire.dumps(head))}.{wire.b64url(wire.dumps(claims))}"
     return f"{signed}.{wire.b64url(signer.sign(signed.encode('ascii')))}"

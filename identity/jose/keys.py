@@ -53,6 +53,13 @@ class Signer(Protocol):
         ...
 
     def public_jwk(self) -> dict[str, Any]: ...
+    def own_jwk(self, kid: str | None) -> dict[str, Any]:
+        """The public half of a key that this signer uses, or used and still answers for; raises `BadToken` for any other."""
+        ...
+
+    def pinned(self) -> "Signer":
+        """The same, with one key from now on: a rotation does not come between header and signature."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

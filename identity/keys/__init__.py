@@ -2,5 +2,7 @@
 
 from identity.jose.keys import Signer
 from identity.keys.files import PURPOSES, USES, FileSigner, KeyStore
+from identity.keys.ring import KeyRing
+from identity.keys.seal import passphrase
 
-__all__ = ["PURPOSES", "USES", "FileSigner", "KeyStore", "Signer"]
+__all__ = ["PURPOSES", "USES", "FileSigner", "KeyRing", "KeyStore", "Signer", "passphrase"]

@@ -1,4 +1,4 @@
-"""The key store in a directory: PKCS #8 PEM files of mode 0600, named `<purpose>-<number>.pem` (identity.md 8.2).
+"""The key store in a directory: one file of mode 0600 for each key, named `<purpose>-<number>` (identity.md 8.2).
 
 Rules
 - Purposes are apart: `si` (Self-Issued ID tokens, capabilityInvocation), `vp` (presentations, authentication), `vc` (credentials
@@ -6,8 +6,10 @@ Rules
 - The highest number of a purpose signs; all numbers stay published until `retire`, so a rotation overlaps. A number is never reused
   while a newer key exists, and the newest key cannot be retired.
 - A file that others can read is refused, and so is a directory that others can write.
+- With a passphrase the files are sealed (`seal`, `.sealed`); without one they are PKCS #8 PEM (`.pem`). A directory is either or: a PEM file in a sealed
+  one is refused.
 
-Not done here: encryption at rest, hardware (other `Signer`s take this one's place).
+Not done here: which of several keys signs in a running process (`ring`); hardware (other `Signer`s take this one's place).
 """
 
 import os
@@ -17,12 +19,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm
 
 from identity.did.document import ASSERTION, AUTHENTICATION, INVOCATION, Key
+from identity.jose.errors import BadToken
 from identity.jose.keys import ALGORITHMS
+from identity.keys.seal import FILE as SEAL
+from identity.keys.seal import Seal, write_private
 from kernel.errors import Misconfigured
 
 USES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -48,6 +54,14 @@ class FileSigner:
     def sign(self, data: bytes) -> bytes:
         return ALGORITHMS[self.alg].sign(data, self._key)
 
+    def own_jwk(self, kid: str | None) -> dict[str, Any]:
+        if kid != self.kid:
+            raise BadToken("signed with no key of ours", reason="kid")
+        return self.public_jwk()
+
+    def pinned(self) -> "FileSigner":
+        return self
+
     def public_jwk(self) -> dict[str, Any]:
         """The public half, with `kid` = the fragment and `alg`."""
         writer = OKPAlgorithm if self.alg == "EdDSA" else ECAlgorithm
@@ -57,10 +71,12 @@ class FileSigner:
 
 @dataclass(frozen=True, slots=True)
 class KeyStore:
-    """The keys of one DID. The directory is made with mode 0700 when it is not there."""
+    """The keys of one DID. The directory is made with mode 0700 when it is not there; new keys are sealed when there is a passphrase."""
 
     directory: Path
     did: str
+    passphrase: str | None = field(default=None, repr=False, compare=False)
+    _seals: list[Seal] = field(default_factory=list, repr=False, compare=False)
 
     def open(self, purpose: str) -> FileSigner:
         """The signer of the newest key of a purpose; raises `Misconfigured` when there is none or others can read it."""
@@ -74,12 +90,26 @@ class KeyStore:
         self._prepare()
         name = f"{purpose}-{[0, *self._numbers(purpose)][-1] + 1}"
         data = _new(alg).private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        descriptor = os.open(self._path(name), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        self._write(name, data)
         return self._load(name)
+
+    def encrypt(self) -> int:
+        """Seal what is not sealed yet, under the passphrase; returns how many keys that were. Stopped half-way, it is done again."""
+        seal, plain = self._seal(make=True), sorted(self.directory.glob("*.pem"))
+        for path in plain:
+            if _NAME.fullmatch(path.stem) is None:
+                continue
+            self._load_plain(path)  # readable by others, or no key: nothing is sealed that would not be opened
+            sealed = path.with_suffix(".sealed")
+            sealed.unlink(missing_ok=True)
+            write_private(sealed, seal.close(self._bound(path.stem), path.read_bytes()))
+            os.utime(sealed, (path.stat().st_atime, path.stat().st_mtime))
+            path.unlink()
+        return len(plain)
+
+    def created(self, kid: str) -> float:
+        """When a key was made, in seconds since the epoch."""
+        return self._path(kid.partition("#")[2]).stat().st_mtime
 
     def ensure(self, purpose: str) -> FileSigner:
         """The newest key of a purpose, made when there is none."""
@@ -104,12 +134,41 @@ class KeyStore:
         self._path(name).unlink()
 
     def _path(self, name: str) -> Path:
-        return self.directory / f"{name}.pem"
+        return self.directory / f"{name}{self._suffix}"
+
+    @property
+    def _suffix(self) -> str:
+        return ".sealed" if self._sealed else ".pem"
+
+    @property
+    def _sealed(self) -> bool:
+        return (self.directory / SEAL).exists()
+
+    def _seal(self, *, make: bool = False) -> Seal:
+        if not self._seals:
+            if make and not self._sealed:
+                if self.passphrase is None:
+                    raise Misconfigured("there is no passphrase to encrypt with", next_step="set passphrase_file")
+                self._seals.append(Seal.create(self.directory, self.passphrase))
+            else:
+                self._seals.append(Seal.open(self.directory, self.passphrase))
+        return self._seals[0]
+
+    def _bound(self, name: str) -> str:
+        return f"{self.did}#{name}"
+
+    def _write(self, name: str, data: bytes) -> None:
+        fresh = not any(_NAME.fullmatch(path.stem) for path in self.directory.iterdir())
+        if self._sealed or (fresh and self.passphrase is not None):
+            data = self._seal(make=True).close(self._bound(name), data)
+        write_private(self._path(name), data)
 
     def _numbers(self, purpose: str) -> list[int]:
         if purpose not in USES:
             raise Misconfigured(f"{purpose} is no purpose of a key", next_step=f"one of {', '.join(PURPOSES)}")
-        names = (_NAME.fullmatch(path.stem) for path in self.directory.glob(f"{purpose}-*.pem"))
+        if self._sealed and any(_NAME.fullmatch(path.stem) for path in self.directory.glob("*.pem")):
+            raise Misconfigured(f"{self.directory} holds a key that is not encrypted beside encrypted ones", next_step="kizuna connector encrypt-keys, or remove it")  # fmt: skip
+        names = (_NAME.fullmatch(path.stem) for path in self.directory.glob(f"{purpose}-*{self._suffix}"))
         return sorted(int(name[2]) for name in names if name)
 
     def _prepare(self) -> None:
@@ -119,16 +178,38 @@ class KeyStore:
 
     def _load(self, name: str) -> FileSigner:
         path = self._path(name)
-        try:
-            with path.open("rb") as file:
-                if os.fstat(file.fileno()).st_mode & 0o077:
-                    raise Misconfigured(f"{path} is readable by others", next_step=f"chmod 600 {path}")
-                key = serialization.load_pem_private_key(file.read(), None)
-        except OSError as error:
-            raise Misconfigured(f"{path}: {error.strerror}", next_step="run as the owner of the directory") from error
-        except (ValueError, TypeError) as error:
-            raise Misconfigured(f"{path} holds no private key", next_step="restore it from the backup") from error
+        key = self._load_sealed(path) if self._sealed else self._load_plain(path)
         return FileSigner(f"{self.did}#{name}", _algorithm(key, path), key)
+
+    def _load_sealed(self, path: Path) -> Any:
+        seal = self._seal()
+        try:
+            return _parsed(seal.unseal(self._bound(path.stem), _private(path)), path)
+        except InvalidTag as error:
+            raise Misconfigured(
+                f"{path} was changed, or is the key of something else", next_step="restore it from the backup"
+            ) from error
+
+    def _load_plain(self, path: Path) -> Any:
+        return _parsed(_private(path), path)
+
+
+def _private(path: Path) -> bytes:
+    """A file that only its owner can read."""
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_mode & 0o077:
+                raise Misconfigured(f"{path} is readable by others", next_step=f"chmod 600 {path}")
+            return file.read()
+    except OSError as error:
+        raise Misconfigured(f"{path}: {error.strerror}", next_step="run as the owner of the directory") from error
+
+
+def _parsed(data: bytes, path: Path) -> Any:
+    try:
+        return serialization.load_pem_private_key(data, None)
+    except (ValueError, TypeError) as error:
+        raise Misconfigured(f"{path} holds no private key", next_step="restore it from the backup") from error
 
 
 def _new(alg: str) -> ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey:

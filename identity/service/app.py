@@ -24,7 +24,7 @@ from identity.access.sqlite import SqliteAccess
 from identity.did import Service as ServiceEntry
 from identity.did import document
 from identity.feed import SERVICE as FEED
-from identity.keys import KeyStore
+from identity.keys import KeyStore, passphrase
 from identity.resolve import Resolver
 from identity.service import settings as configuration
 from identity.service import setup
@@ -89,7 +89,7 @@ def open_service(directory: Path, clock: Clock) -> Service:
     """Open and wire everything; raises `Misconfigured`, `InUse`, `NewerData` with the next step."""
     settings = configuration.load(directory)
     setup.check_private(directory / name for name in (setup.SERVER_KEY, setup.MANAGEMENT_KEY))
-    keys = KeyStore(directory / "keys", settings.did)
+    keys = KeyStore(directory / "keys", settings.did, passphrase(settings.passphrase_file))
     authority = Authority.open(directory / "ca")
     credentials = definitions.load(directory / definitions.FILE)
     database = open_database(directory)

@@ -50,6 +50,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     events_url: Annotated[
         str, Meta(description="Address under which members find the event feed, where it is not the public listener's own.")
     ] = ""
+    passphrase_file: Annotated[
+        str, Meta(description="File with the passphrase of the encrypted keys; empty = the systemd credential, if there is one.")
+    ] = ""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Lowest level logged.")] = "info"
 
     @property

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import msgspec
 
-from identity.keys import KeyStore
+from identity.keys import KeyStore, passphrase
 from identity.service.issuer import definitions
 from identity.service.settings import FILE, Settings, check
 from identity.service.store.ledger import open_database
@@ -71,7 +71,7 @@ def _fill(work: Path, settings: Settings, *, certificate: Path, key: Path, roots
         settings = msgspec.structs.replace(settings, roots=str(ROOTS))
     _write(work / FILE, toml(settings).encode())
     _write(work / MANAGEMENT_KEY, secrets.token_urlsafe(32).encode() + b"\n", secret=True)
-    store = KeyStore(work / "keys", settings.did)
+    store = KeyStore(work / "keys", settings.did, passphrase(settings.passphrase_file))
     for purpose in PURPOSES:
         store.generate(purpose)
     ca.create(work / "ca", name=settings.data_space, crl_url=f"{settings.url}/ca/v1/crl/issuing.crl", now=clock.now())

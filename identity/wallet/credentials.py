@@ -8,6 +8,7 @@ Rules
 - Scopes come as `alias:discriminator` and as `alias:discriminator:read`; a `contextUrl#Type` discriminator means the type.
 - Exactly one of `scope` and `presentationDefinition`; a definition that is not empty is answered with 501.
 - One presentation per format. It is for the verifier alone.
+- An offer of a trusted issuer becomes requests, which `renewal` sends. Other issuers may not offer: any DID can sign an offer.
 - Credentials are taken only from the issuer of an open request, all or none, each verified first (signature, issuer, subject, type, window);
   the same delivery again is acknowledged again.
 """
@@ -26,13 +27,15 @@ from identity.profiles import VerifierProfile, strictly
 from identity.vc import DCP_CONTEXT, VC11, VC20, BadCredential, Credential, parse_scope, parse_vc, present
 from identity.vc.scope import ID_ALIAS, TYPE_ALIAS
 from identity.verify import Caller, TokenDoor, VerifiedToken, check_credential, verify_token
+from identity.wallet import renewal
 from identity.wallet.port import CredentialRequest, CredentialStore, Held
 from identity.wallet.sts import Sts
 from kernel import telemetry
-from kernel.errors import BadInput, KizunaError, NotFound
+from kernel.errors import BadInput, Forbidden, KizunaError, NotFound
 from kernel.web import Route, client_certificate, json_response, read_json
 
 PATH: Final = "/cs"
+_MAX_OFFERED: Final = 20
 _FORMATS: Final = {"jwt", VC11, VC20}
 log = telemetry.get(__name__)
 
@@ -72,8 +75,12 @@ class CredentialService:
         store: CredentialStore,
         *,
         profiles: Callable[[str], VerifierProfile] = strictly,
+        trusts: Callable[[str], bool] = lambda _issuer: True,
+        woken: Callable[[], None] = lambda: None,
     ) -> None:
+        """`trusts` tells whose offers are taken, `woken` is called when an offer was stored."""
         self._door, self._sts, self._presenter, self._store, self._profiles = door, sts, presenter, store, profiles
+        self._trusts, self._woken = trusts, woken
 
     def routes(self) -> list[Route]:
         return [
@@ -162,7 +169,12 @@ class CredentialService:
         offered = message.get("credentials")
         if message.get("issuer") != token.did or not isinstance(offered, list) or not offered:
             raise BadInput("an offer names its sender as issuer, and at least one credential")
-        await self._store.spend(token.use)
+        definitions = _offered(offered)
+        if not self._trusts(token.did):
+            await self._store.spend(token.use)
+            raise Forbidden("offers are taken from trusted issuers only")
+        await self._store.save_offered([renewal.offered(token.did, each, token.use.jti) for each in definitions], token.use)
+        self._woken()
         log.info("credentials offered", peer=token.did, count=len(offered))
         return json_response({}, status=200)
 
@@ -193,6 +205,14 @@ def _message(value: Any, type_: str) -> dict[str, Any]:
     ):
         raise BadInput(f"not a {type_} of DCP 1.0")
     return value
+
+
+def _offered(offered: list[Any]) -> list[str]:
+    """The definitions of an offer; entries may be whole objects or ids alone."""
+    ids = [str(each["id"]) for each in offered if isinstance(each, dict) and isinstance(each.get("id"), str) and each["id"]]
+    if len(offered) > _MAX_OFFERED or len(ids) < len(offered) or any(len(each) > 256 for each in ids):
+        raise BadInput(f"an offer has at most {_MAX_OFFERED} credentials, each with an id")
+    return sorted(set(ids))
 
 
 def _scopes(message: dict[str, Any]) -> set[tuple[str, str]]:

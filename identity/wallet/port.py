@@ -31,6 +31,7 @@ class CredentialRequest(Struct, frozen=True, kw_only=True):
     state: RequestState
     location: str = ""
     note: str = ""
+    asked: str = ""  # when it was sent, or ended
 
 
 class CredentialStore(Protocol):
@@ -42,11 +43,17 @@ class CredentialStore(Protocol):
     async def request(self, key: str) -> CredentialRequest | None:
         """One request by its holderPid."""
 
+    async def open_requests(self) -> list[CredentialRequest]:
+        """Those that are CREATED or REQUESTED, oldest first."""
+
     async def save_request(self, request: CredentialRequest, token: TokenUse | None = None) -> None:
         """Insert or replace; spends the token in the same transaction."""
 
     async def store(self, request: CredentialRequest, credentials: list[Held], token: TokenUse) -> None:
         """Store credentials (replacing those of the same type and issuer) with the request's new state, all or nothing."""
+
+    async def save_offered(self, requests: list[CredentialRequest], token: TokenUse) -> None:
+        """Insert what an offer asks us to ask for, and spend its token, in one transaction."""
 
     async def spend(self, token: TokenUse) -> None:
         """Use a token up; raises `Unauthorized` for one that was used before."""

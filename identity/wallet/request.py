@@ -5,6 +5,7 @@ the `holderPid`. Who drives this (when to send again) is the caller's timer.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import uuid4
 
 import msgspec
@@ -14,6 +15,7 @@ from identity.vc import DCP_CONTEXT
 from identity.wallet.port import CredentialRequest, CredentialStore
 from identity.wallet.sts import Sts
 from kernel import wire
+from kernel.clock import iso
 from kernel.errors import KizunaError, UnavailableError
 from kernel.http import GuardedClient
 
@@ -32,7 +34,13 @@ async def create(store: CredentialStore, issuer: str, definitions: Sequence[str]
 
 
 async def send(
-    request: CredentialRequest, store: CredentialStore, resolver: Resolver, client: GuardedClient, sts: Sts
+    request: CredentialRequest,
+    store: CredentialStore,
+    resolver: Resolver,
+    client: GuardedClient,
+    sts: Sts,
+    *,
+    now: datetime | None = None,
 ) -> CredentialRequest:
     """Send a CREATED request; raises `UnavailableError` (try again) or `IssuerRefused`."""
     endpoint = (await resolver.resolve(request.issuer)).endpoint("IssuerService")
@@ -53,9 +61,27 @@ async def send(
     known = await store.request(request.id) or request
     if known.state != "CREATED":
         return known  # the delivery was faster than this answer
-    sent = msgspec.structs.replace(known, state="REQUESTED", location=reply.headers.get("Location", ""))
+    sent = msgspec.structs.replace(
+        known, state="REQUESTED", location=reply.headers.get("Location", ""), asked=iso(now) if now else ""
+    )
     await store.save_request(sent)
     return sent
+
+
+async def status_of(request: CredentialRequest, client: GuardedClient, sts: Sts) -> str | None:
+    """RECEIVED, ISSUED or REJECTED; None when the issuer does not know the request. Raises `UnavailableError`, `IssuerRefused`."""
+    if not request.location:
+        return "RECEIVED"
+    headers = {"Authorization": f"Bearer {sts.token(request.issuer)}"}
+    reply = await client.request("GET", request.location, headers=headers)
+    if reply.status == 404:
+        return None
+    if reply.status >= 500 or reply.status == 429:
+        raise UnavailableError(f"the issuer answers {reply.status}")
+    found = wire.loads(reply.body) if reply.status == 200 else {}
+    if found.get("type") != "CredentialStatus":
+        raise IssuerRefused(f"no status of the request ({reply.status})")
+    return str(found.get("status"))
 
 
 async def definitions_of(issuer: str, resolver: Resolver, client: GuardedClient) -> dict[str, str]:

@@ -51,7 +51,7 @@ class Sts:
             raise Unauthorized("authentication failed", step="access token", reason="none")
         try:
             token = parse(access_token)
-            verify(token, self._signer.public_jwk())
+            verify(token, self._signer.own_jwk(token.kid))
         except BadToken as error:
             raise Unauthorized("authentication failed", step="access token", reason=error.detail) from error
         claims, now = token.claims, self._clock.now().timestamp()

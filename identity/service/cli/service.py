@@ -12,7 +12,7 @@ import typer
 
 from identity.access import cli as access
 from identity.jose import thumbprint
-from identity.keys import KeyStore
+from identity.keys import KeyStore, passphrase
 from identity.service import setup
 from identity.service.cli.local import SAY, Directory, Json, client, management_url, show
 from identity.service.settings import Settings
@@ -64,7 +64,7 @@ def init(
         roots=roots,
         clock=SystemClock(),
     )
-    pin = thumbprint(KeyStore(directory / "keys", found.did).open("trust").public_jwk())
+    pin = thumbprint(KeyStore(directory / "keys", found.did, passphrase(found.passphrase_file)).open("trust").public_jwk())
     result = {"did": found.did, "key": pin, "url": found.url, "management": management_url(found), "directory": str(directory)}
     show(result, SAY("initialised", data_space=data_space, dir=directory, did=found.did, pin=pin), as_json=as_json)
 

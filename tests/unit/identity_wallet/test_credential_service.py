@@ -39,6 +39,10 @@ class Store:
             await self.spend(token)
         self.requests[request.id] = request
 
+    async def save_offered(self, requests, token):
+        await self.spend(token)
+        self.requests |= {each.id: each for each in requests}
+
     async def store(self, request, credentials, token):
         await self.spend(token)
         for each in credentials:
@@ -61,7 +65,13 @@ class Wallet:
         self.store = Store(world)
         self.sts = Sts(self.owner.did, self.owner.key, world.clock)
         door = TokenDoor(did=self.owner.did, resolver=world.resolver, clock=world.clock, seen=world.seen)
-        self.service = CredentialService(door, self.sts, self.owner.key, self.store)
+        self.woken = 0
+        self.service = CredentialService(
+            door, self.sts, self.owner.key, self.store, trusts=lambda did: did == self.issuer.did, woken=self.wake
+        )
+
+    def wake(self):
+        self.woken += 1
 
     def holds(self, *kinds, **changes):
         """Put a credential into the store, past all checks."""
@@ -443,10 +453,32 @@ def offering(wallet, **changes):
     return found | changes
 
 
-async def test_an_offer_is_acknowledged_and_stores_nothing(wallet):
-    reply = await wallet.client.post(OFFER, json=offering(wallet), headers=wallet.bearer(wallet.issuer))
+async def test_an_offer_becomes_requests_and_wakes_who_sends_them(wallet):
+    message = offering(wallet, credentials=[{"id": "a"}, {"id": "b", "type": "CredentialObject"}, {"id": "a"}])
+    reply = await wallet.client.post(OFFER, json=message, headers=wallet.bearer(wallet.issuer))
     assert reply.status == 200
     assert wallet.store.credentials == []
+    assert [(each.issuer, each.definitions, each.state) for each in wallet.store.requests.values()] == [
+        (wallet.issuer.did, ("a",), "CREATED"),
+        (wallet.issuer.did, ("b",), "CREATED"),
+    ]
+    assert wallet.woken == 1
+
+
+async def test_an_offer_of_an_issuer_that_is_not_trusted_is_refused(wallet):
+    message = offering(wallet, issuer=wallet.thief.did)
+    headers = wallet.bearer(wallet.thief)
+    assert (await wallet.client.post(OFFER, json=message, headers=headers)).status == 403
+    assert wallet.store.requests == {}
+    assert (await wallet.client.post(OFFER, json=message, headers=headers)).status == 401, "its token is used up"
+
+
+@pytest.mark.parametrize(
+    "entries", [[{"id": "x"}] * 21, [{"type": "x"}], ["x"], [{"id": ""}], [{"id": 5}], [{"id": "x" * 257}]], ids=str
+)
+async def test_an_offer_with_entries_that_nobody_can_ask_for_is_refused(wallet, entries):
+    message = offering(wallet, credentials=entries)
+    assert (await wallet.client.post(OFFER, json=message, headers=wallet.bearer(wallet.issuer))).status == 400
 
 
 @pytest.mark.parametrize(
