@@ -53,8 +53,9 @@ class Registry:
         self._operands = MappingProxyType(found)
         self.actions = MappingProxyType({**vocabulary.ACTIONS, **(actions or {})})
         covers = _closed({name: (above,) if above else () for name, above in self.actions.items()}, "action")
-        entails = _closed({name: (implies or {}).get(name, ()) for name in covers}, "action")
-        forbids = {name: frozenset().union(*(covers.get(each, frozenset({each})) for each in entails[name])) for name in covers}
+        entails = dict(implies or {})
+        _closed({name: tuple(entails.get(name, ())) for name in {*covers, *entails}}, "action")
+        forbids = {name: _with_implied(name, covers, entails) for name in covers}
         self._alone = _short({name: frozenset({name}) for name in covers})
         self._reach = _short({name: (covers[name], forbids[name]) for name in covers})
         self._wholes = {each.iri: _closed(each.narrower, each.iri) for each in found.values() if each.narrower}
@@ -102,6 +103,18 @@ def _closed(above: Mapping[str, tuple[str, ...]], what: str) -> dict[str, frozen
         return vocabulary.closure(above)
     except ValueError as error:
         raise PolicyError(what, f"{error} is part of itself") from error
+
+
+def _with_implied(name: str, covers: Mapping[str, frozenset[str]], implies: Mapping[str, tuple[str, ...]]) -> frozenset[str]:
+    """What covers an action, or an action that is done with it."""
+    found: set[str] = set()
+    open_ = list(covers[name])
+    while open_:
+        each = open_.pop()
+        if each not in found:
+            found.add(each)
+            open_.extend(above for implied in implies.get(each, ()) for above in covers.get(implied, (implied,)))
+    return frozenset(found)
 
 
 def _short(found: Mapping[str, _T]) -> dict[str, _T]:
