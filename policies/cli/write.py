@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from msgspec import to_builtins
 
 from kernel.cli import print_result
 from kernel.errors import BadInput
@@ -17,6 +18,9 @@ Language = Annotated[str, typer.Option("--lang", help=SAY("language"))]
 Check = Annotated[bool, typer.Option("--check", help=SAY("fmt_check"))]
 Template = Annotated[str, typer.Argument(help=SAY("template"))]
 Values = Annotated[list[str] | None, typer.Argument(help=SAY("values"))]
+From = Annotated[str, typer.Option("--from", help=SAY("convert_from"))]
+To = Annotated[str, typer.Option("--to", help=SAY("convert_to"))]
+Keep = Annotated[bool, typer.Option("--keep-losing", help=SAY("convert_keep"))]
 Access = Annotated[bool, typer.Option("--access", help=SAY("access_part"))]
 
 
@@ -26,6 +30,7 @@ def register(app: typer.Typer) -> None:
     app.command("new", help=SAY("new"))(new)
     app.command("schema", help=SAY("schema"))(schema)
     app.command("render", help=SAY("render"))(render)
+    app.command("convert", help=SAY("convert"))(convert)
 
 
 def language(chosen: str) -> str:
@@ -99,3 +104,34 @@ def render(files: Files, profile: ProfileName = "base", lang: Language = "", as_
             print_result({"file": name, "language": words.language, "text": text}, as_json=True)
         else:
             typer.echo(text)
+
+
+def convert(
+    file: Annotated[Path, typer.Argument(help=SAY("policy_file"))],
+    origin: From = "",
+    to: To = "",
+    profile: ProfileName = "base",
+    keep: Keep = False,
+    as_json: Json = False,
+) -> None:
+    from policies.tools.convert import form, read  # noqa: PLC0415
+    from policies.tools.convert import write as written  # noqa: PLC0415
+
+    loaded = load(profile)
+    if bool(origin) == bool(to):
+        raise BadInput(SAY("convert_one_way"))
+    form(origin or to)
+    ((_, value),) = documents([file])
+    if to:
+        loaded.policy(value)
+    found = read(value, origin, loaded, keep=keep) if origin else written(value, to, loaded)
+    if origin:
+        loaded.policy(found.policy)
+    if as_json:
+        print_result({"policy": found.policy, "losses": to_builtins(found.losses)}, as_json=True)
+    else:
+        typer.echo(_pretty(found.policy))
+        for each in found.losses:
+            typer.echo(f"{each.path}: {each.what}: {SAY(f'loss_{each.effect}')}", err=True)
+    if any(each.effect != "legal" for each in found.losses):
+        raise typer.Exit(1)
