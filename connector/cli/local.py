@@ -1,9 +1,11 @@
 """What every command shares: the data directory, the running connector's management API, and how results are shown.
 
-A command finds its connector by `--dir` (or `KIZUNA_DIR`): settings and management key lie there. It never opens the
+A command finds its connector by `--dir` (or `KIZUNA_DIR`): settings and management key lie there; `KIZUNA_KEY_FILE` names a file with another key (`kizuna key
+add`), whose role then decides. It never opens the
 database: one process owns it (ADR 0004).
 """
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,7 +32,11 @@ def client(directory: Path) -> ManagementClient:
     found = settings.load(directory)
     scheme = "https" if found.management_certificate else "http"
     address = f"{scheme}://{found.management_bind}:{found.management_port}"
-    return ManagementClient(address, (directory / KEY_FILE).read_text(encoding="ascii").strip())
+    key = Path(os.environ.get("KIZUNA_KEY_FILE") or directory / KEY_FILE)
+    try:
+        return ManagementClient(address, key.read_text(encoding="ascii").strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(SAY("no_key", file=key), next_step=SAY("no_key_next")) from error
 
 
 def rows(found: Any, *columns: str) -> list[dict[str, Any]]:

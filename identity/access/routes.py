@@ -14,12 +14,13 @@ from msgspec import Struct
 from identity.access.audit import Chain, Entry, Fault, head_of
 from identity.access.door import CALLER
 from identity.access.keys import AccessKey, Keys
-from identity.access.pages import LONGEST_PAGE, PageOf, listed, page
+from identity.access.pages import PageOf, listed, page
 from identity.access.principal import grant
 from identity.access.trail import AuditStore
 from kernel.errors import BadInput
 from kernel.web import Handler, Route, json_response, read_json
 
+_AT_ONCE: Final = 200  # rows hashed before others have their turn: 8 ms
 SCOPES: Final = frozenset({"keys", "audit"})
 
 
@@ -115,12 +116,12 @@ class AccessRoutes:
         head, chain = await self._log.head(), Chain(self._participant, pinned)
         more = True
         while more and chain.fault is None:
-            rows = await self._log.entries(chain.last.seq, LONGEST_PAGE)
+            rows = await self._log.entries(chain.last.seq, _AT_ONCE)
             for entry in rows:
                 if entry.seq <= head.seq or chain.last != head:  # what was written meanwhile is for the next time
                     chain.take(entry)
             await asyncio.sleep(0)  # others have their turn
-            more = len(rows) == LONGEST_PAGE and chain.last != head
+            more = len(rows) == _AT_ONCE and chain.last != head
         fault = chain.end(head)
         return json_response(Verdict(fault is None, chain.last.seq, str(chain.last), fault))
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -184,7 +185,8 @@ def test_keys_roles_and_the_audit_log_from_the_command_line(world, tmp_path):
         assert (code, json.loads(out)["intact"]) == (0, True), err
         assert runner(world, *prefix, "key", "revoke", made["id"])[0] == 0
         assert call(port, "GET", "/v1/audit?limit=1", made["key"])[0] == 401
-        assert [each["revoked"] != "" for each in json.loads(runner(world, *prefix, "key", "list", "--json")[1])["items"]] == [True]
+        keys = {each["id"]: each for each in json.loads(runner(world, *prefix, "key", "list", "--json")[1])["items"]}
+        assert keys[made["id"]]["revoked"]
         file = tmp_path / f"log{len(prefix)}.jsonl"
         assert runner(world, *prefix, "audit", "export", "--output", str(file))[0] == 0
         assert runner(world, *prefix, "audit", "verify", "--file", str(file), "--head", head)[0] == 0
@@ -195,21 +197,61 @@ def test_keys_roles_and_the_audit_log_from_the_command_line(world, tmp_path):
         assert made["key"].split("_", 2)[2] not in file.read_text()
 
 
-def test_what_the_commands_did_stands_in_the_audit_log(world):
+def test_commands_take_the_key_of_a_file_and_have_its_role(world, tmp_path):
+    made = json.loads(run(world, "key", "add", "--role", "read", "--scope", "assets", "--name", "warehouse", "--json")[1])
+    file = tmp_path / "warehouse.key"
+    file.write_text(made["key"] + "\n")
+    directory = str(world.connectors["provider"].directory)
+
+    def with_key(*arguments, key=file):
+        environment = {**os.environ, "KIZUNA_DIR": directory, "KIZUNA_KEY_FILE": str(key)}
+        return subprocess.run(kizuna(*arguments), capture_output=True, text=True, check=False, env=environment)
+
+    assert with_key("asset", "list").returncode == 0
+    refused = with_key("offer", "list")
+    assert refused.returncode == 1
+    assert "role read in scope offers" in refused.stderr
+    assert with_key("asset", "list", key=tmp_path / "none").returncode == 3
+
+
+def test_a_management_address_for_everybody_without_tls_stops_the_start(world, tmp_path):
+    for directory, command, prefix in (
+        (world.connectors["provider"].directory, "connector", "KIZUNA_CONNECTOR_"),
+        (world.identity.directory, "identity", "KIZUNA_IDENTITY_"),
+    ):
+        environment = {**os.environ, f"{prefix}MANAGEMENT_BIND": "0.0.0.0"}
+        done = subprocess.run(
+            kizuna(command, "run", "--dir", str(directory)),
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment,
+            timeout=60,
+        )
+        assert done.returncode == 3, done.stderr
+        assert "in the clear" in done.stderr
+
+
+def test_what_commands_do_stands_in_the_audit_log(world):
+    sample = str(world.samples / world.space.payload)
+    asset = json.loads(run(world, "asset", "add", sample, "--schema", world.space.schema, "--title", "x", "--json")[1])["id"]
+    assert run(world, "asset", "add", sample, "--schema", "none", "--title", "x")[0] != 0
+    assert run(world, "transfer", "terminate", "urn:uuid:unknown")[0] == 1
     rows = [
         (each["action"], each["object"], each["outcome"]) for each in json.loads(run(world, "audit", "list", "--json")[1])["items"]
     ]
-    asset = json.loads(run(world, "asset", "list", "--json")[1])["items"][0]["id"]
-    offer = json.loads(run(world, "offer", "list", "--json")[1])["items"][0]["id"]
-    assert ("POST /v1/membership", "", "done") in rows
     assert ("POST /v1/assets", asset, "done") in rows
-    assert ("POST /v1/offers", offer, "done") in rows
-    assert ("POST /v1/assets", "", "payload-invalid") in rows
+    assert ("POST /v1/transfers/{id}/terminate", "urn:uuid:unknown", "unknown-process") in rows
+    assert ("POST /v1/assets", "", "unknown-entry") in rows
+    did = "did:web:audited.example"
+    invite = ("member", "invite", "--did", did, "--name", "Audited KK", "--corporate-number", "5010101023456", "--role", "mill")
+    code, _, err = run_identity(world, *invite)
+    assert code == 0, err
     rows = [
-        (each["action"], each["outcome"])
+        (each["action"], each["object"], each["outcome"])
         for each in json.loads(run_identity(world, "identity", "audit", "list", "--json")[1])["items"]
     ]
-    assert ("POST /v1/members/{id}/approve", "done") in rows
+    assert ("POST /v1/invitations", did, "done") in rows
 
 
 def test_a_key_of_an_impossible_life_is_refused(world):
@@ -334,3 +376,37 @@ def test_it_ends_cleanly_on_sigterm(world, tmp_path):
     assert "Unclosed" not in text
     node.start()
     node.wait_ready()
+
+
+def test_both_management_apis_speak_tls(world, monkeypatch):
+    """The last test here: it starts both services anew."""
+    secure = ssl.create_default_context(cafile=str(world.roots))
+    for node, prefix, command in (
+        (world.identity, "KIZUNA_IDENTITY_", ("member", "list", "--dir")),
+        (world.connectors["provider"], "KIZUNA_CONNECTOR_", ("connector", "status", "--dir")),
+    ):
+        node.stop()
+        with monkeypatch.context() as patch:
+            patch.setenv(f"{prefix}MANAGEMENT_BIND", "localhost")
+            patch.setenv(f"{prefix}MANAGEMENT_CERTIFICATE", str(node.directory / "tls/server.pem"))
+            patch.setenv(f"{prefix}MANAGEMENT_KEY", str(node.directory / "tls/server.key"))
+            patch.setenv("SSL_CERT_FILE", str(world.roots))
+            node.start()
+            port = urlsplit(node._management).port
+            for _ in range(200):
+                try:
+                    connection = http.client.HTTPSConnection("localhost", port, context=secure, timeout=10)
+                    connection.request("GET", "/health")
+                    assert connection.getresponse().status == 200
+                    break
+                except OSError:
+                    time.sleep(0.1)
+                finally:
+                    connection.close()
+            done = subprocess.run(kizuna(*command, str(node.directory)), capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            with pytest.raises((OSError, http.client.HTTPException)):
+                call(port, "GET", "/health", "")
+            node.stop()
+        node.start()
+        node.wait_ready()

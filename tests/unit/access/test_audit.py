@@ -297,6 +297,17 @@ async def test_what_gets_around_the_database_is_found(world, how):
     assert alone == (how in ("cut off with its head", "emptied"))
 
 
+@pytest.mark.parametrize("count", [199, 200, 201, 450])
+async def test_a_long_log_is_followed_to_its_end(world, count):
+    await asyncio.gather(*(world.store.append(Event(**EVENT | {"object": str(number)})) for number in range(count)))
+    verdict = (await world.call("GET", "/v1/audit/verify")).body
+    assert (verdict["intact"], verdict["entries"]) == (True, count)
+    with sqlite3.connect(world.database.path) as other:
+        other.executescript(f"DROP TRIGGER audit_unchanged; UPDATE audit SET who = 'x' WHERE seq = {count};")
+    other.close()
+    assert (await world.call("GET", "/v1/audit/verify")).body["fault"]["seq"] == count
+
+
 async def test_a_noted_head_still_holds_when_the_log_has_grown(world):
     await world.key()
     noted = (await world.call("GET", "/v1/audit/verify")).body["head"]
