@@ -79,3 +79,30 @@ def test_the_cap_is_exact() -> None:
     with pytest.raises(BadStatus) as caught:
         BitString.decode(text, minimum_bits=0, max_bytes=1023)
     assert caught.value.facts["reason"] == "bomb"
+
+
+@pytest.mark.parametrize(
+    ("text", "bits"),
+    [
+        ("uH4sIAAAAAAAAA-3BMQEAAADCoPVPbQwfoAAAAAAAAAAAAAAAAAAAAIC3AYbSVKsAQAAA", 131_072),
+        ("H4sIAAAAAAAAA-3BMQEAAADCoPVPbQwfoAAAAAAAAAAAAAAAAAAAAIC3AYbSVKsAQAAA", 131_072),
+        ("H4sIAAAAAAAAA-3BMQEAAADCoPVPbQsvoAAAAAAAAAAAAAAAAP4GcwM92tQwAAA", 100_000),
+    ],
+)
+def test_w3c_example_lists(text: str, bits: int) -> None:
+    """The encoded lists of Bitstring Status List 1.0 (section 2.2) and of the drafts before it: nothing is set in them."""
+    found = BitString.decode(text, minimum_bits=100_000)
+    assert (len(found), set(bytes(found))) == (bits, {0})
+    assert BitString.decode(found.encode(), minimum_bits=0).get(94_567) == 0
+    if bits < 131_072:
+        with pytest.raises(BadStatus) as caught:
+            BitString.decode(text)
+        assert caught.value.facts["reason"] == "length"
+
+
+def test_w3c_entries_of_several_bits_lie_at_index_times_size() -> None:
+    """Bitstring Status List 1.0, 3.2: the left-most bit is the first index; an entry of size two at index three begins at bit six."""
+    found = BitString.empty(131_072)
+    found.set(3, 0b10, size=2)
+    assert bytes(found)[:2] == bytes([0b0000_0010, 0])
+    assert [found.get(index) for index in (5, 6, 7, 8)] == [0, 1, 0, 0]
