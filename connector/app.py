@@ -38,6 +38,7 @@ from connector.processes import negotiation, transfer
 from connector.processes.decisions import AutoDecisions, Decisions
 from connector.processes.evidence import TYPE, Sign
 from connector.processes.model import Process, TokenUse
+from connector.refusals import Refusals
 from connector.rules import OwnRules, Rules
 from connector.settings import Settings
 from connector.standing import Standing
@@ -100,6 +101,7 @@ class Connector:
     tokens: TokenEndpoint
     standing: Standing
     follower: Follower
+    refusals: Refusals
     public: list[Route]
     member_listener: Listener | None = None
 
@@ -155,10 +157,11 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
     async def proven(caller: Caller, fresh: bool) -> VerifiedParticipant:
         return await authenticate(door, caller, fresh=fresh)
 
+    refusals = Refusals(clock)
     node = Node(
         participant=found.did,
         base_url=found.dsp_url,
-        authenticate=verify or proven,
+        authenticate=refusals.watching(verify or proven),
         processes=store,
         catalog=rules,
         negotiation=contexts.for_negotiation,
@@ -266,6 +269,7 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
         renewal=renewal,
         tokens=TokenEndpoint(sts, Clients(found.sts_clients, clock)),
         standing=standing,
+        refusals=refusals,
         follower=follower,
         public=[*_own_routes(found, keys), *routes.routes(node), *wallet.routes(), *endpoint.routes()],
     )

@@ -4,12 +4,13 @@ import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import typer
 
 from connector import settings
 from connector.cli import wallet
-from connector.cli.local import HERE, SAY, Directory, Json, Wait, client
+from connector.cli.local import HERE, SAY, Directory, Json, Wait, client, rows
 from kernel.cli import print_result
 from kernel.errors import BadInput, Misconfigured
 
@@ -24,6 +25,7 @@ def register(app: typer.Typer) -> None:
     group.command("run", help=SAY("connector_run"))(run)
     group.command("join", help=SAY("connector_join"))(join)
     group.command("status", help=SAY("connector_status"))(status)
+    group.command("refusals", help=SAY("connector_refusals"))(refusals)
     group.command("rotate-certificate", help=SAY("connector_rotate"))(rotate)
     wallet.register(group)
     app.add_typer(group, name="connector", help=SAY("connector"))
@@ -83,6 +85,13 @@ def join(invitation: Annotated[str, typer.Argument()], wait: Wait = 60, director
 def status(directory: Directory = HERE, as_json: Json = False) -> None:
     found: Any = client(directory).get("/v1/status")
     print_result(found, as_json=as_json)
+
+
+def refusals(
+    peer: Annotated[str, typer.Option("--peer", help=SAY("refusals_peer"))] = "", directory: Directory = HERE, as_json: Json = False
+) -> None:
+    found: Any = client(directory).get(f"/v1/refusals?{urlencode({'peer': peer})}")
+    print_result(found if as_json else rows(found["items"], "at", "peer", "stage", "subject", "reason", "detail"), as_json=as_json)
 
 
 def rotate(directory: Directory = HERE, as_json: Json = False) -> None:

@@ -18,6 +18,7 @@ from connector.processes import tables
 from connector.processes.decisions import Otherwise
 from connector.processes.errors import AgreementUnknown
 from connector.processes.model import Agreement, Kind, Process
+from connector.refusals import Refusal
 from connector.store.port import Due, Membership, ReceivedObject
 from identity.access.door import CALLER
 from identity.access.pages import PageOf, listed, page
@@ -124,6 +125,8 @@ class Management:
             self._route("POST", "/v1/transfers/{id}/pull", self.pull, "operate transfers", "Fetch, verify and validate the data", PullWanted),
             self._route("GET", "/v1/transfers/{id}/access", self.access, "operate transfers", "Data address and token, for a program of our own"),
             self._route("GET", "/v1/received", self.received, "read transfers", "Datasets received under agreements", response=PageOf[ReceivedObject], query=_PAGED),
+            self._route("GET", "/v1/refusals", self.refusals, "read membership", "Callers refused lately, with every stage of their verification",
+                        response=PageOf[Refusal], query=(*_PAGED, "peer")),
             self._route("GET", "/v1/outbox", self.outbox, "read negotiations", "Messages that are not delivered yet", response=PageOf[views.Undelivered], query=_PAGED),
             self._route("POST", "/v1/outbox/{id}/release", self.release, "operate negotiations", "Try a parked message again now"),
         ]  # fmt: skip
@@ -308,6 +311,11 @@ class Management:
         wanted = page(request)
         found: list[ReceivedObject] = await self._store.received_after(wanted.after, wanted.limit)
         return listed(request, wanted, found, lambda each: each.transfer)
+
+    async def refusals(self, request: web.Request) -> web.Response:
+        wanted = page(request)
+        found = self._connector.refusals.page(wanted.number, wanted.limit, request.query.get("peer", ""))
+        return listed(request, wanted, found, lambda each: str(each.number))
 
     async def outbox(self, request: web.Request) -> web.Response:
         wanted = page(request)

@@ -148,6 +148,13 @@ def test_401_says_the_same_for_known_and_unknown_and_every_fault(world):
     }
     assert len(answers) == 1
     assert '"unauthorized"' in answers.pop()
+    code, out, _ = run(world, "connector", "refusals", "--json")
+    told = json.loads(out)["items"]
+    assert code == 0
+    assert [each["reason"] for each in told[:4]] == ["size", "header", "form", "header"], (
+        "our own side is told the stage and the reason"
+    )
+    assert {each["stage"] for each in told} == {"parse"}
 
 
 def test_get_of_a_process_without_token_is_401(world):
