@@ -42,10 +42,12 @@ from connector.refusals import Refusals
 from connector.rules import OwnRules, Rules
 from connector.settings import Settings
 from connector.standing import Standing
-from connector.store.sqlite import SqliteStore, open_database
+from connector.store.opening import open_store
+from connector.store.port import Store
 from connector.worker.feed import Follower
 from connector.worker.measures import Measures
 from connector.worker.outbox import Outbox
+from connector.worker.replicas import Replicas
 from connector.worker.timers import Timers
 from identity.access.oidc import provider
 from identity.access.service import Access
@@ -72,6 +74,7 @@ from kernel.http import GuardedClient, Outbound
 from kernel.web import Listener, Route, application, client_certificate, json_response, serve
 from policies.profiles import Profile, load
 
+_ABANDONED = 3600.0  # seconds after which a part that nobody writes to is not another replica's
 log = telemetry.get(__name__)
 
 
@@ -86,7 +89,7 @@ class Connector:
 
     directory: Path
     settings: Settings
-    store: SqliteStore
+    store: Store
     channel: Channel
     client: GuardedClient
     joining: Joining
@@ -102,6 +105,7 @@ class Connector:
     standing: Standing
     follower: Follower
     refusals: Refusals
+    replicas: Replicas
     public: list[Route]
     member_listener: Listener | None = None
 
@@ -115,14 +119,15 @@ class Connector:
             self.member_listener = await serve(app, found.bind, found.member_port, self.channel.member)
 
 
-def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None, verify: Any = None) -> Connector:
-    """Open and connect everything. `decisions` and `verify` let a test stand in for policy and authentication; no setting does."""
-    found = settings.load(directory)
+def wire_up(
+    directory: Path, found: Settings, store: Store, clock: Clock, *, decisions: Decisions | None = None, verify: Any = None
+) -> Connector:
+    """Connect everything. `decisions` and `verify` let a test stand in for policy and authentication; no setting does."""
     keys = KeyRing(KeyStore(directory / "keys", found.did, passphrase(found.passphrase_file)), clock)
     profile = load(found.profile)
-    store = SqliteStore(open_database(directory / install.DATABASE), found.did)
+    payloads = Path(found.payload_folder) if found.payload_folder else directory
     for folder in ("payloads", "inbox"):
-        files.sweep(directory / folder)
+        files.sweep(payloads / folder, untouched=_ABANDONED if found.database else 0.0)
     channel = Channel(directory / "tls")
     client = GuardedClient(Outbound(allow=frozenset(found.allow_private)), tls=channel.client)
     resolver = Resolver(client, clock)
@@ -173,7 +178,7 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
         witness=Witness(resolver, status, own_document, clock),
     )
     commands = Commands(
-        directory=directory,
+        directory=payloads,
         store=store,
         profile=profile,
         clock=clock,
@@ -195,7 +200,7 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
         return await node.authenticate(caller, True)
 
     endpoint = Endpoint(
-        directory, tokens, process=store.process, asset=store.asset, proven=proven_again, spend=store.spend, take=commands.take,
+        payloads, tokens, process=store.process, asset=store.asset, proven=proven_again, spend=store.spend, take=commands.take,
         limit=found.max_payload, gate=gate,
     )  # fmt: skip
     renewal = Renewal(store, resolver, client, sts, clock, ready=_is_member(store))
@@ -212,7 +217,7 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
             return
         if (why := gate.closed(process.peer)) is not None:
             raise UnavailableError(f"the authority keeps the consumer out: {why}", next_step="it is pushed when that ends")
-        await push(client, directory, asset, process.data["dataAddress"], expect_did=peers.pin(process.peer))
+        await push(client, payloads, asset, process.data["dataAddress"], expect_did=peers.pin(process.peer))
         await commands.step("transfer", process.id, "complete", "")
 
     follower = Follower(
@@ -271,6 +276,7 @@ def wire_up(directory: Path, clock: Clock, *, decisions: Decisions | None = None
         standing=standing,
         refusals=refusals,
         follower=follower,
+        replicas=Replicas(store, rules.follow, enrolled),
         public=[*_own_routes(found, keys), *routes.routes(node), *wallet.routes(), *endpoint.routes()],
     )
     return connector
@@ -281,7 +287,7 @@ class _Contexts:
     """Makes the contexts of the process core, per caller and for our own commands."""
 
     settings: Settings
-    store: SqliteStore
+    store: Store
     rules: Rules
     tokens: DataTokens
     clock: Clock
@@ -343,7 +349,7 @@ def _rules(found: Settings, profile: Profile) -> Any:
     return rule
 
 
-def _is_member(store: SqliteStore) -> Callable[[], Awaitable[bool]]:
+def _is_member(store: Store) -> Callable[[], Awaitable[bool]]:
     async def active() -> bool:
         return (await store.membership()).state == "ACTIVE"
 
@@ -381,18 +387,25 @@ def _own_routes(found: Settings, keys: KeyRing) -> list[Route]:
 @asynccontextmanager
 async def serving(directory: Path, clock: Clock | None = None, **stand_ins: Any) -> AsyncIterator[Connector]:
     """Open the directory, listen, work; everything is closed on leaving."""
-    connector = wire_up(directory, clock or SystemClock(), **stand_ins)
-    found = connector.settings
+    found = settings.load(directory)
+    store = await open_store(directory, found)
+    try:
+        connector = wire_up(directory, found, store, clock or SystemClock(), **stand_ins)
+        await connector.rules.fill()
+    except BaseException:
+        await store.close()
+        raise
     listeners = []
     tasks: list[asyncio.Task[None]] = []
     try:
-        await connector.rules.fill()
         await connector.follower.load()
         app = application(connector.public, errors=errors.response)
         listeners.append(await serve(app, found.bind, found.public_port, connector.channel.public))
         await connector.listen_for_members()
         listeners.append(await _serve_management(connector))
-        workers = (connector.outbox, connector.joining, connector.timers, connector.renewal, connector.follower)
+        workers = (
+            connector.outbox, connector.joining, connector.timers, connector.renewal, connector.follower, connector.replicas,
+        )  # fmt: skip
         tasks = [asyncio.create_task(each.run()) for each in workers]
         yield connector
     finally:
@@ -403,7 +416,7 @@ async def serving(directory: Path, clock: Clock | None = None, **stand_ins: Any)
             await listener.close()
         await connector.client.close()
         await connector.access.close()
-        connector.store.close()
+        await store.close()
 
 
 async def _serve_management(connector: Connector) -> Listener:

@@ -1,7 +1,7 @@
 """Making the data directory of a new connector.
 
     DIR/connector.toml    settings            DIR/keys/       keys of the DID document, of data tokens and pages (0600)
-    DIR/data.sqlite       the database        DIR/tls/        server.pem, server.key (0600), roots.pem; later the member certificate
+    DIR/data.sqlite       the database (SQLite)  DIR/tls/        server.pem, server.key (0600), roots.pem; later the member certificate
     DIR/management.key    API key (0600)      DIR/payloads/   published data      DIR/inbox/   received data
 
 All or nothing: everything is made in a directory beside it, which is renamed at the end. Nothing is ever overwritten.
@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from connector.settings import FILE, Settings
+from connector.store.opening import DATABASE
 from connector.store.sqlite import open_database
 from identity.keys import KeyStore, passphrase
 from identity.tls import contexts
@@ -24,7 +25,6 @@ from kernel.errors import Misconfigured
 
 MANAGEMENT_KEY: Final = "management.key"
 PAGE_KEY: Final = "keys/page.key"
-DATABASE: Final = "data.sqlite"
 PURPOSES: Final = ("si", "vp", "contract", "data")
 
 
@@ -51,13 +51,14 @@ def _fill(work: Path, settings: Settings, *, certificate: Path, key: Path, roots
     _write(work / "tls/server.pem", certificate.read_bytes())
     _write(work / "tls/server.key", key.read_bytes(), secret=True)
     _write(work / "tls/roots.pem", roots.read_bytes())
-    _write(work / FILE, toml(settings).encode())
+    _write(work / FILE, toml(settings).encode(), secret=bool(settings.database))
     _write(work / MANAGEMENT_KEY, secrets.token_urlsafe(32).encode() + b"\n", secret=True)
     _write(work / PAGE_KEY, secrets.token_bytes(32), secret=True)
     store = KeyStore(work / "keys", settings.did, passphrase(settings.passphrase_file))
     for purpose in PURPOSES:
         store.generate(purpose)
-    open_database(work / DATABASE).close()
+    if not settings.database:  # a server's tables are made at the first start
+        open_database(work / DATABASE).close()
 
 
 def toml(settings: Settings) -> str:

@@ -8,10 +8,12 @@ Rules
   reached is tried again in the same way.
 - One credential request per definition, so that a credential that the member's record does not support spoils no other. With at least one credential
   and no open request, a certificate is enrolled for.
+- Of several replicas one at a time takes a step; they share the folder of the certificate, and hear when it has changed.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +32,7 @@ from kernel.http import GuardedClient
 
 FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 60.0
+TURN: Final = "membership"
 log = telemetry.get(__name__)
 
 
@@ -59,7 +62,6 @@ class Joining:
         self._resolver, self._client, self._sts, self._clock = resolver, client, sts, clock
         self._tls, self._enrolled = tls, enrolled
         self._wake = asyncio.Event()
-        self._turn = asyncio.Lock()
         store.on_commit(self._wake.set)
 
     async def state(self) -> Membership:
@@ -68,7 +70,7 @@ class Joining:
 
     async def apply(self, invitation: str) -> Membership:
         """Send the application; raises `Refused`, `Conflict`, `UnavailableError`."""
-        async with self._turn:
+        async with self._store.turn(TURN):
             known = await self.state()
             if known.state not in ("NONE", "REFUSED"):
                 raise Conflict(f"the membership is {known.state} already", next_step="see `kizuna connector status`")
@@ -78,7 +80,7 @@ class Joining:
 
     async def renew(self) -> None:
         """A new member certificate now."""
-        async with self._turn:
+        async with self._store.turn(TURN):
             known = await self.state()
             if known.state != "ACTIVE":
                 raise Conflict(f"the membership is {known.state}", next_step="join the data space first")
@@ -89,40 +91,51 @@ class Joining:
         pause = FIRST_PAUSE
         while True:
             self._wake.clear()
-            before = await self.state()
+            known, waiting = Membership(state="APPLIED"), False  # a store that fails is asked again after the pause
             try:
-                async with self._turn:
-                    await self._next(await self.state())
-                pause = FIRST_PAUSE if await self.state() != before else min(LONGEST_PAUSE, pause * 1.5)
-            except Refused as error:
-                await self._save(msgspec.structs.replace(await self.state(), state="REFUSED", note=error.detail))
-                log.warning("membership refused", reason=error.detail)
+                known = await self.state()
+                pause = FIRST_PAUSE if await self._step(known) else min(LONGEST_PAUSE, pause * 1.5)
+                known = await self.state()
+                waiting = known.state == "REQUESTED" and await self._open_requests(known)
             except KizunaError as error:
                 pause = min(LONGEST_PAUSE, pause * 2)
-                log.warning("membership step failed", step=before.state, detail=error.detail, again_in=pause)
-            await self._rest(pause)
+                log.warning("membership step failed", step=known.state, detail=error.detail, again_in=pause)
+            await self._rest(known, LONGEST_PAUSE if waiting else pause)
 
-    async def _rest(self, pause: float) -> None:
-        known = await self.state()
+    async def _step(self, known: Membership) -> bool:
+        """Do what comes next; whether that has changed anything."""
+        if not self._has_work(known):
+            return False
+        async with self._store.turn(TURN):
+            before = await self.state()
+            try:
+                await self._next(before)
+            except Refused as error:
+                await self._save(msgspec.structs.replace(before, state="REFUSED", note=error.detail))
+                log.warning("membership refused", reason=error.detail)
+            return await self.state() != before
+
+    def _has_work(self, known: Membership) -> bool:
+        if known.state == "ACTIVE":
+            return bool(known.renew_after) and parse_iso(known.renew_after) <= self._clock.now()
+        return known.state in ("APPLIED", "REQUESTED")
+
+    async def _rest(self, known: Membership, pause: float) -> None:
         if known.state in ("NONE", "REFUSED"):
             await self._wake.wait()
             return
         if known.state == "ACTIVE":
             pause = max(pause, (parse_iso(known.renew_after) - self._clock.now()).total_seconds()) if known.renew_after else pause
-        elif known.state == "REQUESTED" and await self._open_requests(known):
-            pause = LONGEST_PAUSE
-        try:
-            async with asyncio.timeout(pause):  # wait_for would lose a cancellation that meets the wake
-                await (self._wake.wait() if known.state == "REQUESTED" else asyncio.Event().wait())
-        except TimeoutError:
-            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await (self._wake if known.state == "REQUESTED" else asyncio.Event()).wait()
 
     async def _next(self, known: Membership) -> None:
         if known.state == "APPLIED":
             await self._look(known)
         elif known.state == "REQUESTED":
             await self._collect(known)
-        elif known.state == "ACTIVE" and known.renew_after and parse_iso(known.renew_after) <= self._clock.now():
+        elif self._has_work(known):
             await self._enrol(known, renew=True)
 
     async def _look(self, known: Membership) -> None:

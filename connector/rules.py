@@ -78,8 +78,18 @@ class Rules:
         """Show a new offer."""
         self._shelf.put(offer, asset)
 
+    async def follow(self, key: str) -> None:
+        """Show what another replica has added: an offer, or everything anew where its id is empty."""
+        if not key:
+            await self.fill()
+            return
+        offer = await self._store.offer(key)
+        asset = await self._store.asset(offer.asset) if offer is not None else None
+        if offer is not None and asset is not None:
+            self._shelf.put(offer, asset)
+
     async def fill(self) -> None:
-        """Put everything that the store holds on the shelf; once, at start."""
+        """Put everything that the store holds on the shelf."""
         after = ""
         while offers := await self._store.offers(after, 1000):
             for offer in offers:

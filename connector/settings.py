@@ -92,6 +92,21 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         tuple[str, ...],
         Meta(description="Host names or networks with private addresses that peers may name; none by default."),
     ] = ()
+    database: Annotated[
+        str,
+        Meta(
+            description="PostgreSQL URL (`postgresql://user@host/name`), shared by replicas and by other participants; empty = SQLite in the"
+            " data directory. Keep the password out of it: `?passfile=...`, or set this by its environment variable."
+        ),
+    ] = ""
+    lease: Annotated[
+        float,
+        Meta(description="Seconds for which a replica keeps a message to itself before another one may send it.", ge=1, le=3600),
+    ] = 30.0
+    payload_folder: Annotated[
+        str,
+        Meta(description="Folder of published and received datasets, shared by replicas; empty = the data directory."),
+    ] = ""
     page_size: Annotated[int, Meta(description="Datasets in one catalog page.", ge=1, le=1000)] = 50
     max_payload: Annotated[int, Meta(description="Largest dataset taken in or pulled, in bytes.", ge=1)] = 10_737_418_240
     parallel_sends: Annotated[int, Meta(description="Messages sent at the same time.", ge=1, le=1024)] = 64

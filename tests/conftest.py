@@ -1,8 +1,12 @@
 """What all tests share: figures that a test wants to be seen are printed at the end (also with several workers)."""
 
 import os
+import uuid
 
 import pytest
+
+from tests.services.__main__ import running
+from tests.services.postgres import Cluster, binaries
 
 
 @pytest.fixture
@@ -16,6 +20,28 @@ def first_port() -> int:
     """Where this worker looks for free ports, apart from the other workers'."""
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     return 19_000 + 3_000 * number
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server: that of `./run services up` where it runs, else one for this session."""
+    if binaries() is None:
+        pytest.skip("no PostgreSQL server on this machine: `./run services up` installs one")
+    cluster = running()
+    if cluster is not None:
+        yield cluster
+        return
+    cluster = Cluster.create()
+    yield cluster
+    cluster.remove()
+
+
+@pytest.fixture
+def database(postgres):
+    """The URL of an empty database of this test's own."""
+    name = f"t{uuid.uuid4().hex}"
+    yield postgres.create_database(name)
+    postgres.drop_database(name)
 
 
 def pytest_terminal_summary(terminalreporter):

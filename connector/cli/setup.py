@@ -47,6 +47,7 @@ def init(
     authority_key: Annotated[str, typer.Option(help=SAY("authority_key"))] = "",
     open_peer: Annotated[list[str] | None, typer.Option(help="DID=Type,Type: a peer without mTLS")] = None,
     passphrase_file: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help=SAY("passphrase_file"))] = None,
+    database: Annotated[str, typer.Option(help="PostgreSQL URL; empty = SQLite in DIR")] = "",
     directory: Directory = HERE,
     as_json: Json = False,
 ) -> None:
@@ -62,6 +63,7 @@ def init(
         member_port=member_port,
         management_port=management_port,
         allow_private=tuple(allow_private or ()),
+        database=database,
         issuers=tuple(settings.Issuer(did, types) for did, types in map(_named_types, issuer or [])),
         passphrase_file=str(passphrase_file.absolute()) if passphrase_file else "",
         peers=tuple(settings.Peer(did, "off", types) for did, types in map(_named_types, open_peer or [])),

@@ -6,8 +6,10 @@ Rules: a file is written beside its place, flushed to disk, verified, renamed. A
 import base64
 import hashlib
 import os
+import time
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -90,10 +92,12 @@ async def spooled(parts: AsyncIterator[bytes], directory: Path, limit: int) -> S
     return spool
 
 
-def sweep(directory: Path) -> None:
-    """Remove what a crash left unfinished."""
+def sweep(directory: Path, *, untouched: float = 0.0) -> None:
+    """Remove what a crash left unfinished: parts that nobody has written to for `untouched` seconds."""
     for part in directory.glob(".*.part"):
-        part.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another replica was faster
+            if part.stat().st_mtime <= time.time() - untouched:
+                part.unlink()
 
 
 def safe_name(key: str) -> str:

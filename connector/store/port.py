@@ -1,6 +1,8 @@
 """What the rest of the connector may ask of its store. Every backend passes the suite in tests/store."""
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from math import inf
 from typing import Protocol
 
 from msgspec import Struct
@@ -8,11 +10,27 @@ from msgspec import Struct
 from catalog.dcat import Asset, OfferTerms
 from connector.processes.model import Agreement, Commit, InboxRow, JournalRow, Kind, OutboxRow, Process, TokenUse
 from identity.access.service import AccessStore
-from identity.wallet.port import CredentialRequest, Held
+from identity.verify import TokenUse as VerifiedUse
+from identity.wallet.port import CredentialStore
+
+Notice = Callable[[str, str], None]  # kind and key of what another replica has changed
+
+
+class Claim(Struct, frozen=True, kw_only=True):
+    """An outbox row that the worker has taken, with its process (None when that is gone).
+
+    `fence` counts the claims of the row, where there are replicas; `until` is when ours ends, in seconds of `time.monotonic`.
+    """
+
+    row: OutboxRow
+    attempts: int
+    process: Process | None
+    fence: int = 0
+    until: float = inf
 
 
 class Due(Struct, frozen=True, kw_only=True):
-    """An outbox row as the worker and the operator see it."""
+    """An outbox row as the operator sees it."""
 
     row: OutboxRow
     peer: str
@@ -57,7 +75,7 @@ class Followed(Struct, frozen=True, kw_only=True):
     key: str = ""
 
 
-class Store(Protocol):
+class Store(CredentialStore, Protocol):
     """One participant's durable memory. Reads see what is committed; writes return when they are durable.
 
     All are coroutines, since a backend may have to ask a server; the embedded one answers without a pause.
@@ -82,25 +100,32 @@ class Store(Protocol):
     async def commit(self, commit: Commit) -> None:
         """All or nothing. Raises `VersionConflict`, `Unauthorized` (used token), `StorageFull`."""
 
-    async def spend(self, token: TokenUse) -> None: ...
+    async def spend(self, token: TokenUse | VerifiedUse) -> None: ...
     async def purge(self, now: int) -> None:
         """Forget tokens that expired before `now` (seconds since the epoch)."""
 
-    async def due(self, now: str, limit: int, busy: frozenset[str]) -> list[Due]:
-        """Rows whose time has come, oldest first, one per process, without those that are `busy`."""
+    @property
+    def patience(self) -> float | None:
+        """Seconds after which the worker looks again though nobody woke it; None where nothing can be missed."""
+
+    async def claim(self, now: str, limit: int, busy: frozenset[str]) -> tuple[list[Claim], str | None]:
+        """Rows whose time has come, oldest first, one per process, without those that are `busy` (rows and processes), and the time of the next one."""
 
     async def living(self, keys: frozenset[str]) -> frozenset[str]:
-        """Those of the rows that are still there."""
+        """Those of the claimed rows that are still there and ours."""
 
-    async def next_due(self, busy: frozenset[str]) -> str | None: ...
     async def outbox(self, *processes: str) -> list[Due]:
         """Rows of these processes, or of all; in the order in which they were made, at most 1,000."""
 
     async def outbox_after(self, after: str, limit: int) -> list[Due]:
         """Rows by id; `after` is the last one seen, which may be gone by now."""
 
-    async def postpone(self, row: str, due: str, reason: str, *, parked: bool) -> None: ...
-    async def drop(self, row: str) -> None: ...
+    async def postpone(self, row: str, fence: int, due: str, reason: str, *, parked: bool) -> None:
+        """Give a claimed row back until `due`; nothing happens when somebody else has claimed it since."""
+
+    async def drop(self, row: str, fence: int) -> None:
+        """Take a claimed row away; nothing happens when somebody else has claimed it since."""
+
     async def release(self, row: str) -> bool: ...
     async def agreement(self, key: str) -> Agreement | None: ...
     async def agreements(self, after: str, limit: int) -> list[Agreement]: ...
@@ -127,7 +152,13 @@ class Store(Protocol):
     async def save_membership(self, membership: Membership) -> None: ...
     async def followed(self) -> Followed: ...
     async def save_followed(self, followed: Followed) -> None: ...
-    async def held(self) -> list[Held]: ...
-    async def request(self, key: str) -> CredentialRequest | None: ...
-    def on_commit(self, listener: Callable[[], None]) -> None: ...
-    def close(self) -> None: ...
+    def turn(self, name: str) -> AbstractAsyncContextManager[None]:
+        """A block that one replica at a time is in."""
+
+    def on_commit(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after every commit, also of other replicas."""
+
+    def on_notice(self, listener: Notice) -> None:
+        """Call `listener(kind, key)` when another replica has changed what may be held in memory: ("offer", id), ("membership", ""), or ("", "") for anything."""
+
+    async def close(self) -> None: ...

@@ -1,10 +1,13 @@
 """Tables of a connector, declared once (SQLModel). Imported by migrations and tests only: serving uses prepared statements (`sqlite`).
 
-Every table has a participant column, so that several participants can share a database. Times are ISO 8601 texts in UTC; bodies are msgpack.
+Every table has a participant column, so that several participants can share a database. Times are ISO 8601 texts in UTC; bodies are msgpack. Texts are compared byte by
+byte, on PostgreSQL by collation "C", whatever the database's own is: pages by key and the marks behind every key need one order.
 """
 
-from sqlalchemy import Index, LargeBinary, text
-from sqlmodel import Field, SQLModel
+from sqlalchemy import BigInteger, Index, Integer, LargeBinary, String, UniqueConstraint, text
+from sqlmodel import AutoString, Field, SQLModel
+
+SERIAL = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows of INTEGER keys only
 
 
 class ProcessRecord(SQLModel, table=True):
@@ -58,8 +61,8 @@ class OutboxRecord(SQLModel, table=True):
     """What must still happen outwardly."""
 
     __tablename__ = "outbox"
-    __table_args__ = (Index("outbox_due", "due", "seq"), Index("outbox_process", "process"))
-    seq: int | None = Field(default=None, primary_key=True)
+    __table_args__ = (Index("outbox_due", "participant", "due", "seq"), Index("outbox_process", "process"))
+    seq: int | None = Field(default=None, primary_key=True, sa_type=SERIAL)
     id: str = Field(unique=True)
     participant: str
     process: str
@@ -93,10 +96,10 @@ class SpentRecord(SQLModel, table=True):
 
     __tablename__ = "spent"
     __table_args__ = (Index("spent_expires", "expires"),)
+    participant: str = Field(primary_key=True)
     issuer: str = Field(primary_key=True)
     jti: str = Field(primary_key=True)
-    participant: str
-    expires: int
+    expires: int = Field(sa_type=BigInteger)
 
 
 class AgreementRecord(SQLModel, table=True):
@@ -149,8 +152,10 @@ class CredentialRecord(SQLModel, table=True):
     """Held credentials."""
 
     __tablename__ = "credential"
-    id: str = Field(primary_key=True)
+    __table_args__ = (UniqueConstraint("participant", "id"),)
+    seq: int | None = Field(default=None, primary_key=True, sa_type=SERIAL)
     participant: str
+    id: str
     type: str
     issuer: str
     body: bytes = Field(sa_type=LargeBinary)
@@ -160,7 +165,8 @@ class CredentialRequestRecord(SQLModel, table=True):
     """Our requests to issuers."""
 
     __tablename__ = "credential_request"
-    id: str = Field(primary_key=True)
+    seq: int | None = Field(default=None, primary_key=True, sa_type=SERIAL)
+    id: str = Field(unique=True)
     participant: str
     body: bytes = Field(sa_type=LargeBinary)
 
@@ -225,3 +231,9 @@ class FollowedRecord(SQLModel, table=True):
     __tablename__ = "followed"
     participant: str = Field(primary_key=True)
     body: bytes = Field(sa_type=LargeBinary)
+
+
+for _table in SQLModel.metadata.tables.values():
+    for _column in _table.columns:
+        if isinstance(_column.type, AutoString):
+            _column.type = String().with_variant(String(collation="C"), "postgresql")

@@ -8,6 +8,7 @@ Rules
 - Asked again at once after an answer, and after growing pauses of up to eight seconds while there is none.
 - The revocation list is fetched at the start, after enrolment, after every event about members or certificates, every half hour, and while the feed is silent. The
   last one is kept beside the certificates.
+- Every replica follows for itself: a measure is a commit on a version, so the second one finds it done.
 - Without a pinned key in the settings the first one is taken, and pinned from then on.
 
 Not done here: authorities whose DID document names no event feed. Nothing is followed then, and every decision reads status lists.
@@ -100,10 +101,10 @@ class Follower:
         pause = _FIRST_PAUSE
         while True:
             self._wake.clear()
-            if (await self._store.membership()).state not in _JOINED:
-                await self._wake.wait()
-                continue
             try:
+                if (await self._store.membership()).state not in _JOINED:
+                    await self._wake.wait()
+                    continue
                 await self._once()
             except (KizunaError, OSError) as error:
                 self._silent(error)

@@ -7,13 +7,16 @@ Rules
   simply not there any more.
 - The attempt of a row that a commit has taken away is broken off.
 - After a crash all rows are due again: a message may arrive twice, and the peer knows it by its `@id`.
+- Where replicas share the store, a claimed row is leased: an attempt whose lease has ended before it began is not begun. A store that fails is asked again after a second.
 
 Points where a test may end the process: `outbox:before-send`, `outbox:after-send`, `outbox:after-commit`.
 """
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
@@ -23,7 +26,7 @@ from connector.dsp.outbound import Answer
 from connector.processes import exchange, tables, transfer
 from connector.processes.errors import VersionConflict
 from connector.processes.model import Commit, OutboxRow, Process
-from connector.store.port import Due, Store
+from connector.store.port import Claim, Store
 from connector.worker.reactions import UNREACHABLE, Reaction, delay, reaction
 from kernel import telemetry
 from kernel.clock import Clock, iso, parse_iso
@@ -31,6 +34,7 @@ from kernel.errors import KizunaError
 from kernel.faults import crashpoint
 
 ATTEMPTS: Final = 5
+FAULT: Final = 1.0  # seconds until the next try when the store fails
 log = telemetry.get(__name__)
 Send = Callable[[Process, OutboxRow], Awaitable[Answer]]
 Push = Callable[[Process], Awaitable[None]]
@@ -58,53 +62,61 @@ class Outbox:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 self._awake.clear()
-                await self._cut()
-                for due in await self._ready():
-                    self._busy[due.row.id] = due.row.process
-                    self._running[due.row.id] = tasks.create_task(self._carry(due))
-                await self._sleep()
+                try:
+                    following = await self._look(tasks)
+                except KizunaError as error:
+                    log.warning("the outbox cannot be read", detail=error.detail)
+                    following = self._in(FAULT)
+                await self._sleep(following)
+
+    async def _look(self, tasks: asyncio.TaskGroup) -> str | None:
+        """Begin what is due; the time of what follows."""
+        await self._cut()
+        free = self._parallel - len(self._busy)
+        if free <= 0:
+            return None
+        taken = frozenset(self._busy) | frozenset(self._busy.values())
+        claims, following = await self._store.claim(iso(self._clock.now()), free, taken)
+        for claim in claims:
+            self._busy[claim.row.id] = claim.row.process
+            self._running[claim.row.id] = tasks.create_task(self._carry(claim))
+        return following
 
     async def _cut(self) -> None:
         """Break off the attempts of rows that were withdrawn, so that they cannot arrive when they would be legal again."""
         for key in set(self._running) - await self._store.living(frozenset(self._running)):
             self._running[key].cancel()
 
-    async def _ready(self) -> list[Due]:
-        free = self._parallel - len(self._busy)
-        return await self._store.due(iso(self._clock.now()), free, self._taken()) if free > 0 else []
-
-    def _taken(self) -> frozenset[str]:
-        return frozenset(self._busy) | frozenset(self._busy.values())
-
-    async def _sleep(self) -> None:
-        following = await self._store.next_due(self._taken()) if len(self._busy) < self._parallel else None
-        seconds = None
+    async def _sleep(self, following: str | None) -> None:
+        seconds = self._store.patience
         if following is not None:
-            seconds = max(0.0, (parse_iso(following) - self._clock.now()).total_seconds()) if following else 0.0
-        try:
-            async with asyncio.timeout(seconds):  # wait_for would lose a cancellation that meets the wake
+            wait = max(0.0, (parse_iso(following) - self._clock.now()).total_seconds()) if following else 0.0
+            seconds = wait if seconds is None else min(wait, seconds)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):  # not `wait_for`, which swallows a cancellation that meets the wake-up
                 await self._awake.wait()
-        except TimeoutError:
-            return
 
-    async def _carry(self, due: Due) -> None:
-        row = due.row
+    async def _carry(self, due: Claim) -> None:
+        row, process = due.row, due.process
         try:
-            process = await self._store.process(row.process)
             if process is None:
-                await self._store.drop(row.id)
+                await self._store.drop(row.id, due.fence)
                 return
             with telemetry.bound(pid=process.id, peer=process.peer, state=process.state, message=row.message, message_id=row.id):
                 await (self._deliver(process, due) if row.act == "dsp" else self._carry_push(process, due))
         except KizunaError as error:
             log.warning("outbox row failed", row=row.id, detail=error.detail)
+            await asyncio.sleep(FAULT)
         finally:
             self._busy.pop(row.id, None)
             self._running.pop(row.id, None)
             self._awake.set()
 
-    async def _deliver(self, process: Process, due: Due) -> None:
+    async def _deliver(self, process: Process, due: Claim) -> None:
         crashpoint("outbox:before-send")
+        if time.monotonic() >= due.until:
+            log.warning("the lease has ended before the message was sent")
+            return
         try:
             answer = await self._send(process, due.row)
         except KizunaError as error:
@@ -114,11 +126,11 @@ class Outbox:
         self._running.pop(due.row.id, None)  # the attempt is over: nothing is left to break off
         found = reaction(answer.status, first_message=not process.state)
         if found.action == "deliver":
-            await self._settle(due.row, lambda current: self._delivered(current, due.row, answer))
+            await self._settle(process, due, lambda current: self._delivered(current, due.row, answer))
             log.info("delivered", status=answer.status)
         elif found.action == "refuse":
             why = f"{found.text} ({answer.status}): {answer.excerpt}"
-            await self._settle(due.row, lambda current: self._refused(current, due.row, why))
+            await self._settle(process, due, lambda current: self._refused(current, due.row, why))
             log.warning("refused by the peer", status=answer.status, excerpt=answer.excerpt)
         else:
             await self._postpone(due, found, f"{found.text} ({answer.status})", answer.retry_after)
@@ -140,31 +152,35 @@ class Outbox:
         change = exchange.refused(table, process, row.id, reason=why, now=iso(self._clock.now()))
         return None if change is None else exchange.commit(change, process.version)
 
-    async def _settle(self, row: OutboxRow, decide: Callable[[Process], Commit | None]) -> None:
+    async def _settle(self, process: Process | None, due: Claim, decide: Callable[[Process], Commit | None]) -> None:
+        """Commit what the answer means, first for the process as it was when the row was claimed."""
         for _ in range(ATTEMPTS):
-            process = await self._store.process(row.process)
             commit = decide(process) if process is not None else None
             if commit is None:
-                await self._store.drop(row.id)
+                await self._store.drop(due.row.id, due.fence)
                 return
             try:
                 await self._store.commit(commit)
             except VersionConflict:
+                process = await self._store.process(due.row.process)
                 continue
             return
-        log.warning("the process keeps moving; its answer is read again later", row=row.id)
+        log.warning("the process keeps moving; its answer is read again later", row=due.row.id)
 
-    async def _carry_push(self, process: Process, due: Due) -> None:
+    async def _carry_push(self, process: Process, due: Claim) -> None:
         try:
             await self._push(process)
         except KizunaError as error:
             await self._postpone(due, UNREACHABLE, error.detail, "")
             return
-        await self._store.drop(due.row.id)
+        await self._store.drop(due.row.id, due.fence)
 
-    async def _postpone(self, due: Due, found: Reaction, reason: str, retry_after: str) -> None:
+    async def _postpone(self, due: Claim, found: Reaction, reason: str, retry_after: str) -> None:
         parked = found.action == "park" and due.attempts + 1 >= found.tries
         seconds = 3600.0 if parked else delay(found, due.attempts, retry_after, random.random())  # noqa: S311  spreads load
-        when = iso(self._clock.now() + timedelta(seconds=seconds))
-        await self._store.postpone(due.row.id, when, reason[:500], parked=parked)
+        when = self._in(seconds)
+        await self._store.postpone(due.row.id, due.fence, when, reason[:500], parked=parked)
         log.warning("parked" if parked else "postponed", reason=reason, until=when, attempts=due.attempts + 1)
+
+    def _in(self, seconds: float) -> str:
+        return iso(self._clock.now() + timedelta(seconds=seconds))

@@ -1,4 +1,7 @@
-"""What is done at its time: used tokens are forgotten once they could not be used again, agreements are renewed and ended."""
+"""What is done at its time: used tokens are forgotten once they could not be used again, agreements are renewed and ended.
+
+Of several replicas one at a time looks, so that nothing is done twice.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,8 +26,9 @@ class Timers:
     async def run(self) -> None:
         while True:
             try:
-                await self._store.purge(int(self._clock.now().timestamp()))
-                await self._agreements()
+                async with self._store.turn("timers"):
+                    await self._store.purge(int(self._clock.now().timestamp()))
+                    await self._agreements()
             except KizunaError as error:
                 log.warning("what is due failed", detail=error.detail)
             await asyncio.sleep(EVERY)

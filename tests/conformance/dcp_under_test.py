@@ -106,7 +106,7 @@ class UnderTest:
 
     async def close(self):
         await self.client.close()
-        self.store.close()
+        await self.store.close()
 
 
 class HolderUnderTest(UnderTest):

@@ -219,7 +219,7 @@ async def serving(place: Path, port: int):
         await asyncio.gather(*tasks, return_exceptions=True)
         await listener.close()
         await found.client.close()
-        found.store.close()
+        await found.store.close()
 
 
 def properties(port: int, kit: str) -> str:

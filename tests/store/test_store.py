@@ -1,6 +1,7 @@
 """What every store must do (DESIGN 3, 4): one transaction, conditional writes, unique tokens, nothing half-done."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 from msgspec.structs import replace
@@ -20,7 +21,10 @@ from connector.processes.model import (
     TokenUse,
     Waiting,
 )
-from connector.store.port import Followed, Membership
+from connector.store.port import Followed, Membership, ReceivedObject
+from connector.store.sqlite import open_database
+from identity.verify import TokenUse as VerifiedUse
+from identity.wallet.port import CredentialRequest, Held
 from kernel.errors import InUse, Unauthorized
 
 ME, PEER = "did:web:me.example", "did:web:peer.example"
@@ -38,6 +42,12 @@ def commit(found, expected=0, **more):
 
 def row(key="urn:uuid:r", owner="urn:uuid:1", due=""):
     return OutboxRow(id=key, process=owner, act="dsp", message="ContractAgreementMessage", path="/x", body=b"{}", due=due)
+
+
+async def claimed(store, limit=10):
+    """Ids of the rows that a claim takes."""
+    found, _ = await store.claim(NOW, limit, frozenset())
+    return [each.row.id for each in found]
 
 
 def step(before="", after="REQUESTED"):
@@ -59,11 +69,11 @@ async def test_everything_of_a_commit_is_there_after_it_and_after_a_restart(stor
     )
     token = TokenUse(PEER, "jti", 9_999_999_999)
     await store.commit(commit(process(), journal=(step(),), outbox=(row(),), inbox=inbox, token=token, agreement=agreement))
-    again = reopen()
+    again = await reopen()
     assert await again.process("urn:uuid:1") == process()
     assert await again.process_of_peer(PEER, "negotiation", "theirs") == process()
     assert [each.after for each in await again.journal("urn:uuid:1")] == ["REQUESTED"]
-    assert [each.row.id for each in await again.due(NOW, 10, frozenset())] == ["urn:uuid:r"]
+    assert await claimed(again) == ["urn:uuid:r"]
     assert await again.replay(PEER, "urn:uuid:1", "m") == inbox
     assert await again.seen(PEER, "jti")
     assert await again.agreement("urn:uuid:a") == agreement
@@ -98,7 +108,7 @@ async def test_of_fifty_equal_tokens_at_once_exactly_one_wins(store):
 async def test_a_used_token_stays_used_after_a_restart_and_is_forgotten_after_its_time(store, reopen):
     await store.spend(TokenUse(PEER, "old", 1_000))
     await store.spend(TokenUse(PEER, "new", 9_999_999_999))
-    again = reopen()
+    again = await reopen()
     await again.purge(2_000)
     assert not await again.seen(PEER, "old")
     with pytest.raises(Unauthorized):
@@ -125,28 +135,166 @@ async def test_processes_whose_peer_pid_is_not_known_yet_do_not_collide(store):
 
 async def test_confirmed_and_withdrawn_rows_leave_in_the_same_transaction(store):
     await store.commit(commit(process(), outbox=(row("a"), row("b"), row("c"))))
-    await store.commit(commit(process(version=2), 1, confirmed=("a",), withdrawn=("b",)))
-    assert [each.row.id for each in await store.outbox()] == ["c"]
-    assert await store.living(frozenset("abc")) == {"c"}
+    await store.commit(commit(process(version=2), 1, confirmed=("a",), withdrawn=("b",), outbox=(row("d"),)))
+    assert [each.row.id for each in await store.outbox()] == ["c", "d"]
+
+
+async def test_a_claimed_row_lives_until_a_commit_takes_it_away(store):
+    await store.commit(commit(process(), outbox=(row("a"),)))
+    await store.commit(commit(process("urn:uuid:2", peer_pid="t2"), outbox=(row("b", "urn:uuid:2"),)))
+    assert await claimed(store) == ["a", "b"]
+    assert await store.living(frozenset({"a", "b", "never"})) == {"a", "b"}
+    await store.commit(commit(process(version=2), 1, withdrawn=("a",)))
+    assert await store.living(frozenset({"a", "b"})) == {"b"}
+
+
+async def test_a_claim_brings_the_process_and_takes_no_more_than_it_may(store):
+    for number in range(5):
+        key = f"urn:uuid:{number}"
+        await store.commit(commit(process(key, peer_pid=key), outbox=(row(f"r{number}", key),)))
+    found, following = await store.claim(NOW, 2, frozenset())
+    assert ([each.row.id for each in found], following) == (["r0", "r1"], None)
+    assert [each.process for each in found] == [
+        process("urn:uuid:0", peer_pid="urn:uuid:0"),
+        process("urn:uuid:1", peer_pid="urn:uuid:1"),
+    ]
+    busy = frozenset({"r0", "urn:uuid:0", "r1", "urn:uuid:1"})
+    found, _ = await store.claim(NOW, 10, busy)
+    assert [each.row.id for each in found] == ["r2", "r3", "r4"]
+
+
+async def test_a_row_that_is_taken_away_cannot_be_postponed_or_dropped(store):
+    await store.commit(commit(process(), outbox=(row("a"),)))
+    ((claim,), _) = await store.claim(NOW, 1, frozenset())
+    await store.drop("a", claim.fence)
+    await store.drop("a", claim.fence)
+    await store.postpone("a", claim.fence, NOW, "", parked=False)
+    assert not await store.outbox()
+
+
+async def test_rows_of_named_processes(store):
+    await store.commit(commit(process(), outbox=(row("a"),)))
+    await store.commit(commit(process("urn:uuid:2", peer_pid="t2"), outbox=(row("b", "urn:uuid:2"),)))
+    await store.commit(commit(process("urn:uuid:3", peer_pid="t3"), outbox=(row("c", "urn:uuid:3"),)))
+    assert [each.row.id for each in await store.outbox("urn:uuid:1", "urn:uuid:3")] == ["a", "c"]
+
+
+async def test_of_fifty_commits_on_one_version_exactly_one_wins(store):
+    await store.commit(commit(process()))
+    made = [
+        commit(process(version=2, state="AGREED", note=str(n)), 1, journal=(step(),), outbox=(row(f"r{n}"),)) for n in range(50)
+    ]
+    found = await asyncio.gather(*(store.commit(each) for each in made), return_exceptions=True)
+    assert sum(each is None for each in found) == 1
+    assert sum(isinstance(each, VersionConflict) for each in found) == 49
+    assert len(await store.journal("urn:uuid:1")) == len(await store.outbox()) == 1
+
+
+async def test_of_fifty_equal_first_messages_at_once_one_makes_a_process(store):
+    made = [commit(process(f"urn:uuid:{n}"), journal=(step(),), outbox=(row(f"r{n}", f"urn:uuid:{n}"),)) for n in range(50)]
+    found = await asyncio.gather(*(store.commit(each) for each in made), return_exceptions=True)
+    assert sum(isinstance(each, VersionConflict) for each in found) == 49
+    assert len(await store.processes("negotiation", "", 100)) == len(await store.outbox()) == 1
+
+
+async def test_rows_of_the_journal_are_numbered_by_the_version(store):
+    await store.commit(commit(process(version=2), journal=(step(after="REQUESTED"), step("REQUESTED", "AGREED"))))
+    await store.commit(commit(process(version=3), 2, journal=(step("AGREED", "VERIFIED"),)))
+    assert [each.after for each in await store.journal("urn:uuid:1")] == ["REQUESTED", "AGREED", "VERIFIED"]
+
+
+async def test_a_token_of_another_participant_in_the_same_database_is_not_ours(store):
+    token = TokenUse(PEER, "jti", 9_999_999_999)
+    await store.spend(token)
+    store._me = "did:web:somebody.example"
+    assert not await store.seen(PEER, "jti")
+    await store.spend(token)
+
+
+async def test_credentials_are_replaced_by_type_and_issuer_and_shown_newest_first(store):
+    def held(key, kind):
+        return Held(id=key, type=kind, issuer=PEER, format="vc11-sl2021/jwt", since=None, until=None, jwt=f"jwt-{key}")
+
+    def use(jti):
+        return VerifiedUse(PEER, jti, datetime(2099, 1, 1, tzinfo=UTC))
+
+    asked = CredentialRequest(id="q", issuer=PEER, definitions=("d",), state="REQUESTED")
+    await store.save_request(asked)
+    await store.store(replace(asked, state="ISSUED"), [held("1", "Membership"), held("2", "Role")], use("a"))
+    await store.store(replace(asked, state="ISSUED"), [held("3", "Membership")], use("b"))
+    await store.store(replace(asked, state="ISSUED"), [held("3", "Membership")], use("c"))  # delivered again
+    assert [each.id for each in await store.held()] == ["3", "2"]
+    assert (await store.request("q")).state == "ISSUED"
+    with pytest.raises(Unauthorized):
+        await store.store(replace(asked, state="REJECTED"), [held("4", "Role")], use("c"))
+    assert [each.id for each in await store.held()] == ["3", "2"]
+
+
+async def test_received_data_is_kept_once_a_transfer(store):
+    def found(sha):
+        return ReceivedObject(transfer="t", agreement="a", dataset="d", peer=PEER, sha256=sha, size=1, file="f", schema="", at=NOW)
+
+    await store.add_received(found("00"))
+    await store.add_received(found("11"))
+    assert await store.received("t") == await store.received() == [found("11")]
+
+
+async def test_listeners_hear_of_every_commit(store):
+    heard = []
+    store.on_commit(lambda: heard.append(1))
+    await store.commit(commit(process()))
+    assert heard
+
+
+async def test_one_at_a_time_is_in_a_turn(store):
+    inside = []
+
+    async def take():
+        async with store.turn("x"):
+            inside.append(1)
+            assert len(inside) == 1
+            await asyncio.sleep(0)
+            inside.clear()
+
+    await asyncio.gather(*(take() for _ in range(5)))
+
+
+async def test_agreements_and_assets_are_paged_by_key_at_the_same_cost_everywhere(store):
+    for number in range(7):
+        at = f"2026-11-24T09:00:0{number}.000Z"
+        made = Agreement(
+            id=f"a{number}", participant=ME, role="provider", peer=PEER, negotiation="n", dataset="d", policy={}, hash="h", at=at
+        )
+        await store.commit(commit(process(f"urn:uuid:{number}", peer_pid=f"p{number}"), agreement=made))
+        asset = Asset(
+            id=f"Ä{number}", participant=ME, profile="p", schema="", title={"en": "x"}, size=1, sha256="00", source="s", created=NOW
+        )
+        await store.add_asset(asset)
+    for kind, wanted in (("agreements", "6543210"), ("assets", "0123456")):
+        seen, after = "", ""
+        while page := await getattr(store, kind)(after, 3):
+            seen += "".join(each.id[-1] for each in page)
+            after = page[-1].id
+        assert seen == wanted
 
 
 async def test_one_row_of_a_process_at_a_time_and_only_when_due(store):
     await store.commit(commit(process(), outbox=(row("a"), row("b"))))
     await store.commit(commit(process("urn:uuid:2", peer_pid="t2"), outbox=(row("c", "urn:uuid:2", "2027-01-01T00:00:00.000Z"),)))
-    assert [each.row.id for each in await store.due(NOW, 10, frozenset())] == ["a"]
-    assert not await store.due(NOW, 10, frozenset({"a", "urn:uuid:1"}))
-    assert await store.next_due(frozenset({"a", "urn:uuid:1"})) == "2027-01-01T00:00:00.000Z"
+    assert await claimed(store) == ["a"]
+    assert await store.claim(NOW, 10, frozenset({"a", "urn:uuid:1"})) == ([], "2027-01-01T00:00:00.000Z")
 
 
 async def test_a_postponed_row_waits_is_visible_and_can_be_released(store, reopen):
     await store.commit(commit(process(), outbox=(row("a"),)))
-    await store.postpone("a", "2027-01-01T00:00:00.000Z", "unreachable", parked=True)
-    again = reopen()
+    ((claim,), _) = await store.claim(NOW, 10, frozenset())
+    await store.postpone("a", claim.fence, "2027-01-01T00:00:00.000Z", "unreachable", parked=True)
+    again = await reopen()
     (found,) = await again.outbox()
     assert (found.reason, found.parked, found.attempts, found.peer) == ("unreachable", True, 1, PEER)
-    assert not await again.due(NOW, 10, frozenset())
+    assert not await claimed(again)
     assert await again.release("a")
-    assert await again.due(NOW, 10, frozenset())
+    assert await claimed(again)
     assert not await again.release("nothing")
 
 
@@ -180,37 +328,13 @@ async def test_assets_and_offers(store):
 
 async def test_membership(store, reopen):
     await store.save_membership(Membership(state="APPLIED", application="a", requests=("r",)))
-    assert await reopen().membership() == Membership(state="APPLIED", application="a", requests=("r",))
+    assert await (await reopen()).membership() == Membership(state="APPLIED", application="a", requests=("r",))
 
 
+@pytest.mark.parametrize("backend", ["sqlite"])
 async def test_one_process_owns_the_file(store, tmp_path):
-    from connector.store.sqlite import open_database
-
     with pytest.raises(InUse):
         open_database(tmp_path / "data.sqlite")
-
-
-async def test_the_number_of_statements_of_a_commit_is_pinned(store):
-    """The hot path: a message of the peer with our next step (journal, outbox, inbox, token)."""
-    await store.commit(commit(process()))
-    said: list[str] = []
-
-    def work(connection):
-        connection.set_trace_callback(said.append)
-        inbox = InboxRow(PEER, "urn:uuid:1", "m2", b"", 200)
-        made = commit(
-            replace(process(), version=2),
-            1,
-            journal=(step(),),
-            outbox=(row(),),
-            inbox=inbox,
-            token=TokenUse(PEER, "j2", 9_999_999_999),
-        )
-        store._commit(connection, made)
-        connection.set_trace_callback(None)
-
-    await store._db.write(work)
-    assert len(said) == 6, said
 
 
 async def test_open_processes_of_one_participant(store):
@@ -225,7 +349,7 @@ async def test_what_the_authority_told_survives_a_restart(store, reopen):
     assert await store.followed() == Followed()
     found = Followed(after=7, barred={PEER: "suspension"}, key="k")
     await store.save_followed(found)
-    assert await reopen().followed() == found
+    assert await (await reopen()).followed() == found
 
 
 async def test_only_what_waits_for_a_person_is_listed_and_leaves_the_list_again(store):

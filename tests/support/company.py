@@ -214,7 +214,7 @@ class Company:
             await asyncio.gather(task, return_exceptions=True)
             await listener.close()
             await self.client.close()
-            self.store.close()
+            await self.store.close()
 
     async def post(self, path, value, *, to, headers=None):
         """A message of ours as a peer of the other side would send it by hand; (status, parsed body)."""

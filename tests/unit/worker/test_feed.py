@@ -114,7 +114,7 @@ async def world(tmp_path):
     found.pin = ""
     make(found)
     yield found
-    found.store.close()
+    await found.store.close()
 
 
 def make(world):

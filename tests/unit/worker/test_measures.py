@@ -36,7 +36,7 @@ async def store(tmp_path):
         process = Process(id=key, participant=ME, kind=kind, role="provider", peer=peer, peer_pid=key, state=state, version=1)
         await made.commit(Commit(process=process, expected=0))
     yield made
-    made.close()
+    await made.close()
 
 
 async def test_suspension_suspends_running_transfers(store):

@@ -10,7 +10,6 @@ from connector.dsp.outbound import Answer
 from connector.processes import exchange, tables
 from connector.processes.exchange import Change
 from connector.processes.model import OutboxRow, Process
-from connector.store.sqlite import SqliteStore, open_database
 from connector.worker.outbox import Outbox
 from connector.worker.reactions import BY_STATUS, CAP, REACTIONS, delay, reaction
 from kernel.clock import iso
@@ -26,13 +25,6 @@ class Clock:
 
     def now(self):
         return self.moment
-
-
-@pytest.fixture
-def store(tmp_path):
-    made = SqliteStore(open_database(tmp_path / "data.sqlite"), ME)
-    yield made
-    made.close()
 
 
 async def waiting(store, key="urn:uuid:1", state="REQUESTED", message=tables.AGREE):
@@ -51,6 +43,13 @@ async def waiting(store, key="urn:uuid:1", state="REQUESTED", message=tables.AGR
     row = OutboxRow(id=f"row-{key}", process=key, act="dsp", message=message, path="/x", body=b"{}")
     change = exchange.propose(tables.NEGOTIATION, process, row, now=iso(BEGIN))
     await store.commit(exchange.commit(Change(process=change.process, outbox=change.outbox), 0))
+
+
+async def withdraw(store):
+    """What a crossing message does to our pending step."""
+    process = await store.process("urn:uuid:1")
+    change = exchange.withdrawn(tables.NEGOTIATION, process, process.pending.row, reason="test", now=iso(BEGIN))
+    await store.commit(exchange.commit(change, process.version))
 
 
 async def until(condition):
@@ -225,7 +224,7 @@ async def test_the_attempt_of_a_withdrawn_row_is_broken_off(store):
     task = asyncio.create_task(outbox.run())
     async with asyncio.timeout(20):
         await began.wait()
-        await store.drop("row-urn:uuid:1")
+        await withdraw(store)
         await broken.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,344 @@
+"""What the store does on either database: one set of statements, over two ways to run them (`sqlite`, `postgres`).
+
+Rules
+- A commit writes only when the stored version is the expected one (`VersionConflict`), and only when its token is unused (401): a row count of zero or a
+  broken uniqueness undoes everything.
+- What was confirmed or withdrawn leaves the outbox in the same transaction that adds what follows.
+- Texts are compared byte by byte on both (collation "C"), so lists have one order.
+
+Statements of one commit: process, token, journal, outbox (gone), outbox (new), inbox, agreement, one a document; at most one each of the others. Tests pin the number.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from catalog.dcat import Asset, OfferTerms
+from connector.processes.errors import VersionConflict
+from connector.processes.model import Agreement, Commit, InboxRow, JournalRow, Kind, OutboxRow, Process, TokenUse
+from connector.store.port import Due, Followed, Membership, ReceivedObject
+from identity.verify import TokenUse as VerifiedUse
+from identity.wallet.port import CredentialRequest, Held
+from kernel.errors import Conflict, KizunaError, Unauthorized
+
+HEAD: Final = "0001"
+T = TypeVar("T")
+Statement = tuple[str, tuple[Any, ...]]
+encode = msgspec.msgpack.encode
+LAST: Final = "~"  # behind every time and id
+_DUE: Final = (
+    "SELECT o.id, o.process, o.act, o.message, o.path, o.body, o.due, p.peer, o.attempts, o.reason, o.parked"
+    " FROM outbox o JOIN process p ON p.id = o.process WHERE o.participant = ?"
+)
+_UPDATE: Final = "UPDATE process SET peer_pid = ?, state = ?, version = ?, waiting = ?, body = ? WHERE id = ? AND participant = ? AND version = ?"
+_INSERT: Final = (
+    "INSERT INTO process (id, participant, kind, role, peer, peer_pid, state, version, created, waiting, agreement, body)"
+    " VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
+)
+_JOURNAL: Final = "INSERT INTO journal (process, seq, participant, before, after, message, sender, message_id, at, person) VALUES "
+_OUTBOX: Final = (
+    "INSERT INTO outbox (id, participant, process, act, message, path, body, due, attempts, reason, parked, owner, leased_until,"
+    " fence) VALUES "
+)
+_SPENT: Final = "INSERT INTO spent (participant, issuer, jti, expires) VALUES (?,?,?,?)"
+_INBOX: Final = "INSERT INTO inbox (peer, process, message_id, participant, answer, status) VALUES (?,?,?,?,?,?)"
+_AGREEMENT: Final = "INSERT INTO agreement (id, participant, negotiation, peer, at, due, body) VALUES (?,?,?,?,?,?,?)"
+_DOCUMENT: Final = "INSERT INTO document (participant, digest, body) VALUES (?,?,?) ON CONFLICT DO NOTHING"
+
+
+class SqlStore(ABC):
+    """The `Store` of one participant, but for what differs between the databases."""
+
+    def __init__(self, participant: str) -> None:
+        self._me = participant
+
+    @abstractmethod
+    async def _rows(self, sql: str, *arguments: Any) -> Sequence[Any]:
+        """What a query finds; rows are tuples."""
+
+    @abstractmethod
+    async def _write(self, *statements: Statement) -> Sequence[Any]:
+        """Write in one transaction, all or nothing; what the last statement returns. Broken uniqueness raises what `broken` makes of it."""
+
+    @abstractmethod
+    async def commit(self, commit: Commit) -> None:
+        """One transaction; see the port."""
+
+    # processes -------------------------------------------------------------------------------------------------------
+
+    async def process(self, key: str) -> Process | None:
+        return await self._one(Process, "SELECT body FROM process WHERE id = ? AND participant = ?", key, self._me)
+
+    async def process_of_peer(self, peer: str, kind: Kind, peer_pid: str) -> Process | None:
+        sql = "SELECT body FROM process WHERE participant = ? AND peer = ? AND kind = ? AND peer_pid = ? AND peer_pid <> ''"
+        return await self._one(Process, sql, self._me, peer, kind, peer_pid)
+
+    async def processes(self, kind: Kind, after: str, limit: int, *, waiting: bool = False) -> list[Process]:
+        known = await self.process(after) if after else None
+        bound, tie = (known.created, known.id) if known else (LAST, LAST)
+        which = " AND waiting" if waiting else ""
+        sql = (
+            f"SELECT body FROM process WHERE participant = ? AND kind = ? AND (created, id) < (?, ?){which}"  # noqa: S608  both stand here
+            " ORDER BY created DESC, id DESC LIMIT ?"
+        )
+        return await self._many(Process, sql, self._me, kind, bound, tie, limit)
+
+    async def open_with(self, peer: str) -> list[Process]:
+        sql = (
+            "SELECT body FROM process WHERE participant = ? AND peer = ? AND state NOT IN ('FINALIZED', 'COMPLETED', 'TERMINATED')"
+            " ORDER BY created, id"
+        )
+        return await self._many(Process, sql, self._me, peer)
+
+    async def transfers_of(self, agreement: str) -> list[Process]:
+        sql = (
+            "SELECT body FROM process WHERE participant = ? AND agreement = ? AND agreement <> ''"
+            " AND state NOT IN ('COMPLETED', 'TERMINATED') ORDER BY id"
+        )
+        return await self._many(Process, sql, self._me, agreement)
+
+    async def replay(self, peer: str, process: str, message_id: str) -> InboxRow | None:
+        sql = "SELECT answer, status FROM inbox WHERE peer = ? AND process = ? AND message_id = ?"
+        rows = await self._rows(sql, peer, process, message_id)
+        return InboxRow(peer, process, message_id, rows[0][0], rows[0][1]) if rows else None
+
+    async def journal(self, process: str) -> list[JournalRow]:
+        sql = (
+            "SELECT before, after, message, sender, message_id, at, person FROM journal"
+            " WHERE process = ? AND participant = ? ORDER BY seq"
+        )
+        return [JournalRow(*row) for row in await self._rows(sql, process, self._me)]
+
+    async def seen(self, issuer: str, jti: str) -> bool:
+        return bool(await self._rows("SELECT 1 FROM spent WHERE participant = ? AND issuer = ? AND jti = ?", self._me, issuer, jti))
+
+    def statements(self, commit: Commit) -> list[Statement]:
+        """The transaction of a commit. The first statement must change one row, or nothing may be written."""
+        made = [self._process(commit.process, commit.expected)]
+        if commit.token is not None:
+            made.append(self._spent(commit.token))
+        if commit.journal:
+            first = commit.process.version - len(commit.journal) + 1
+            rows = [
+                (
+                    commit.process.id,
+                    seq,
+                    self._me,
+                    row.before,
+                    row.after,
+                    row.message,
+                    row.sender,
+                    row.message_id,
+                    row.at,
+                    row.person,
+                )
+                for seq, row in enumerate(commit.journal, first)
+            ]
+            made.append(_several(_JOURNAL, "(?,?,?,?,?,?,?,?,?,?)", rows))
+        gone = (*commit.confirmed, *commit.withdrawn)
+        if gone:
+            made.append((f"DELETE FROM outbox WHERE id IN ({','.join('?' * len(gone))})", gone))  # noqa: S608  question marks only
+        if commit.outbox:
+            added = [(r.id, self._me, r.process, r.act, r.message, r.path, r.body, r.due) for r in commit.outbox]
+            made.append(_several(_OUTBOX, "(?,?,?,?,?,?,?,?,0,'',false,'','',0)", added))
+        if commit.inbox is not None:
+            inbox = commit.inbox
+            made.append((_INBOX, (inbox.peer, inbox.process, inbox.message_id, self._me, inbox.answer, inbox.status)))
+        if commit.agreement is not None:
+            found = commit.agreement
+            made.append((_AGREEMENT, (found.id, self._me, found.negotiation, found.peer, found.at, found.due, encode(found))))
+        made += [(_DOCUMENT, (self._me, each.digest, each.body)) for each in commit.documents]
+        return made
+
+    def _process(self, p: Process, expected: int) -> Statement:
+        waiting, body = p.waiting is not None, encode(p)
+        if expected:
+            return _UPDATE, (p.peer_pid, p.state, p.version, waiting, body, p.id, self._me, expected)
+        known = (p.id, self._me, p.kind, p.role, p.peer, p.peer_pid, p.state, p.version, p.created)
+        return _INSERT, (*known, waiting, p.data.get("agreementId", ""), body)
+
+    async def spend(self, token: TokenUse | VerifiedUse) -> None:
+        await self._write(self._spent(token))
+
+    def _spent(self, token: TokenUse | VerifiedUse) -> Statement:
+        if isinstance(token, VerifiedUse):
+            token = TokenUse(token.issuer, token.jti, int(token.expires.timestamp()) + 60)
+        return _SPENT, (self._me, token.issuer, token.jti, token.expires)
+
+    async def purge(self, now: int) -> None:
+        await self._write(("DELETE FROM spent WHERE expires < ? AND participant = ?", (now, self._me)))
+
+    # outbox ----------------------------------------------------------------------------------------------------------
+
+    async def outbox(self, *processes: str) -> list[Due]:
+        where = f" AND o.process IN ({','.join('?' * len(processes))})" if processes else ""
+        return [_due(row) for row in await self._rows(f"{_DUE}{where} ORDER BY o.seq LIMIT 1000", self._me, *processes)]
+
+    async def outbox_after(self, after: str, limit: int) -> list[Due]:
+        return [_due(row) for row in await self._rows(f"{_DUE} AND o.id > ? ORDER BY o.id LIMIT ?", self._me, after, limit)]
+
+    async def postpone(self, row: str, fence: int, due: str, reason: str, *, parked: bool) -> None:
+        sql = (
+            "UPDATE outbox SET due = ?, reason = ?, parked = ?, attempts = attempts + 1, owner = '', leased_until = ''"
+            " WHERE id = ? AND fence = ?"
+        )
+        await self._write((sql, (due, reason, parked, row, fence)))
+
+    async def drop(self, row: str, fence: int) -> None:
+        await self._write(("DELETE FROM outbox WHERE id = ? AND fence = ?", (row, fence)))
+
+    async def release(self, row: str) -> bool:
+        sql = "UPDATE outbox SET due = '', parked = false WHERE id = ? AND participant = ? RETURNING id"
+        return bool(await self._write((sql, (row, self._me))))
+
+    # agreements, assets, offers --------------------------------------------------------------------------------------
+
+    async def agreement(self, key: str) -> Agreement | None:
+        return await self._one(Agreement, "SELECT body FROM agreement WHERE id = ? AND participant = ?", key, self._me)
+
+    async def agreements(self, after: str, limit: int) -> list[Agreement]:
+        known = await self.agreement(after) if after else None
+        bound, tie = (known.at, known.id) if known else (LAST, LAST)
+        sql = "SELECT body FROM agreement WHERE participant = ? AND (at, id) < (?, ?) ORDER BY at DESC, id DESC LIMIT ?"
+        return await self._many(Agreement, sql, self._me, bound, tie, limit)
+
+    async def save_agreement(self, agreement: Agreement) -> None:
+        sql = "UPDATE agreement SET due = ?, body = ? WHERE id = ? AND participant = ?"
+        await self._write((sql, (agreement.due, encode(agreement), agreement.id, self._me)))
+
+    async def agreements_due(self, now: str, limit: int) -> list[Agreement]:
+        sql = "SELECT body FROM agreement WHERE participant = ? AND due <> '' AND due <= ? ORDER BY due LIMIT ?"
+        return await self._many(Agreement, sql, self._me, now, limit)
+
+    async def document(self, digest: str) -> bytes | None:
+        rows = await self._rows("SELECT body FROM document WHERE participant = ? AND digest = ?", self._me, digest)
+        return rows[0][0] if rows else None
+
+    async def asset(self, key: str) -> Asset | None:
+        return await self._one(Asset, "SELECT body FROM asset WHERE id = ? AND participant = ?", key, self._me)
+
+    async def assets(self, after: str, limit: int) -> list[Asset]:
+        sql = "SELECT body FROM asset WHERE participant = ? AND id > ? ORDER BY id LIMIT ?"
+        return await self._many(Asset, sql, self._me, after, limit)
+
+    async def add_asset(self, asset: Asset) -> None:
+        await self._write(("INSERT INTO asset (id, participant, body) VALUES (?,?,?)", (asset.id, self._me, encode(asset))))
+
+    async def offer(self, key: str) -> OfferTerms | None:
+        return await self._one(OfferTerms, "SELECT body FROM offer WHERE id = ? AND participant = ?", key, self._me)
+
+    async def offers(self, after: str, limit: int) -> list[OfferTerms]:
+        sql = "SELECT body FROM offer WHERE participant = ? AND id > ? ORDER BY id LIMIT ?"
+        return await self._many(OfferTerms, sql, self._me, after, limit)
+
+    async def offers_of(self, asset: str) -> list[OfferTerms]:
+        sql = "SELECT body FROM offer WHERE asset = ? AND participant = ? ORDER BY id"
+        return await self._many(OfferTerms, sql, asset, self._me)
+
+    async def add_offer(self, offer: OfferTerms) -> None:
+        sql = "INSERT INTO offer (id, participant, asset, body) VALUES (?,?,?,?)"
+        await self._write((sql, (offer.id, self._me, offer.asset, encode(offer))), *self._told("offer", offer.id))
+
+    # received data, membership, wallet -------------------------------------------------------------------------------
+
+    async def received(self, transfer: str = "") -> list[ReceivedObject]:
+        where, more = (" AND transfer = ?", (transfer,)) if transfer else ("", ())
+        sql = f"SELECT body FROM received WHERE participant = ?{where} LIMIT 1000"  # noqa: S608  both parts stand here
+        return await self._many(ReceivedObject, sql, self._me, *more)
+
+    async def received_after(self, after: str, limit: int) -> list[ReceivedObject]:
+        sql = "SELECT body FROM received WHERE participant = ? AND transfer > ? ORDER BY transfer LIMIT ?"
+        return await self._many(ReceivedObject, sql, self._me, after, limit)
+
+    async def add_received(self, found: ReceivedObject) -> None:
+        sql = (
+            "INSERT INTO received (transfer, participant, body) VALUES (?,?,?)"
+            " ON CONFLICT (transfer) DO UPDATE SET body = excluded.body"
+        )
+        await self._write((sql, (found.transfer, self._me, encode(found))))
+
+    async def membership(self) -> Membership:
+        return await self._one(Membership, "SELECT body FROM membership WHERE participant = ?", self._me) or Membership()
+
+    async def save_membership(self, membership: Membership) -> None:
+        sql = "INSERT INTO membership (participant, body) VALUES (?,?) ON CONFLICT (participant) DO UPDATE SET body = excluded.body"
+        await self._write((sql, (self._me, encode(membership))), *self._told("membership", ""))
+
+    async def followed(self) -> Followed:
+        return await self._one(Followed, "SELECT body FROM followed WHERE participant = ?", self._me) or Followed()
+
+    async def save_followed(self, followed: Followed) -> None:
+        sql = "INSERT INTO followed (participant, body) VALUES (?,?) ON CONFLICT (participant) DO UPDATE SET body = excluded.body"
+        await self._write((sql, (self._me, encode(followed))))
+
+    async def held(self) -> list[Held]:
+        return await self._many(Held, "SELECT body FROM credential WHERE participant = ? ORDER BY seq DESC", self._me)
+
+    async def request(self, key: str) -> CredentialRequest | None:
+        sql = "SELECT body FROM credential_request WHERE id = ? AND participant = ?"
+        return await self._one(CredentialRequest, sql, key, self._me)
+
+    async def open_requests(self) -> list[CredentialRequest]:
+        sql = "SELECT body FROM credential_request WHERE participant = ? ORDER BY seq"
+        every = await self._many(CredentialRequest, sql, self._me)
+        return [each for each in every if each.state in ("CREATED", "REQUESTED")]
+
+    async def save_offered(self, requests: list[CredentialRequest], token: VerifiedUse) -> None:
+        await self._write(self._spent(token), *(made for each in requests for made in self._request(each, None)))
+
+    async def save_request(self, request: CredentialRequest, token: VerifiedUse | None = None) -> None:
+        await self._write(*self._request(request, token))
+
+    def _request(self, request: CredentialRequest, token: VerifiedUse | None) -> list[Statement]:
+        sql = (
+            "INSERT INTO credential_request (id, participant, body) VALUES (?,?,?)"
+            " ON CONFLICT (id) DO UPDATE SET body = excluded.body"
+        )
+        kept: Statement = (sql, (request.id, self._me, encode(request)))
+        return [kept] if token is None else [self._spent(token), kept]
+
+    async def store(self, request: CredentialRequest, credentials: list[Held], token: VerifiedUse) -> None:
+        """Keep delivered credentials, replacing those of the same type and issuer, with the request's new state."""
+        made = self._request(request, token)
+        for each in credentials:
+            old = "DELETE FROM credential WHERE participant = ? AND type = ? AND issuer = ?"
+            new = "INSERT INTO credential (id, participant, type, issuer, body) VALUES (?,?,?,?,?)"
+            made += [(old, (self._me, each.type, each.issuer)), (new, (each.id, self._me, each.type, each.issuer, encode(each)))]
+        await self._write(*made)
+
+    def _told(self, kind: str, key: str) -> tuple[Statement, ...]:  # noqa: ARG002  replicas are told by a backend that has them
+        """What tells other replicas, in the transaction of what it tells of."""
+        return ()
+
+    def broken(self, table: str, statements: Sequence[Statement]) -> KizunaError:
+        """The error for a uniqueness that was broken in a table."""
+        if table == "spent":
+            issuer = next(arguments[1] for sql, arguments in statements if sql == _SPENT)
+            return Unauthorized("authentication failed", step="replay", reason="the token was used before", peer=issuer)
+        if table in ("process", "journal", "inbox"):
+            return VersionConflict("the process was written meanwhile")
+        return Conflict(f"there is such a row in {table} already")
+
+    async def _one(self, cls: type[T], sql: str, *arguments: Any) -> T | None:
+        rows = await self._rows(sql, *arguments)
+        return msgspec.msgpack.decode(rows[0][0], type=cls) if rows else None
+
+    async def _many(self, cls: type[T], sql: str, *arguments: Any) -> list[T]:
+        return [msgspec.msgpack.decode(row[0], type=cls) for row in await self._rows(sql, *arguments)]
+
+
+def outbox_row(key: str, process: str, act: Any, message: str, path: str, body: bytes, due: str) -> OutboxRow:
+    """A row from its columns."""
+    return OutboxRow(id=key, process=process, act=act, message=message, path=path, body=body, due=due)
+
+
+def _due(row: Sequence[Any]) -> Due:
+    peer, attempts, reason, parked = row[7:11]
+    return Due(row=outbox_row(*row[:7]), peer=peer, attempts=attempts, reason=reason, parked=bool(parked))
+
+
+def _several(sql: str, values: str, rows: Sequence[tuple[Any, ...]]) -> Statement:
+    """One INSERT of several rows, in their order."""
+    return sql + ", ".join([values] * len(rows)), tuple(each for row in rows for each in row)

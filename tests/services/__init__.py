@@ -1,0 +1,1 @@
+"""Real servers for tests: `./run services up|down`, and the same for one test session."""
