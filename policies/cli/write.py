@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from msgspec import to_builtins
+from msgspec import UNSET, to_builtins
 
 from kernel.cli import print_result
 from kernel.errors import BadInput
@@ -28,6 +28,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to `kizuna policy`."""
     app.command("fmt", help=SAY("fmt"))(fmt)
     app.command("new", help=SAY("new"))(new)
+    app.command("templates", help=SAY("templates"))(templates)
     app.command("schema", help=SAY("schema"))(schema)
     app.command("render", help=SAY("render"))(render)
     app.command("convert", help=SAY("convert"))(convert)
@@ -84,6 +85,29 @@ def fmt(files: Files, check: Check = False, as_json: Json = False) -> None:
 def new(template: Template, values: Values = None, profile: ProfileName = "base", access: Access = False) -> None:
     seen, contract = load(profile).offer(template, **parameters(values))
     typer.echo(_pretty(seen if access else contract))
+
+
+def templates(profile: ProfileName = "base", lang: Language = "", as_json: Json = False) -> None:
+    loaded, chosen = load(profile), language(lang)
+    rows = [
+        {
+            "id": name,
+            "version": each.version,
+            "status": each.status,
+            "title": loaded.text(f"template.{name}", chosen),
+            "parameters": " ".join(
+                key if parameter.optional or parameter.default is not UNSET else f"{key}*"
+                for key, parameter in each.parameters.items()
+            ),
+        }
+        | (
+            {"terms": loaded.text(f"template.{name}.terms", chosen), "refers": {key: list(to) for key, to in each.refers.items()}}
+            if as_json
+            else {}
+        )
+        for name, each in loaded.templates.items()
+    ]
+    print_result({"templates": rows} if as_json else rows, as_json=as_json)
 
 
 def schema(profile: ProfileName = "base") -> None:

@@ -3,12 +3,13 @@
     id, version, extends              IRI of the profile (policies name it), its version, the profile it builds on
     [[credential]]                    a trusted credential type: DCP scope, claim table, whether members must show it
     [[operand]]                       an ODRL left operand and where its fact comes from
+    [[action]]                        an action beyond those of ODRL, and the one that includes it
     [[schema]]                        a payload schema: id, file
     [[rule]]                          a check across the fields of a payload (`rules`)
     [[template]]                      a policy template: id, file
 
 Texts stand in `texts/en.toml` and `texts/ja.toml`, under `title`, `schema.<id>`, `template.<id>`, `template.<id>.terms`,
-`operand.<last part of its name>` and `rule.<id>`; both languages must be complete.
+`operand.<last part of its name>`, `action.<last part of its name>` and `rule.<id>`; both languages must be complete.
 
 Paths of rules and claims are those of `paths`.
 """
@@ -66,6 +67,13 @@ class OperandEntry(Struct, frozen=True, forbid_unknown_fields=True):
     phases: tuple[Phase, ...] = PHASES
     values: tuple[str, ...] = ()
     narrower: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class ActionEntry(Struct, frozen=True, forbid_unknown_fields=True):
+    """An action of the profile's own, included in another one (a full IRI)."""
+
+    name: Iri
+    included_in: Iri = "http://www.w3.org/ns/odrl/2/use"
 
 
 class SchemaEntry(Struct, frozen=True, forbid_unknown_fields=True):
@@ -176,6 +184,7 @@ class Document(Struct, frozen=True, forbid_unknown_fields=True):
     extends: str = ""
     credential: tuple[CredentialEntry, ...] = ()
     operand: tuple[OperandEntry, ...] = ()
+    action: tuple[ActionEntry, ...] = ()
     schema: tuple[SchemaEntry, ...] = ()
     rule: tuple[Rule, ...] = ()
     template: tuple[TemplateEntry, ...] = ()

@@ -115,6 +115,7 @@ class _Folder(msgspec.Struct, frozen=True):
         try:
             return Registry(
                 (_operand(each, texts) for each in entries.values()),
+                actions={each.name: each.included_in for folder in self.line() for each in folder.document.action},
                 profiles=(folder.document.id for folder in self.line()),
             )
         except PolicyError as error:
@@ -209,6 +210,7 @@ def _table(entry: CredentialEntry) -> ClaimTable:
 def _complete(found: Profile, entries: Mapping[str, OperandEntry], folder: _Folder) -> None:
     keys = ["title", *(f"schema.{each}" for each in found.schema_ids), *(f"rule.{each.id}" for each in found.rules)]
     keys += [f"operand.{local(each)}" for each in entries]
+    keys += [f"action.{local(each.name)}" for part in folder.line() for each in part.document.action]
     keys += [f"template.{each}{part}" for each in found.templates for part in ("", ".terms")]
     for language in LANGUAGES:
         missing = [key for key in keys if key not in found.texts[language]]

@@ -20,7 +20,7 @@ from typing import Any, Final
 from identity.trust import ClaimTable
 from policies.odrl import Compiled, Policy, Registry
 from policies.profiles.document import OperandEntry
-from policies.profiles.errors import UnknownEntry
+from policies.profiles.errors import BadParameter, UnknownEntry
 from policies.profiles.paths import Path
 from policies.profiles.rules import CompiledRule, Violation
 from policies.profiles.schemas import MOST, Schemas
@@ -101,9 +101,13 @@ class Profile:
     def offer(self, template_id: str, **parameters: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """Access and contract policy of a template, as DSP 2025-1 can carry them; `@id` of the contract is new and names the offer.
 
-        Raises `UnknownEntry` and `BadParameter`, both with the next step.
+        Raises `UnknownEntry` and `BadParameter`, both with the next step; a deprecated template makes no new offer.
         """
-        return self.template(template_id).fill(parameters)
+        template = self.template(template_id)
+        if template.status == "deprecated":
+            current = (name for name, each in self.templates.items() if each.status == "current")
+            raise BadParameter(f"template {template_id} is deprecated", next_step=f"use one of {_known(current)}")
+        return template.fill(parameters)
 
     def template(self, template_id: str) -> Template:
         """A template; raises `UnknownEntry`."""

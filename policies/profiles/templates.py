@@ -69,13 +69,18 @@ class Parameter(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Template(Struct, frozen=True, forbid_unknown_fields=True):
-    """A template as its file holds it. Texts are in the profile's text files."""
+    """A template as its file holds it. Texts are in the profile's text files.
+
+    `refers` says which clauses of model contracts and other data spaces' policies its terms stand for. A deprecated template makes no
+    new offers; those made with it stay.
+    """
 
     version: str
     access: dict[str, Any]
     contract: dict[str, Any]
     parameters: dict[str, Parameter] = field(default_factory=dict)
     status: Literal["current", "deprecated"] = "current"
+    refers: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def fill(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Access and contract policy as the wire carries them, each with an id of its own; raises `BadParameter`."""

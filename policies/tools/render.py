@@ -64,6 +64,11 @@ def _conditions(found: Iterable[Constraint], words: Words, indent: str) -> Itera
         yield f"{indent}- {words.constraint(each)} {words.say(f'class.{constraint_class(each)}')}"
 
 
+def _details(found: Iterable[Constraint], words: Words, indent: str) -> Iterator[str]:
+    """When and how of a duty: the duty has the class."""
+    yield from (f"{indent}- {words.constraint(each)}" for each in found)
+
+
 def _duties(found: Iterable[Duty], words: Words, key: str, indent: str = "") -> Iterator[str]:
     for each in found:
         conditions = (*each.refinements, *each.constraints)
@@ -71,5 +76,5 @@ def _duties(found: Iterable[Duty], words: Words, key: str, indent: str = "") -> 
         who = "".join(f" ({name}: {party})" for name, party in each.parties)
         text = words.say(named, actions=words.action(each.action) + who)
         yield f"{indent}- {text} {words.say(f'class.{duty_class(each)}')}"
-        yield from _conditions(conditions, words, indent + "  ")
+        yield from _details(conditions, words, indent + "  ")
         yield from _duties(each.consequences, words, "contract.consequence", indent + "  ")
