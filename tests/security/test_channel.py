@@ -8,16 +8,6 @@ from kernel.errors import Unauthorized
 from tests.unit.identity_core.world import Party, World, certificate
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-def member(world: World) -> Party:
-    return world.member
-
-
 async def refused(world: World, caller: Caller, reason: str, mtls: str = "required") -> None:
     with pytest.raises(Unauthorized) as caught:
         await verify_token(world.door, caller, mtls=mtls)

@@ -18,16 +18,6 @@ from kernel.http import Reply
 from tests.unit.identity_core.world import Party, StatusHost, World, signer
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-def member(world: World) -> Party:
-    return world.member
-
-
 def shows(member: Party, *credentials: str, **changes: Any) -> dict[str, Any]:
     """The member answers with a presentation of these, changed as told before it is signed; the signed document."""
     made = wire.loads(member.present(credentials=list(credentials), format=vc.VC20_DI))

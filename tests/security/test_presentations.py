@@ -14,16 +14,6 @@ from kernel.errors import Unauthorized
 from tests.unit.identity_core.world import ALL, MEMBERSHIP, ROLE, Party, StatusHost, World, replace, signer
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-def member(world: World) -> Party:
-    return world.member
-
-
 async def refused(world: World, reason: str, *, stage: str | None = None, fresh: bool = True) -> Unauthorized:
     with pytest.raises(Unauthorized) as caught:
         await authenticate(world.door, world.member.caller(), fresh=fresh)

@@ -13,16 +13,6 @@ from kernel.errors import Unauthorized
 from tests.unit.identity_core.world import Party, StatusHost, World, signer
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-def member(world: World) -> Party:
-    return world.member
-
-
 async def outcome(world: World, profile: str) -> str:
     """`in`, or the reason of the refusal."""
     world.demand(profile=PROFILES[profile])

@@ -8,11 +8,6 @@ from kernel.errors import Unauthorized
 from tests.unit.identity_core.world import World
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
 async def refused(refusals: Refusals, world: World, **changes: object) -> None:
     async def door(caller, fresh):
         return await authenticate(world.door, caller, fresh=fresh)

@@ -3,8 +3,6 @@
 import asyncio
 import sqlite3
 
-import pytest
-
 from connector.dsp.node import spent
 from connector.store.sqlite import SqliteStore, open_database
 from identity.door import Presentations
@@ -33,11 +31,6 @@ class Worker:
         except Unauthorized as error:
             return str(error.facts.get("reason", error.code))
         return "in"
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
 
 
 async def test_g15_fifty_at_once_over_two_workers(world: World, tmp_path) -> None:

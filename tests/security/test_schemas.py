@@ -27,11 +27,6 @@ def world() -> World:
     return world
 
 
-@pytest.fixture
-def member(world: World) -> Party:
-    return world.member
-
-
 def names(world: World, *entries: dict, **subject: object) -> None:
     """The member's credential names these schemas."""
     given = {"subject": {"id": world.member.did, **subject}} if subject else {}

@@ -19,11 +19,6 @@ from tests.unit.identity_core.world import ALL, StatusHost, World, signer
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
 def host(world: World) -> StatusHost:
     return StatusHost(world.issuer, "1")
 

@@ -16,16 +16,6 @@ from kernel.errors import Unauthorized
 from tests.unit.identity_core.world import ALL, Party, World, signer
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-def member(world: World) -> Party:
-    return world.member
-
-
 async def refused(world: World, caller: Caller, reason: str) -> Unauthorized:
     """The caller is refused for this reason, and learns nothing of it."""
     with pytest.raises(Unauthorized) as caught:
