@@ -1,7 +1,7 @@
 """Public keys as JWK (RFC 7517, 7518, 8037) and which algorithm each may be used with.
 
 Rules
-- The key decides: P-256 with ES256, P-384 with ES384, Ed25519 with EdDSA, RSA of 2048 bits and more with PS256 and RS256. Nothing
+- The key decides: P-256 with ES256, P-384 with ES384, Ed25519 with EdDSA (or Ed25519, RFC 9864), RSA of 2048 bits and more with PS256 and RS256. Nothing
   else is read, so no algorithm of a header can turn one kind of key into another.
 - A JWK with a private member is refused: whoever published it has lost the key.
 - `use`, `key_ops` and `alg` of the JWK are heeded where they are present.
@@ -25,6 +25,7 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = {
     "ES256": ECAlgorithm(ECAlgorithm.SHA256),
     "ES384": ECAlgorithm(ECAlgorithm.SHA384),
     "EdDSA": OKPAlgorithm(),
+    "Ed25519": OKPAlgorithm(),
     "PS256": RSAPSSAlgorithm(RSAPSSAlgorithm.SHA256),
     "RS256": RSAAlgorithm(RSAAlgorithm.SHA256),
 }
@@ -33,7 +34,7 @@ _MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {"EC": ("crv", "x", "y"), "OKP"
 _ALLOWED: Final[Mapping[str, frozenset[str]]] = {
     "P-256": frozenset({"ES256"}),
     "P-384": frozenset({"ES384"}),
-    "Ed25519": frozenset({"EdDSA"}),
+    "Ed25519": frozenset({"EdDSA", "Ed25519"}),
     "RSA": frozenset({"PS256", "RS256"}),
 }
 _KINDS: Final[Mapping[str, str]] = {"P-256": "EC", "P-384": "EC", "Ed25519": "OKP", "RSA": "RSA"}
@@ -117,6 +118,6 @@ def _usable(jwk: Mapping[str, Any], algorithms: frozenset[str]) -> frozenset[str
     if jwk.get("use", "sig") != "sig" or (operations is not None and not (isinstance(operations, list) and "verify" in operations)):
         raise BadToken("the JWK is not for signatures", reason="key-use")
     alg = jwk.get("alg")
-    if alg is None or (alg == "Ed25519" and "EdDSA" in algorithms):
+    if alg is None or (alg in ("Ed25519", "EdDSA") and "EdDSA" in algorithms):  # two names of one algorithm
         return algorithms
     return algorithms & {str(alg)}

@@ -58,10 +58,12 @@ class Reading(Struct, frozen=True, kw_only=True):
     """How a document is read: `types` are the JOSE `typ` of VC-DM 2.0.
 
     `agree`: JWT claims that repeat id and times must repeat them exactly. Without it the property is the id, and the narrower window counts.
+    `contexts`: the context of the data model comes first, and all contexts of a JWT are addresses.
     """
 
     types: frozenset[str] = TYPES_20
     agree: bool = True
+    contexts: bool = True
 
 
 STRICTLY: Final = Reading()
@@ -121,7 +123,7 @@ def parse_secured(document: Mapping[str, Any], *, limit: int = LIMIT) -> Credent
     if old:
         first_context(body["@context"], CONTEXT_11)
     else:
-        _check_20(body)
+        _check_20(body, STRICTLY)
     window = _window({}, body, STRICTLY, old=old)
     return _credential(proof, raw.decode(), {}, body, VC11_DI if old else VC20_DI, _narrowed(proof, window))
 
@@ -151,7 +153,7 @@ def _version_11(found: Unverified, reading: Reading) -> Credential:
     body, claims = found.claims["vc"], found.claims
     if not isinstance(body, dict) or "vp" in claims or found.typ not in _TYPES_11:
         raise BadCredential("the vc claim is no credential", reason="form")
-    first_context(body.get("@context"), CONTEXT_11)
+    first_context(body.get("@context"), CONTEXT_11, strict=reading.contexts)
     return _credential(found, found.raw, _named(claims, body, reading), body, VC11, _window(claims, body, reading, old=True))
 
 
@@ -161,7 +163,7 @@ def _version_20(found: Unverified, reading: Reading) -> Credential:
         raise BadCredential("neither a vc claim nor the type of a credential", reason="typ")
     if found.header.get("cty", "vc") not in ("application/vc", *(each.removesuffix("+jwt") for each in types)):
         raise BadCredential("the content is not a credential", reason="cty")
-    _check_20(body)
+    _check_20(body, reading)
     return _credential(found, found.raw, _named(body, body, reading), body, VC20, _window(body, body, reading, old=False))
 
 
@@ -178,8 +180,8 @@ def _window(claims: Mapping[str, Any], body: Mapping[str, Any], reading: Reading
     return valid_from, _agreed(claims.get("exp"), body.get(end), end, min, reading)
 
 
-def _check_20(body: Mapping[str, Any]) -> None:
-    first_context(body.get("@context"), CONTEXT_20)
+def _check_20(body: Mapping[str, Any], reading: Reading) -> None:
+    first_context(body.get("@context"), CONTEXT_20, strict=reading.contexts)
     for name in _TYPED:
         if not all(isinstance(each.get("type"), str | list) for each in objects(body.get(name), name)):
             raise BadCredential(f"{name} has no type", reason="form")

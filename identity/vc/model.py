@@ -75,12 +75,15 @@ def objects(value: Any, name: str) -> tuple[dict[str, Any], ...]:
     return tuple(found)
 
 
-def first_context(value: Any, context: str) -> None:
+def first_context(value: Any, context: str, *, strict: bool = True) -> None:
     """The first context fixes the data model, and all are addresses; raises `BadCredential` (reason `context`).
 
-    A context written out in place could give any claim another meaning (identity.md 6.43).
+    A context written out in place could give any claim another meaning (identity.md 6.43). Not `strict`, the model's context may stand
+    anywhere and others may be written out: a reader of plain JSON that trusts the signer is not misled by them.
     """
     listed = value if isinstance(value, list) else [value]
+    if not strict and context in listed:
+        return
     if not all(isinstance(each, str) for each in listed):
         raise BadCredential("a context that is no address", reason="context")
     if not first_is(value, context):

@@ -92,7 +92,7 @@ def _version_11(token: Unverified, reading: Reading) -> Presentation:
     if not isinstance(body, dict) or "vc" in token.claims or token.typ not in {None, "JWT"}:
         raise BadCredential("the vp claim is no presentation", reason="form")
     if "@context" in body:
-        first_context(body["@context"], CONTEXT_11)
+        first_context(body["@context"], CONTEXT_11, strict=reading.contexts)
     _typed(body)
     raws = body.get("verifiableCredential", [])
     raws = raws if isinstance(raws, list) else [raws]
@@ -104,7 +104,7 @@ def _version_20(token: Unverified, reading: Reading) -> Presentation:
     signed = token.typ in {None, "JWT"} or (token.typ in reading.types and str(token.typ).startswith("vp"))
     if "vc" in body or not signed or not _is(body, "VerifiablePresentation"):
         raise BadCredential("not a presentation", reason="form")
-    first_context(body.get("@context"), CONTEXT_20)
+    first_context(body.get("@context"), CONTEXT_20, strict=reading.contexts)
     found = body.get("verifiableCredential", [])
     entries = found if isinstance(found, list) else [found]
     _count(entries)

@@ -178,7 +178,7 @@ async def test_success_and_refusal_explain_themselves(world: World, member: Part
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("changes", [{"jti": "urn:uuid:other"}, {"exp": 60}, {"exp": -1}, {"nbf": 60}])
 async def test_claims_beside_the_credential_say_something_else(world: World, member: Party, profile: str, changes: dict) -> None:
-    """`dcp-tck` takes the property as the id and the narrower window; no profile takes a window that is over or has not begun."""
+    """`dcp-tck` and `edc` take the property as the id and the narrower window; no profile takes a window that is over or has not begun."""
     token = jose.parse(world.issuer.issue(member.did, "MembershipCredential", format=vc.VC11))
     now = int(world.clock.now().timestamp())
     moved = {name: value if isinstance(value, str) else now + value for name, value in changes.items()}
@@ -187,4 +187,56 @@ async def test_claims_beside_the_credential_say_something_else(world: World, mem
     expected = {"jti": "in", "exp": "in" if changes.get("exp") == 60 else "expired-credential", "nbf": "not-yet-valid"}[
         next(iter(changes))
     ]
-    assert await outcome(world, profile) == (expected if profile == "dcp-tck" else "disagreement")
+    assert await outcome(world, profile) == (expected if profile in {"dcp-tck", "edc"} else "disagreement")
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+async def test_presentation_and_credential_in_the_form_of_edc(world: World, member: Party, profile: str) -> None:
+    """As EDC 0.15 and its IdentityHub write them: another context first, one written out, `Ed25519` as `alg` (RFC 9864), no `typ`, no
+    `capabilityInvocation`, an empty `authentication`, `publicKeyMultibase: null`."""
+    edc = world.party(member.did, "EdDSA")
+    token = jose.parse(world.issuer.issue(edc.did, format=vc.VC11))
+    body = token.claims["vc"]
+    body |= {"@context": [*body["@context"], {"membership": "https://example.org/membership/"}]}
+    credential = jose.sign(token.claims | {"vc": body}, world.issuer.key)
+    shown = jose.parse(edc.present(credentials=[credential], format=vc.VC11), limit=100_000).claims
+    del shown["sub"]
+    shown["vp"]["@context"] = ["https://w3id.org/tractusx-trust/v0.8", *shown["vp"]["@context"]]
+    edc.shows(fully_specified(edc, shown))
+    edc.document["authentication"] = []
+    edc.document["verificationMethod"][0]["publicKeyMultibase"] = None
+    del edc.document["capabilityInvocation"]
+    world.demand(profile=PROFILES[profile])
+    caller = edc.caller(fully_specified(edc, edc.claims()))
+    if profile == "edc":
+        found = await authenticate(world.door, caller, fresh=True)
+        assert found.claims["MembershipCredential"][0]["id"] == edc.did
+        return
+    with pytest.raises(Unauthorized) as caught:
+        await authenticate(world.door, caller, fresh=True)
+    assert caught.value.facts["reason"] == "relationship"
+
+
+def fully_specified(party: Party, claims: dict) -> str:
+    """A token whose algorithm has the name of RFC 9864."""
+    header = {"alg": "Ed25519", "kid": party.key.kid}
+    signed = f"{wire.b64url(wire.dumps(header))}.{wire.b64url(wire.dumps(claims))}"
+    return f"{signed}.{wire.b64url(party.key.sign(signed.encode()))}"
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("where", ["first", "inside"])
+async def test_contexts(world: World, member: Party, profile: str, where: str) -> None:
+    """Only `edc` takes another order or a context in place; none takes a document of another model, or a context inside."""
+    claims = jose.parse(world.issuer.issue(member.did)).claims
+    if where == "first":
+        claims["@context"] = ["https://other.example/v1", *claims["@context"], {"x": "https://x.example/"}]
+    else:
+        claims["credentialSubject"] |= {"@context": {"memberOf": "https://thief.example/"}}
+    member.held[:] = [jose.sign(claims, world.issuer.key, typ="vc+jwt")]
+    expected = {"first": "in" if profile == "edc" else "context", "inside": "inner-context"}
+    assert await outcome(world, profile) == expected[where]
+    world.door.presentations.forget(member.did)
+    claims["@context"] = ["https://other.example/v1"]
+    member.held[:] = [jose.sign(claims, world.issuer.key, typ="vc+jwt")]
+    assert await outcome(world, profile) == "context"
