@@ -1,0 +1,27 @@
+"""What an agreement obliges to and what it counts: pure, kept by whoever holds the agreement.
+
+entries = opened(agreement_id, policy, at)       # every duty, with its trigger and due date
+entries, acts = ticked(entries, now)             # what has become overdue, and what follows
+entry = fulfilled(entry, evidence, now)          # or waived(...)
+counters = counted(agreement_id, policy)         # count, payAmount: decremented in the transaction that grants
+"""
+
+from policies.duties.counters import Counter, Exhausted, counted, granted
+from policies.duties.ledger import Act, Entry, Evidence, fulfilled, next_instant, opened, retained, states, ticked, waived
+
+__all__ = [
+    "Act",
+    "Counter",
+    "Entry",
+    "Evidence",
+    "Exhausted",
+    "counted",
+    "fulfilled",
+    "granted",
+    "next_instant",
+    "opened",
+    "retained",
+    "states",
+    "ticked",
+    "waived",
+]

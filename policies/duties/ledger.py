@@ -1,0 +1,193 @@
+"""The duties of an agreement as entries of a ledger (odrl.md 3): trigger, due date, evidence, state, consequence.
+
+    inactive -> active -> fulfilled
+                active -> overdue -> late (done after its time)
+                active | overdue -> waived (by the side that it is owed to)
+
+Rules
+- Obligations and duties of permissions begin with the agreement. A consequence begins when its duty is overdue, a remedy when its
+  prohibition is violated (`violated`), both with that moment as their trigger.
+- Due is the earliest moment that a constraint of the duty gives: `dateTime lt|lteq T`, `elapsedTime|delayPeriod lt|lteq P` after the
+  trigger. Months follow the calendar of the zone in which the trigger is written. A duty without such a limit is never overdue.
+- `elapsedTime|dateTime gt|gteq` is a duty to keep: it holds until then, nobody can fulfil it sooner, and time fulfils it.
+- Evidence has a class, E0 said by the owing side, E1 a signed statement, E2 made by a system that did it, E3 attested by a third
+  party; each action wants at least one (`LEAST`), and less is refused.
+- Overdue acts once: what follows is returned as `Act`s, for the side that keeps the ledger to do.
+
+Not done here: storing entries, waking up (`next_instant` says when), deleting data.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from kernel.clock import iso, parse_iso
+from kernel.errors import BadInput, Conflict
+from policies.odrl import DATE_TIME, Duty, DutyState, Policy
+from policies.odrl.model import Atomic, atoms
+from policies.odrl.values import Duration, after
+from policies.odrl.vocabulary import ODRL, term
+
+EvidenceClass = Literal["E0", "E1", "E2", "E3"]
+Origin = Literal["obligation", "duty", "consequence", "remedy"]
+LEAST: Final[Mapping[str, EvidenceClass]] = {ODRL + "delete": "E1", ODRL + "compensate": "E1", ODRL + "anonymize": "E1"}
+_BEFORE: Final = frozenset({"lt", "lteq"})
+_RUNNING: Final = frozenset({ODRL + "elapsedTime", ODRL + "delayPeriod"})
+_OPEN: Final = frozenset({"active", "overdue"})
+
+
+class Evidence(Struct, frozen=True, kw_only=True):
+    """What shows that a duty was done. `statement` is free text or a JWS, by class; `digest` that of what was acted on."""
+
+    kind: EvidenceClass
+    by: str
+    at: str
+    statement: str = ""
+    digest: str = ""
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """One duty of one agreement. Moments are ISO 8601; empty where there is none."""
+
+    agreement: str
+    path: str
+    action: str
+    origin: Origin
+    state: DutyState
+    parent: str = ""  # path of the duty or prohibition that it follows
+    triggered: str = ""
+    due: str = ""
+    until: str = ""  # a duty to keep ends then
+    evidence: tuple[Evidence, ...] = ()
+    note: str = ""
+
+
+class Act(Struct, frozen=True):
+    """What follows when a duty is overdue: a consequence that has begun, or `end` where the policy names none."""
+
+    entry: Entry
+    what: Literal["consequence", "end"]
+
+
+def opened(agreement: str, policy: Policy, at: datetime) -> list[Entry]:
+    """Entries of a new agreement."""
+    found: list[Entry] = []
+    for each in policy.obligations:
+        found += _with_consequences(agreement, each, "obligation", at)
+    for permission in policy.permissions:
+        for each in permission.duties:
+            found += _with_consequences(agreement, each, "duty", at)
+    for prohibition in policy.prohibitions:
+        for each in prohibition.remedies:
+            found += _with_consequences(agreement, each, "remedy", None, prohibition.path)
+    return list({each.path: each for each in found}.values())
+
+
+def _with_consequences(agreement: str, duty: Duty, origin: Origin, at: datetime | None, parent: str = "") -> Iterator[Entry]:
+    entry = Entry(agreement=agreement, path=duty.path, action=duty.action, origin=origin, state="inactive", parent=parent)
+    yield _begun(entry, duty, at) if at is not None else entry
+    for each in duty.consequences:
+        yield from _with_consequences(agreement, each, "consequence", None, duty.path)
+
+
+def _begun(entry: Entry, duty: Duty, at: datetime) -> Entry:
+    limits = [each for constraint in duty.constraints for each in _limits(atoms(constraint), at)]
+    due = min((moment for before, moment in limits if before), default=None)
+    until = max((moment for before, moment in limits if not before), default=None)
+    return replace(entry, state="active", triggered=iso(at), due=iso(due) if due else "", until=iso(until) if until else "")
+
+
+def _limits(found: Iterable[Atomic], at: datetime) -> Iterator[tuple[bool, datetime]]:
+    """(whether it must be before, the moment) of every limit in time."""
+    for atom in found:
+        if atom.operator not in ("lt", "lteq", "gt", "gteq"):
+            continue
+        if atom.operand.iri == DATE_TIME:
+            yield atom.operator in _BEFORE, atom.bound
+        elif atom.operand.iri in _RUNNING and isinstance(atom.bound, Duration):
+            yield atom.operator in _BEFORE, after(at, atom.bound)
+
+
+def violated(entries: Iterable[Entry], policy: Policy, prohibition: str, now: datetime) -> list[Entry]:
+    """The entries after a prohibition (by path) was violated: its remedies begin."""
+    duties = _by_path(policy)
+    return [
+        _begun(each, duties[each.path], now) if each.parent == prohibition and each.state == "inactive" else each
+        for each in entries
+    ]
+
+
+def ticked(entries: Iterable[Entry], policy: Policy, now: datetime) -> tuple[list[Entry], list[Act]]:
+    """The entries at a moment: kept long enough is fulfilled, too late is overdue and has its consequences. Repeating changes nothing."""
+    found = list(entries)
+    duties, acts = _by_path(policy), []
+    changed = True
+    while changed:  # a consequence may itself be overdue at once
+        changed = False
+        for n, each in enumerate(found):
+            if each.state != "active":
+                continue
+            if each.until and parse_iso(each.until) <= now and not each.due:
+                found[n], changed = replace(each, state="fulfilled"), True
+            elif each.due and parse_iso(each.due) <= now:
+                found[n], changed = replace(each, state="overdue"), True
+                begun = [m for m, other in enumerate(found) if other.parent == each.path and other.state == "inactive"]
+                for m in begun:
+                    found[m] = _begun(found[m], duties[found[m].path], parse_iso(each.due))
+                    acts.append(Act(found[m], "consequence"))
+                if not begun:
+                    acts.append(Act(found[n], "end"))
+    return found, acts
+
+
+def fulfilled(entry: Entry, evidence: Evidence, now: datetime) -> Entry:
+    """The entry with evidence that it was done; raises `Conflict` where it is not open, `BadInput` for evidence that is too weak."""
+    least = LEAST.get(entry.action, "E0")
+    if entry.state not in _OPEN:
+        raise Conflict(f"the duty to {term(entry.action)} is {entry.state}", next_step="see `kizuna duty list`")
+    if entry.until and parse_iso(entry.until) > now:
+        raise Conflict(f"the duty to {term(entry.action)} ends at {entry.until}, not before")
+    if evidence.kind < least:
+        raise BadInput(
+            f"evidence of class {evidence.kind} is too weak for {term(entry.action)}", next_step=f"give at least class {least}"
+        )
+    state: DutyState = "late" if entry.state == "overdue" else "fulfilled"
+    return replace(entry, state=state, evidence=(*entry.evidence, evidence))
+
+
+def waived(entry: Entry, by: str, reason: str) -> Entry:
+    """The entry, no longer owed; who it is owed to says so. Raises `Conflict`."""
+    if entry.state not in _OPEN:
+        raise Conflict(f"the duty to {term(entry.action)} is {entry.state}")
+    return replace(entry, state="waived", note=f"waived by {by}: {reason}")
+
+
+def states(entries: Iterable[Entry]) -> dict[str, DutyState]:
+    """States by path, as a decision asks for them."""
+    return {each.path: each.state for each in entries}
+
+
+def next_instant(entries: Iterable[Entry]) -> datetime | None:
+    """When `ticked` changes something next; None: never by time alone."""
+    moments = (parse_iso(each.due or each.until) for each in entries if each.state == "active" and (each.due or each.until))
+    return min(moments, default=None)
+
+
+def retained(entries: Iterable[Entry], now: datetime) -> datetime | None:
+    """Until when what was received must be kept; None: it may be deleted now."""
+    until = [parse_iso(each.until) for each in entries if each.until and each.state == "active"]
+    latest = max(until, default=None)
+    return latest if latest is not None and latest > now.astimezone(UTC) else None
+
+
+def _by_path(policy: Policy) -> dict[str, Duty]:
+    found: dict[str, Duty] = {}
+    open_ = list(policy.duties())
+    while open_:
+        each = open_.pop()
+        found[each.path] = each
+        open_ += each.consequences
+    return found
