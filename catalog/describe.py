@@ -19,6 +19,7 @@ from catalog.dcat import Asset, OfferTerms
 
 CONTEXT: Final = "https://w3id.org/dspace/2025/1/context.jsonld"
 FORMATS: Final = ("HttpData-PULL", "HttpData-PUSH")
+_RULES: Final = frozenset({"permission", "prohibition", "obligation", "duty", "remedy", "consequence"})
 _SPDX: Final = "http://spdx.org/rdf/terms#"
 _MEDIA: Final = "https://www.iana.org/assignments/media-types/"
 _PREFIXES: Final = {
@@ -121,7 +122,21 @@ def _conforms_to(asset: Asset) -> tuple[str, ...]:
 
 def _offer(offer: OfferTerms) -> dict[str, Any]:
     terms = {key: value for key, value in offer.contract.items() if key not in ("@id", "@type", "@context", "target")}
-    return {"@id": offer.id, "@type": "Offer", **terms}
+    return {"@id": offer.id, "@type": "Offer", **{key: _rules(value) if key in _RULES else value for key, value in terms.items()}}
+
+
+def _rules(rules: Any) -> Any:
+    """Rules and their duties with the names of actions that a JSON-LD reader understands: of ODRL's, the DSP context defines `use` alone."""
+    if not isinstance(rules, list):
+        return rules
+    return [
+        {key: _action(value) if key == "action" else _rules(value) if key in _RULES else value for key, value in rule.items()}
+        for rule in rules
+    ]
+
+
+def _action(name: Any) -> Any:
+    return f"odrl:{name}" if isinstance(name, str) and ":" not in name and name != "use" else name
 
 
 def _distribution(asset: Asset, format_: str, access: dict[str, Any]) -> dict[str, Any]:

@@ -120,17 +120,25 @@ class Connector:
 
 
 def wire_up(
-    directory: Path, found: Settings, store: Store, clock: Clock, *, decisions: Decisions | None = None, verify: Any = None
+    directory: Path,
+    found: Settings,
+    store: Store,
+    clock: Clock,
+    *,
+    decisions: Decisions | None = None,
+    verify: Any = None,
+    gate: Any = None,
+    authorization: Callable[[str], str] | None = None,
 ) -> Connector:
-    """Connect everything. `decisions` and `verify` let a test stand in for policy and authentication; no setting does."""
+    """Connect everything. The last four let a test stand in for policy and authentication (callers, data, ourselves); no setting does."""
     keys = KeyRing(KeyStore(directory / "keys", found.did, passphrase(found.passphrase_file)), clock)
     profile = load(found.profile)
     payloads = Path(found.payload_folder) if found.payload_folder else directory
     for folder in ("payloads", "inbox"):
         files.sweep(payloads / folder, untouched=_ABANDONED if found.database else 0.0)
     channel = Channel(directory / "tls")
-    client = GuardedClient(Outbound(allow=frozenset(found.allow_private)), tls=channel.client)
-    resolver = Resolver(client, clock)
+    client = GuardedClient(Outbound(allow=frozenset(found.allow_private), require_https=_tls(found)), tls=channel.client)
+    resolver = Resolver(client, clock, scheme=found.scheme)
     standing = Standing(found.authority, RevocationLists(clock), silence=found.feed_silence)
     status = StatusReader(resolver, client, clock)
     signer, contract_key = keys.signer("si"), keys.signer("contract")
@@ -151,12 +159,26 @@ def wire_up(
         followed=standing.speaks_for,
         standing=standing,
     )
-    gate = Gate(door, standing)
-    peers = Peers(client, resolver, sts, rule, profile.scopes + profile.optional_scopes, standing)
-    tokens = DataTokens(found.did, keys.signer("data"), clock, lambda peer: _listener(found, rule(peer)))
-    rules = Rules(store, profile, clock, participant=found.did, name=found.name, endpoint=found.dsp_url)
+    gate = gate or Gate(door, standing)
+    shown = profile.scopes + profile.optional_scopes
+    peers = Peers(client, resolver, authorization or (lambda peer: f"Bearer {sts.token(peer, scopes=shown)}"), rule, standing)
+
+    def reached(peer: str) -> str:
+        return _listener(found, rule(peer))
+
+    edc = frozenset(each.did for each in found.peers if each.dialect == "edc")
+    tokens = DataTokens(found.did, keys.signer("data"), clock, reached, lambda peer: "edc" if peer in edc else "dsp")
+    rules = Rules(store, profile, clock, participant=found.did, name=found.name, endpoint=found.dsp_url, profiles_dropped_by=edc)
     contexts = _Contexts(
-        found, store, rules, tokens, clock, decisions or AutoDecisions(auto=found.auto_negotiation), signs(contract_key, TYPE)
+        found,
+        store,
+        rules,
+        tokens,
+        clock,
+        decisions or AutoDecisions(auto=found.auto_negotiation),
+        signs(contract_key, TYPE),
+        reached,
+        edc,
     )
 
     async def proven(caller: Caller, fresh: bool) -> VerifiedParticipant:
@@ -165,7 +187,7 @@ def wire_up(
     refusals = Refusals(clock)
     node = Node(
         participant=found.did,
-        base_url=found.dsp_url,
+        base_url=contexts.callback,
         authenticate=refusals.watching(verify or proven),
         processes=store,
         catalog=rules,
@@ -293,6 +315,8 @@ class _Contexts:
     clock: Clock
     decisions: Decisions
     sign: Sign
+    reached: Callable[[str], str]
+    edc: frozenset[str]  # peers of EDC's dialect
 
     async def for_negotiation(self, who: VerifiedParticipant, offer: str) -> negotiation.Context:
         return self._negotiation(await self.rules.for_request(who, offer), who)
@@ -306,16 +330,21 @@ class _Contexts:
     def own_transfer(self) -> transfer.Context:
         return self._transfer(OwnRules(), None)
 
+    def callback(self, peer: str) -> str:
+        """Base address of our DSP endpoints for a peer."""
+        return self.reached(peer) + settings.DSP_PATH
+
     def _negotiation(self, rulebook: negotiation.Rulebook, who: VerifiedParticipant | None) -> negotiation.Context:
         return negotiation.Context(
             participant=self.settings.did,
             now=iso(self.clock.now()),
             new_id=new_id,
-            render=outbound.renderer(self.settings.dsp_url),
+            render=outbound.renderer(self.callback),
             rulebook=rulebook,
             decisions=self.decisions,
             token=_spent(who),
             sign=self.sign,
+            restates=who is not None and who.did in self.edc,
         )
 
     def _transfer(self, agreements: transfer.Agreements, who: VerifiedParticipant | None) -> transfer.Context:
@@ -323,11 +352,12 @@ class _Contexts:
             participant=self.settings.did,
             now=iso(self.clock.now()),
             new_id=new_id,
-            render=outbound.renderer(self.settings.dsp_url),
+            render=outbound.renderer(self.callback),
             agreements=agreements,
             decisions=self.decisions,
             address=self.tokens.address,
             token=_spent(who),
+            restates=who is not None and who.did in self.edc,
         )
 
 
@@ -362,6 +392,10 @@ def _trust(found: Settings, profile: Profile) -> TrustPolicy:
     return TrustPolicy([own, *others], profile.claim_tables)
 
 
+def _tls(found: Settings) -> bool:
+    return found.scheme == "https"
+
+
 def _listener(found: Settings, rule: PeerRule) -> str:
     return found.member_url if rule.mtls == "required" else found.public_url
 
@@ -385,9 +419,11 @@ def _own_routes(found: Settings, keys: KeyRing) -> list[Route]:
 
 
 @asynccontextmanager
-async def serving(directory: Path, clock: Clock | None = None, **stand_ins: Any) -> AsyncIterator[Connector]:
-    """Open the directory, listen, work; everything is closed on leaving."""
-    found = settings.load(directory)
+async def serving(
+    directory: Path, clock: Clock | None = None, found: Settings | None = None, **stand_ins: Any
+) -> AsyncIterator[Connector]:
+    """Open the directory, listen, work; everything is closed on leaving. `found` are its settings unless a test brings its own."""
+    found = found or settings.load(directory)
     store = await open_store(directory, found)
     try:
         connector = wire_up(directory, found, store, clock or SystemClock(), **stand_ins)
@@ -400,7 +436,7 @@ async def serving(directory: Path, clock: Clock | None = None, **stand_ins: Any)
     try:
         await connector.follower.load()
         app = application(connector.public, errors=errors.response)
-        listeners.append(await serve(app, found.bind, found.public_port, connector.channel.public))
+        listeners.append(await serve(app, found.bind, found.public_port, connector.channel.public if _tls(found) else None))
         await connector.listen_for_members()
         listeners.append(await _serve_management(connector))
         workers = (

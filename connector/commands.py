@@ -19,7 +19,7 @@ from catalog.dcat import Asset, OfferTerms
 from connector.dsp import messages
 from connector.dsp.node import Node
 from connector.peers import Peers
-from connector.plane import files, pull
+from connector.plane import addresses, files, pull
 from connector.plane.tokens import DataTokens
 from connector.processes import negotiation, tables, transfer
 from connector.processes.decisions import Otherwise
@@ -238,10 +238,12 @@ class Commands:
                 f"nothing to pull: the transfer is {process.state}", next_step="start a HttpData-PULL transfer as consumer"
             )
         self._peers.insist(process.peer)
-        tokens = pull.Tokens(address, self._peers.client, lambda: self._peers.token(process.peer), self._peers.pin(process.peer))
+        tokens = pull.Tokens(
+            address, self._peers.client, lambda: self._peers.authorization(process.peer), self._peers.pin(process.peer)
+        )
         pulled = await pull.pull(
             self._peers.client,
-            address["endpoint"],
+            addresses.endpoint(address),
             tokens,
             self._directory / "inbox",
             limit=self._max,
@@ -268,9 +270,11 @@ class Commands:
         address = process.data.get("dataAddress")
         if process.role != "consumer" or not transfer.open_now(process) or not address:
             raise Conflict(f"no access: the transfer is {process.state}", next_step="start a HttpData-PULL transfer as consumer")
-        tokens = pull.Tokens(address, self._peers.client, lambda: self._peers.token(process.peer), self._peers.pin(process.peer))
+        tokens = pull.Tokens(
+            address, self._peers.client, lambda: self._peers.authorization(process.peer), self._peers.pin(process.peer)
+        )
         await tokens.renew()
-        return {"endpoint": str(address["endpoint"]), "authorization": tokens.header}
+        return {"endpoint": addresses.endpoint(address), "authorization": tokens.header}
 
     async def take(self, process: Process, spool: files.Spool) -> None:
         """Keep a pushed dataset; a repeat changes nothing."""

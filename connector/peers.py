@@ -20,7 +20,6 @@ from connector.processes.model import OutboxRow, Process
 from connector.standing import Standing
 from identity.resolve import Resolver
 from identity.verify import PeerRule, VerifiedParticipant
-from identity.wallet.sts import Sts
 from kernel.errors import BadInput, KizunaError, NotFound, UnavailableError
 from kernel.http import GuardedClient, Reply
 
@@ -46,22 +45,18 @@ class Peers:
         self,
         client: GuardedClient,
         resolver: Resolver,
-        sts: Sts,
+        authorization: Callable[[str], str],
         rules: Callable[[str], PeerRule],
-        scopes: tuple[str, ...],
         standing: Standing,
     ) -> None:
-        self.client, self._resolver, self._sts, self._rules, self._scopes = client, resolver, sts, rules, scopes
+        """`authorization` gives the header for one call to a peer, by its DID."""
+        self.client, self._resolver, self.authorization, self._rules = client, resolver, authorization, rules
         self._standing = standing
 
     def insist(self, peer: str) -> None:
         """Refuse to deal with a participant that the authority keeps out; raises `KeptOut`."""
         if (why := self._standing.barred(peer)) is not None:
             raise KeptOut(f"the authority keeps {peer} out: {why}", next_step="wait for its reinstatement, or ask the operator")
-
-    def token(self, peer: str) -> str:
-        """A fresh SI token for one call."""
-        return self._sts.token(peer, scopes=self._scopes)
 
     def pin(self, peer: str) -> str | None:
         """The DID that the peer's server certificate must name, if its rule wants that."""
@@ -80,7 +75,7 @@ class Peers:
     async def call(self, method: str, url: str, peer: str, body: bytes | None, *, max_bytes: int) -> Reply:
         """One request under a fresh token; raises `NotFound` or `PeerRefused` for what the peer refuses, `KeptOut`."""
         self.insist(peer)
-        headers = {"Authorization": f"Bearer {self.token(peer)}", "Content-Type": "application/json"}
+        headers = {"Authorization": self.authorization(peer), "Content-Type": "application/json"}
         reply = await self.client.request(
             method, url, headers=headers, body=body, max_bytes=max_bytes, timeout=30, expect_did=self.pin(peer)
         )
@@ -95,7 +90,7 @@ class Peers:
         if row.message not in _CLOSING:
             self.insist(process.peer)
         return await outbound.post(
-            self.client, process.callback + row.path, row.body, self.token(process.peer), expect_did=self.pin(process.peer)
+            self.client, process.callback + row.path, row.body, self.authorization(process.peer), expect_did=self.pin(process.peer)
         )
 
     async def check_callback(self, who: VerifiedParticipant, url: str) -> None:

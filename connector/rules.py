@@ -31,10 +31,21 @@ from policies.profiles import Profile, bounds
 class Rules:
     """Offers and policies of one participant."""
 
-    def __init__(self, store: Store, profile: Profile, clock: Clock, *, participant: str, name: str, endpoint: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        profile: Profile,
+        clock: Clock,
+        *,
+        participant: str,
+        name: str,
+        endpoint: str,
+        profiles_dropped_by: frozenset[str] = frozenset(),
+    ) -> None:
+        """`profiles_dropped_by`: peers (DIDs) that lose a policy's `profile` on the way."""
         self._store, self._profile, self._clock = store, profile, clock
         self._participant, self._name, self._endpoint = participant, name, endpoint
-        self._shelf = Shelf(profile)
+        self._shelf, self._dropping = Shelf(profile), profiles_dropped_by
 
     def decide(
         self, policy: dict[str, Any], phase: Phase, who: VerifiedParticipant, purposes: Sequence[str], dataset: str
@@ -52,6 +63,12 @@ class Rules:
             return tuple(str(each) for each in self._profile.policy(policy).values(PURPOSE))
         except PolicyError:
             return ()
+
+    def differences(self, who: str, asked: dict[str, Any], given: dict[str, Any]) -> Sequence[str]:
+        """Term by term. A `profile` that this peer loses is none: it says how operands are to be read, and ours are full IRIs."""
+        if who in self._dropping and "profile" not in given:
+            asked = {name: each for name, each in asked.items() if name != "profile"}
+        return same_terms(asked, given)
 
     def outside(self, offer: OfferTerms, asked: dict[str, Any]) -> list[str]:
         """Why other terms are not within what the offer leaves open; empty: they are."""
@@ -162,7 +179,7 @@ class CallerRules:
             return Judgement(None, False, ("the access policy hides the offer", *hidden))
         own = self._decided(offer.contract, requested, dataset)
         known = describe.message_offer(offer)
-        differences, within = same_terms(known, requested), False
+        differences, within = self.differences(known, requested), False
         if differences:
             other = self._decided(requested, requested, dataset)
             within = not other and not self._rules.outside(offer, requested)
@@ -178,7 +195,7 @@ class CallerRules:
 
     def differences(self, asked: dict[str, Any], given: dict[str, Any]) -> Sequence[str]:
         """Term by term."""
-        return same_terms(asked, given)
+        return self._rules.differences(self._who.did, asked, given)
 
     def agreement(self, key: str) -> Agreement | None:
         """A finalised agreement with the caller whose policy still permits; else None."""

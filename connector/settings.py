@@ -10,7 +10,7 @@ Not done here: making the directory (`connector.cli`), loading keys and certific
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
@@ -46,11 +46,18 @@ class Peer(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["strict", "dcp-tck", "edc", "gaia-x-loire"],
         Meta(description="How strictly its token and credentials are verified; see identity/profiles.py."),
     ] = "strict"
+    dialect: Annotated[
+        Literal["dsp", "edc"],
+        Meta(
+            description="How it speaks: as the protocol is written, or as Eclipse EDC does (data addresses, policies without profile)."
+        ),
+    ] = "dsp"
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All settings of one connector."""
+    """All settings of one connector. `scheme` is none: a test of a peer without TLS derives a class from this one."""
 
+    scheme: ClassVar[str] = "https"
     name: Annotated[str, Meta(description="Name of the company, shown in catalogs.")]
     host: Annotated[str, Meta(description="Host name of both listeners; part of the DID.")] = "localhost"
     bind: Annotated[str, Meta(description="Address that the public and the member listener bind to.")] = "127.0.0.1"
@@ -126,12 +133,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def public_url(self) -> str:
         """Base URL of the public listener, without a trailing slash."""
-        return f"https://{self.host}:{self.public_port}"
+        return f"{self.scheme}://{self.host}:{self.public_port}"
 
     @property
     def member_url(self) -> str:
         """Base URL of the member listener, without a trailing slash."""
-        return f"https://{self.host}:{self.member_port}"
+        return f"{self.scheme}://{self.host}:{self.member_port}"
 
     @property
     def dsp_url(self) -> str:

@@ -57,7 +57,7 @@ class Node:
     """Collaborators of the protocol routes."""
 
     participant: str
-    base_url: str
+    base_url: Callable[[str], str]  # where a peer, by its DID, reaches our DSP endpoints
     authenticate: Callable[[Caller, bool], Awaitable[VerifiedParticipant]]
     processes: Processes
     catalog: Catalog

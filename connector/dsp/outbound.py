@@ -48,14 +48,14 @@ class Answer(Struct, frozen=True):
     excerpt: str
 
 
-def renderer(callback: str) -> Callable[[str, Process, str, dict[str, Any]], tuple[str, bytes]]:
-    """Makes (path, body) of our messages; `callback` is our own base address, `content` what the message says beside its pids."""
+def renderer(callback: Callable[[str], str]) -> Callable[[str, Process, str, dict[str, Any]], tuple[str, bytes]]:
+    """Makes (path, body) of our messages; `callback` gives our base address for a peer, `content` is what the message says beside its pids."""
 
     def render(message: str, process: Process, message_id: str, content: dict[str, Any]) -> tuple[str, bytes]:
         own, theirs = pids(process)
         members: dict[str, Any] = {"@id": message_id, **own, **(theirs if process.peer_pid else {})}
         if not process.peer_pid or message == tables.ASK:
-            members["callbackAddress"] = callback
+            members["callbackAddress"] = callback(process.peer)
         members |= _content(message, content)
         type_, _, event = message.partition(":")
         return path_of(message, process), encode(type_, **members, **({"eventType": event} if event else {}))
@@ -99,10 +99,10 @@ def acknowledgement(process: Process) -> bytes:
 
 
 async def post(
-    client: GuardedClient, url: str, body: bytes, token: str, *, expect_did: str | None, timeout: float = 30.0
+    client: GuardedClient, url: str, body: bytes, authorization: str, *, expect_did: str | None, timeout: float = 30.0
 ) -> Answer:
     """Send one message; raises `Unreachable` or `Blocked`."""
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    headers = {"Authorization": authorization, "Content-Type": "application/json"}
     reply = await client.request("POST", url, headers=headers, body=body, expect_did=expect_did, timeout=timeout)
     return Answer(
         reply.status, _read(reply.body), reply.headers.get("Retry-After", ""), reply.body[:300].decode("utf-8", "replace")

@@ -39,7 +39,7 @@ async def catalog(node: Node, request: web.Request) -> web.Response:
     datasets, following = await node.catalog.page(who, after, node.page_size)
     links = {}
     if following:
-        url = f"{node.base_url}/catalog/request?continuationToken={_sealed(node, who, following)}"
+        url = f"{node.base_url(who.did)}/catalog/request?continuationToken={_sealed(node, who, following)}"
         links["Link"] = f'<{url}>; rel="next"'
     return _reply(request, node.catalog.envelope(datasets), links)
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from connector.plane import files
-from connector.plane.tokens import property_of
+from connector.plane.addresses import BEARER, credentials, property_of
 from kernel import wire
 from kernel.errors import BadInput, KizunaError, UnavailableError
 from kernel.http import GuardedClient
@@ -37,28 +37,26 @@ class PullFailed(KizunaError):
 class Tokens:
     """The tokens of one data address; `renew` asks for the next one."""
 
-    def __init__(self, address: dict[str, Any], client: GuardedClient, si_token: Callable[[], str], expect_did: str | None) -> None:
-        self.current = property_of(address, "authorization")
+    def __init__(
+        self, address: dict[str, Any], client: GuardedClient, authorization: Callable[[], str], expect_did: str | None
+    ) -> None:
+        self.header = credentials(address).get("Authorization", "")
         self.count = 1
         self._refresh = property_of(address, "refreshToken")
         self._endpoint = property_of(address, "refreshEndpoint")
-        self._client, self._si_token, self._expect_did = client, si_token, expect_did
-
-    @property
-    def header(self) -> str:
-        return self.current if self.current.startswith("Bearer ") else f"Bearer {self.current}"
+        self._client, self._authorization, self._expect_did = client, authorization, expect_did
 
     async def renew(self) -> None:
         """Get a token bound to our current certificate; raises `PullFailed`."""
         if not self._refresh or not self._endpoint:
             raise PullFailed("the data token is refused, and the provider offers no refresh")
         body = f"grant_type=refresh_token&refresh_token={self._refresh}".encode("ascii")
-        headers = {"Authorization": f"Bearer {self._si_token()}", "Content-Type": "application/x-www-form-urlencoded"}
+        headers = {"Authorization": self._authorization(), "Content-Type": "application/x-www-form-urlencoded"}
         reply = await self._client.request("POST", self._endpoint, headers=headers, body=body, expect_did=self._expect_did)
         if reply.status != 200:
             raise PullFailed(f"no new data token ({reply.status})", next_step="ask the provider whether the transfer has ended")
         found = wire.loads(reply.body)
-        self.current, self._refresh = str(found["access_token"]), str(found.get("refresh_token", self._refresh))
+        self.header, self._refresh = BEARER + str(found["access_token"]), str(found.get("refresh_token", self._refresh))
         self.count += 1
 
 
@@ -131,6 +129,8 @@ async def _range(
                     _learn(answer, state, spool.size)
                     async for part in answer.content.iter_chunked(files.CHUNK):
                         spool.add(part)
+                    if state.size is None:  # a peer that streams without saying how much: the end of the body is the end
+                        state.size = spool.size
                     return
                 elif answer.status == 416 and spool.size == 0:
                     state.size = 0

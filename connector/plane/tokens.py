@@ -13,6 +13,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
+from connector.plane import addresses
+from connector.plane.addresses import Form
 from connector.processes import transfer
 from connector.processes.model import Process
 from identity.jose import BadToken, Signer, parse, sign, verify
@@ -22,16 +24,17 @@ from kernel.errors import Unauthorized
 LIFE: Final = 300
 UNBOUND_LIFE: Final = 60
 PUSH_LIFE: Final = 30 * 24 * 3600
-ENDPOINT_TYPE: Final = "https://w3id.org/idsa/v4.1/HTTP"
 Use = Literal["access", "refresh", "push"]
 
 
 class DataTokens:
     """Mints and checks the data tokens of one participant."""
 
-    def __init__(self, did: str, signer: Signer, clock: Clock, base_url: Callable[[str], str]) -> None:
-        """`base_url` gives the listener for a peer: (DID) -> URL without a trailing slash."""
-        self._did, self._signer, self._clock, self._base_url = did, signer, clock, base_url
+    def __init__(
+        self, did: str, signer: Signer, clock: Clock, base_url: Callable[[str], str], form: Callable[[str], Form] = lambda _: "dsp"
+    ) -> None:
+        """By the peer's DID: `base_url` gives the listener, a URL without a trailing slash; `form` that of its data addresses."""
+        self._did, self._signer, self._clock, self._base_url, self._form = did, signer, clock, base_url, form
 
     def mint(self, use: Use, process: Process, *, thumbprint: str | None, life: int) -> str:
         """A token of one use for the counterparty of a transfer."""
@@ -76,33 +79,13 @@ class DataTokens:
         token, life = self.access(process, thumbprint)
         url = f"{self._base_url(process.peer)}/data/{process.id}"
         refresh = self.mint("refresh", process, thumbprint=None, life=PUSH_LIFE)
-        return data_address(
-            url,
-            authorization=token,
-            authType="bearer",
-            refreshToken=refresh,
-            refreshEndpoint=f"{url}/token",
-            expiresIn=str(life),
-        )
+        further = {"refreshToken": refresh, "refreshEndpoint": f"{url}/token", "expiresIn": str(life)}
+        return addresses.source(self._form(process.peer), url, token, further)
 
     def inbox(self, process: Process) -> dict[str, Any]:
         """The data address to which the provider may push."""
         token = self.mint("push", process, thumbprint=None, life=PUSH_LIFE)
-        return data_address(f"{self._base_url(process.peer)}/inbox/{process.id}", authorization=token, authType="bearer")
-
-
-def data_address(endpoint: str, **properties: str) -> dict[str, Any]:
-    """A DataAddress as DSP 2025-1 carries it."""
-    listed = [{"@type": "EndpointProperty", "name": name, "value": value} for name, value in properties.items()]
-    return {"@type": "DataAddress", "endpointType": ENDPOINT_TYPE, "endpoint": endpoint, "endpointProperties": listed}
-
-
-def property_of(address: dict[str, Any], name: str) -> str:
-    """An endpoint property by its name, also under a full IRI; empty when it is not there."""
-    for each in address.get("endpointProperties") or ():
-        if each["name"] == name or each["name"].rpartition("/")[2] == name:
-            return str(each["value"])
-    return ""
+        return addresses.inbox(self._form(process.peer), f"{self._base_url(process.peer)}/inbox/{process.id}", token)
 
 
 def check_open(process: Process | None, participant: str) -> Process:

@@ -67,6 +67,7 @@ class Context(Struct, frozen=True, kw_only=True):
     rulebook: Rulebook
     decisions: Decisions
     token: TokenUse | None = None
+    restates: bool = False  # the peer may make its agreement anew, until our verification has arrived
     sign: Sign | None = None  # our signature over an agreement; None = we give none
 
 
@@ -110,7 +111,8 @@ def handle(
     """
     before = process or _blank(received, context)
     incoming = received.incoming(_learned(before, received))
-    change = exchange.receive(tables.NEGOTIATION, before, incoming, known=known, now=context.now, answer=answer)
+    table = tables.RESTATED if context.restates else tables.NEGOTIATION
+    change = exchange.receive(table, before, incoming, known=known, now=context.now, answer=answer)
     if isinstance(change, Replay):
         return change
     _same_dataset(before, received)
@@ -188,7 +190,10 @@ def _follow(change: Change, expected: int, context: Context, judgement: Judgemen
     decision: Decision = context.decisions.negotiation(process, _matter(process, context, judgement))
     refused = judgement is not None and not judgement.permitted
     note = "; ".join(judgement.reasons) if judgement and refused else decision.note
-    change = replace(change, process=replace(process, note=note or process.note))
+    process = replace(process, note=note or process.note)
+    if judgement and judgement.offer and not judgement.differences and "offered" not in process.data:
+        process = replace(process, data={**process.data, "offer": judgement.offer})  # our own words for the same terms
+    change = replace(change, process=process)
     agreement = None
     if process.role == "consumer" and process.state == "FINALIZED":
         agreement = _kept(process, context)

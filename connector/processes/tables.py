@@ -12,9 +12,9 @@ Not done here: looking rows up (`machine`), steps that are on their way (`exchan
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from connector.processes.model import Kind, Role
+from connector.processes.model import Kind, Process, Role
 
 REQUEST = "ContractRequestMessage"
 OFFER = "ContractOfferMessage"
@@ -121,7 +121,20 @@ TRANSFER = Table(
     ),
 )
 
+# Eclipse EDC answers the consumer's resumption with a start of its own, which carries the data address anew, and as consumer waits for one. The
+# specification has no such arrow: it holds for a process that says so (`resumed`), and once.
+RESUMED = replace(TRANSFER, rows=(*TRANSFER.rows, Row("STARTED", START, "provider", "STARTED", ("begin_flow",))))
+
+# Eclipse EDC, when it cannot save that its agreement was taken, makes it anew under another id. Taken only of peers of its dialect, until our
+# verification has arrived; what was compared with the first one is compared with the new one.
+RESTATED = replace(NEGOTIATION, rows=(*NEGOTIATION.rows, Row("AGREED", AGREE, "provider", "AGREED")))
+
 TABLES: Mapping[Kind, Table] = {"negotiation": NEGOTIATION, "transfer": TRANSFER}
+
+
+def table_of(process: Process) -> Table:
+    """The table that holds for a process as it stands."""
+    return RESUMED if process.kind == "transfer" and process.data.get("resumed") else TABLES[process.kind]
 
 
 def markdown(table: Table) -> str:

@@ -6,7 +6,8 @@ Rules
   the start was delivered (outbox act `push`); when that is done, the provider completes the transfer.
 - Data may flow only while `open_now` says so: STARTED, and no step of ours pending that leaves it. A decision to end a transfer closes the data at once.
 
-`data` of a process: agreementId, dataset, format, dataAddress (where the consumer pulls, or the provider pushes), ownAddress (our inbox), thumbprint, ending (code and reason as the peer sent them).
+`data` of a process: agreementId, dataset, format, dataAddress (where the consumer pulls, or the provider pushes), ownAddress (our inbox), thumbprint, ending (code and reason as the peer sent them),
+resumed (by the consumer; the provider's answering start, if it is one that makes any, has not come).
 """
 
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.processes import exchange, tables
-from connector.processes.decisions import Decisions
+from connector.processes.decisions import Decision, Decisions
 from connector.processes.errors import AgreementUnknown, FormatUnknown, IllegalTransition, PolicyRefused
 from connector.processes.exchange import Change, Incoming, Replay
 from connector.processes.model import Agreement, Commit, InboxRow, OutboxRow, Process, Role, TokenUse
@@ -46,6 +47,7 @@ class Context(Struct, frozen=True, kw_only=True):
     decisions: Decisions
     address: Callable[[Process], dict[str, Any]]  # the data address of a pull transfer of ours
     token: TokenUse | None = None
+    restates: bool = False  # the peer resumes by a start of the consumer and one of the provider
 
 
 class Received(Struct, frozen=True, kw_only=True):
@@ -76,7 +78,9 @@ def handle(
     before = process or _blank(received, context)
     learned: dict[str, Any] = {"ending": received.ending} if received.ending else {}
     if received.data_address is not None and before.role == "consumer":
-        learned["dataAddress"] = received.data_address
+        learned |= {"dataAddress": received.data_address, "resumed": False}
+    if context.restates and before.role == "provider" and received.message == tables.START:
+        learned["resumed"] = True
     incoming = Incoming(
         message=received.message,
         sender=received.sender,
@@ -87,12 +91,14 @@ def handle(
         callback=received.callback,
         sets=learned,
     )
-    change = exchange.receive(tables.TRANSFER, before, incoming, known=known, now=context.now, answer=answer)
+    change = exchange.receive(tables.table_of(before), before, incoming, known=known, now=context.now, answer=answer)
     if isinstance(change, Replay):
         return change
     _policy_holds(change, received, context)
     change = replace(change, process=replace(change.process, note=received.reason))
     decision = context.decisions.transfer(change.process)
+    if learned.get("resumed"):
+        decision = Decision(tables.START)
     change = replace(change, outbox=(*change.outbox, *pushes(change, context.new_id)))
     if not decision.message:
         return exchange.commit(change, before.version, token=context.token)
@@ -162,8 +168,10 @@ def _act(
         content["dataAddress"] = context.address(process)
     path, body = context.render(message, process, row, {**process.data, "dataAddress": None, **content})
     made = OutboxRow(id=row, process=process.id, act="dsp", message=message, path=path, body=body)
-    sets = {"note": reason} if reason else {}
-    proposed = exchange.propose(tables.TRANSFER, process, made, now=context.now, sets=sets, person=person)
+    sets: dict[str, Any] = {"note": reason} if reason else {}
+    if message == tables.START:
+        sets["resumed"] = process.role == "consumer"
+    proposed = exchange.propose(tables.table_of(process), process, made, now=context.now, sets=sets, person=person)
     return exchange.commit(exchange.chain(change, proposed), expected, token=context.token)
 
 

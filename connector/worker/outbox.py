@@ -139,7 +139,7 @@ class Outbox:
     def _delivered(self, process: Process, row: OutboxRow, answer: Answer) -> Commit | None:
         known = answer.acknowledgement
         theirs = known.provider_pid if process.role == "consumer" else known.consumer_pid
-        table = tables.TABLES[process.kind]
+        table = tables.table_of(process)
         change = exchange.delivered(table, process, row.id, now=iso(self._clock.now()), peer_pid=theirs)
         if change is None:
             return None
@@ -148,7 +148,7 @@ class Outbox:
         return exchange.commit(change, process.version)
 
     def _refused(self, process: Process, row: OutboxRow, why: str) -> Commit | None:
-        table = tables.TABLES[process.kind]
+        table = tables.table_of(process)
         change = exchange.refused(table, process, row.id, reason=why, now=iso(self._clock.now()))
         return None if change is None else exchange.commit(change, process.version)
 

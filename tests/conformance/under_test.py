@@ -84,12 +84,14 @@ class UnderTest:
 
     def context(self):
         common = {"participant": ME, "now": iso(self.clock.now()), "new_id": self._new_id, "decisions": Nobody()}
-        return negotiation.Context(**common, render=outbound.renderer(self.base), rulebook=Book())
+        return negotiation.Context(**common, render=outbound.renderer(lambda _: self.base), rulebook=Book())
 
     def transfers(self):
         address = {"@type": "DataAddress", "endpointType": "https://w3id.org/idsa/v4.1/HTTP", "endpoint": f"{self.base}/data"}
         common = {"participant": ME, "now": iso(self.clock.now()), "new_id": self._new_id, "decisions": Nobody()}
-        return transfer.Context(**common, render=outbound.renderer(self.base), agreements=Book(), address=lambda _process: address)
+        return transfer.Context(
+            **common, render=outbound.renderer(lambda _: self.base), agreements=Book(), address=lambda _process: address
+        )
 
     async def authenticate(self, caller, fresh):
         return participant(KIT)
@@ -193,7 +195,7 @@ class UnderTest:
 
     def node(self):
         return Node(
-            participant=ME, base_url=self.base, authenticate=self.authenticate, processes=self.store, catalog=self, negotiation=self.judged,
+            participant=ME, base_url=lambda _: self.base, authenticate=self.authenticate, processes=self.store, catalog=self, negotiation=self.judged,
             transfer=self.invoked, check_callback=self.any_callback, now=lambda: self.clock.now().timestamp(), page_size=100, page_key=b"k" * 32,
         )  # fmt: skip
 

@@ -110,9 +110,8 @@ class Company:
         self.peers = Peers(
             self.client,
             directory,
-            sts,
+            lambda did: f"Bearer {sts.token(did)}",
             lambda did: PeerRule(did, "off", ("x:y:read",)),
-            (),
             Standing("did:web:authority.example", RevocationLists(self.clock), silence=60),
         )
         tokens = DataTokens(self.did, keys.ensure("data"), self.clock, lambda _peer: f"http://127.0.0.1:{self.port}")
@@ -135,7 +134,7 @@ class Company:
 
     def _common(self, who):
         return {
-            "participant": self.did, "now": iso(self.clock.now()), "new_id": self._new_id, "render": outbound.renderer(self.base),
+            "participant": self.did, "now": iso(self.clock.now()), "new_id": self._new_id, "render": outbound.renderer(lambda _: self.base),
             "decisions": self.decisions, "token": spent(who.token) if who else None,
         }  # fmt: skip
 
@@ -163,7 +162,7 @@ class Company:
 
     def node(self):
         return Node(
-            participant=self.did, base_url=self.base, authenticate=self.authenticate, processes=self.store, catalog=self.rules,
+            participant=self.did, base_url=lambda _: self.base, authenticate=self.authenticate, processes=self.store, catalog=self.rules,
             negotiation=self._negotiating, transfer=self._transferring, check_callback=self.peers.check_callback,
             now=lambda: self.clock.now().timestamp(), page_size=self.page_size, page_key=b"k" * 32,
             witness=self.witness,

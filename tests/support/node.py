@@ -125,13 +125,13 @@ def node(memory, *, catalog=None, authenticate=None, page_size=50, callback=None
         return use(who.token)
 
     async def negotiating(who, offer):
-        return negotiation.Context(**common, render=outbound.renderer(BASE), rulebook=Book(memory, who), token=spent(who))
+        return negotiation.Context(**common, render=outbound.renderer(lambda _: BASE), rulebook=Book(memory, who), token=spent(who))
 
     async def transferring(who, agreement):
         address = {"@type": "DataAddress", "endpointType": "https://w3id.org/idsa/v4.1/HTTP", "endpoint": "https://me"}
         return transfer.Context(
             **common,
-            render=outbound.renderer(BASE),
+            render=outbound.renderer(lambda _: BASE),
             agreements=Book(memory, who),
             address=lambda process: address,
             token=spent(who),
@@ -139,7 +139,7 @@ def node(memory, *, catalog=None, authenticate=None, page_size=50, callback=None
 
     return Node(
         participant=ME,
-        base_url=BASE,
+        base_url=lambda _: BASE,
         authenticate=authenticate or by_header,
         processes=memory,
         catalog=catalog or Shelf(),

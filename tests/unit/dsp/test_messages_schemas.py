@@ -58,7 +58,7 @@ def process(kind, role, *, peer_pid="t", state="REQUESTED"):
 )
 def test_every_message_that_we_send_validates(table, row):
     found = process(table.kind, row.sender, peer_pid="t" if row.state else "", state=row.state)
-    path, body = outbound.renderer("https://me")(row.message, found, "urn:uuid:m", CONTENT)
+    path, body = outbound.renderer(lambda _: "https://me")(row.message, found, "urn:uuid:m", CONTENT)
     value = json.loads(body)
     cls = next(cls for cls in NAMES if row.message.partition(":")[0] == cls.TYPE)
     assert validator(NAMES[cls]).is_valid(value), [str(each) for each in validator(NAMES[cls]).iter_errors(value)]
@@ -215,7 +215,7 @@ def test_json_ld_expansion_of_our_messages_gives_the_full_terms():
     def load(url, _options):
         return {"contextUrl": None, "documentUrl": url, "document": json.loads((folder / files[url]).read_text())}
 
-    _, body = outbound.renderer("https://me.example")(
+    _, body = outbound.renderer(lambda _: "https://me.example")(
         t.REQUEST, process("negotiation", "consumer", peer_pid="", state=""), "urn:uuid:m", CONTENT
     )
     (expanded,) = jsonld.expand(json.loads(body), {"documentLoader": load, "base": "https://base.example/"})

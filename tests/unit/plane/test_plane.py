@@ -14,10 +14,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec.structs import replace
 
 from catalog.dcat import Asset
+from connector.plane import addresses, files, pull
 from connector.plane import endpoint as module
-from connector.plane import files, pull
+from connector.plane.addresses import property_of
 from connector.plane.endpoint import Endpoint
-from connector.plane.tokens import LIFE, UNBOUND_LIFE, DataTokens, data_address, property_of
+from connector.plane.tokens import LIFE, UNBOUND_LIFE, DataTokens
 from connector.processes.model import Pending, Process
 from identity.keys import FileSigner
 from kernel.errors import BadInput, StorageFull, TooLarge, Unauthorized
@@ -300,8 +301,10 @@ async def always():
 
 
 async def pulled(provider, tmp_path, sha256=SHA, limit=20_000_000, going=always):
-    address = data_address("https://p/data/t", authorization="first", refreshToken="r", refreshEndpoint="https://p/data/t/token")
-    tokens = pull.Tokens(address, provider, lambda: "si", None)
+    address = addresses.source(
+        "dsp", "https://p/data/t", "first", {"refreshToken": "r", "refreshEndpoint": "https://p/data/t/token"}
+    )
+    tokens = pull.Tokens(address, provider, lambda: "Bearer si", None)
     return await pull.pull(
         provider, "https://p/data/t", tokens, tmp_path, limit=limit, sha256=sha256, rate=0, expect_did=None, going=going
     )

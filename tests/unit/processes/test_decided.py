@@ -31,7 +31,7 @@ class Book:
 def context():
     numbers = itertools.count(1)
     return negotiation.Context(
-        participant=ME, now=NOW, new_id=lambda: f"urn:uuid:{next(numbers)}", render=outbound.renderer("https://me"), rulebook=Book(),
+        participant=ME, now=NOW, new_id=lambda: f"urn:uuid:{next(numbers)}", render=outbound.renderer(lambda _: "https://me"), rulebook=Book(),
         decisions=AutoDecisions(),
     )  # fmt: skip
 
@@ -127,7 +127,7 @@ def test_our_own_illegal_and_second_steps_are_refused():
 
 def test_a_transfer_format_that_nobody_knows():
     found = Agreement(id="a", participant=ME, role="consumer", peer=PEER, negotiation="n", dataset="d", policy={}, hash="h", at=NOW)
-    made = transfer.Context(participant=ME, now=NOW, new_id=lambda: "x", render=outbound.renderer("https://me"), agreements=None,
+    made = transfer.Context(participant=ME, now=NOW, new_id=lambda: "x", render=outbound.renderer(lambda _: "https://me"), agreements=None,
                             decisions=AutoDecisions(), address=lambda _p: {})  # fmt: skip
     with pytest.raises(FormatUnknown) as error:
         transfer.request(found, "https://you", "Pigeon", key="t", data_address=None, context=made)

@@ -1,0 +1,211 @@
+"""Eclipse EDC as a process: started from its jars with the configuration beside this file, and spoken to by its management API (v3).
+
+Its mock identity (`iam-mock`) shows and takes a JSON text as Authorization, without any signature; `participant` is the DID that we know it by.
+"""
+
+import asyncio
+import json
+import os
+import re
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import aiohttp
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+HERE = Path(__file__).parent
+LIB = "KIZUNA_EDC_LIB"  # environment variable: the folder that `install` prints
+PORTS = ("main", "control", "management", "protocol", "version", "public")
+PROTOCOL = "dataspace-protocol-http:2025-1"
+EDC = "https://w3id.org/edc/v0.0.1/ns/"
+CONTEXT = {"@vocab": EDC, "odrl": "http://www.w3.org/ns/odrl/2/"}
+READY_SECONDS = 90
+READY = re.compile(r"Runtime \S+ ready")
+
+
+class EdcError(Exception):
+    """EDC did not start, or refuses a command."""
+
+
+def authorization(client: str) -> str:
+    """What the mock identity sends and takes."""
+    return json.dumps({"region": "eu", "audience": "any", "clientId": client})
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on; all are held until the last one is found, so that they differ."""
+    held = [socket.socket() for _ in range(count)]
+    try:
+        for each in held:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in held]
+    finally:
+        for each in held:
+            each.close()
+
+
+class Edc:
+    """One runtime, control plane and data plane together."""
+
+    def __init__(self, place: Path, name: str, participant: str, *, tuned: bool = False, heap: str = "2g") -> None:
+        self.name, self.participant, self._heap = name, participant, heap
+        self.ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+        place.mkdir(parents=True, exist_ok=True)
+        self._config, self.log = place / f"{name}.properties", place / f"{name}.log"
+        self._process: subprocess.Popen | None = None
+        self._session: aiohttp.ClientSession | None = None
+        text = (HERE / "edc.properties").read_text() + ((HERE / "tuned.properties").read_text() if tuned else "")
+        private, public = _keys()
+        self._config.write_text(text.format(participant=participant, private_key=private, public_key=public, **self.ports))
+        self.started = 0.0
+
+    @property
+    def dsp(self) -> str:
+        """Base address of its protocol endpoints."""
+        return f"http://localhost:{self.ports['protocol']}/protocol/2025-1"
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def launch(self) -> None:
+        """Start the process; `ready` waits for it."""
+        libraries = os.environ.get(LIB, "")
+        if not libraries:
+            raise EdcError(f"{LIB} does not name the folder with EDC's jars: ./run interop edc sets it")
+        command = ["java", f"-Xmx{self._heap}", f"-Dedc.fs.config={self._config}", "-cp", f"{libraries}/*",
+                   "org.eclipse.edc.boot.system.runtime.BaseRuntime"]  # fmt: skip
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        self.started = time.monotonic()
+
+    async def ready(self) -> None:
+        """Return when its log says that it is ready; raises `EdcError` with the end of it.
+
+        Nothing is asked of it before: Jetty remembers for good what it answered on a path whose servlet was not there yet.
+        """
+        self._session = self._session or aiohttp.ClientSession()
+        while time.monotonic() - self.started < READY_SECONDS and self._process.poll() is None:
+            if READY.search(self.log.read_text(errors="replace")):
+                return
+            await asyncio.sleep(0.02)
+        raise EdcError(f"{self.name} did not start: {self.log.read_text(errors='replace')[-3000:]}")
+
+    async def stop(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                await asyncio.to_thread(self._process.wait, 10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                await asyncio.to_thread(self._process.wait)
+
+    async def call(self, method: str, path: str, body: dict | None = None) -> object:
+        """One call of its management API; raises `EdcError` for a refusal."""
+        url = f"http://localhost:{self.ports['management']}/management/v3{path}"
+        sent = {"@context": CONTEXT, **body} if body is not None else None
+        async with self._session.request(method, url, json=sent) as answer:
+            text = await answer.text()
+            if answer.status >= 400:
+                raise EdcError(f"{self.name}: {method} {path}: {answer.status} {text[:500]}")
+            return json.loads(text) if text.strip() else None
+
+    # provider --------------------------------------------------------------------------------------------------------
+
+    async def publish(self, asset: str, source: str, **properties: str) -> None:
+        """An asset whose bytes are behind the URL `source`."""
+        address = {"@type": "DataAddress", "type": "HttpData", "baseUrl": source}
+        await self.call("POST", "/assets", {"@id": asset, "@type": "Asset", "properties": properties, "dataAddress": address})
+
+    async def offer(self, definition: str, policy: dict, assets: list[str] | None = None) -> None:
+        """One contract definition with this policy, for these assets or for all."""
+        set_ = {"@context": "http://www.w3.org/ns/odrl.jsonld", "@type": "Set", **policy}
+        await self.call("POST", "/policydefinitions", {"@id": f"policy-{definition}", "@type": "PolicyDefinition", "policy": set_})
+        chosen = [{"@type": "Criterion", "operandLeft": f"{EDC}id", "operator": "in", "operandRight": assets}] if assets else []
+        await self.call("POST", "/contractdefinitions", {
+            "@id": definition, "@type": "ContractDefinition", "accessPolicyId": f"policy-{definition}",
+            "contractPolicyId": f"policy-{definition}", "assetsSelector": chosen,
+        })  # fmt: skip
+
+    # consumer --------------------------------------------------------------------------------------------------------
+
+    async def catalog(self, peer: str, address: str, *, offset: int | None = None, limit: int | None = None) -> list[dict]:
+        """Datasets of a participant; with offset and limit by EDC's own QuerySpec, as its crawler pages."""
+        query = {"querySpec": {"@type": "QuerySpec", "offset": offset, "limit": limit}} if limit is not None else {}
+        found = await self.call("POST", "/catalog/request", {
+            "@type": "CatalogRequest", "counterPartyAddress": address, "counterPartyId": peer, "protocol": PROTOCOL, **query,
+        })  # fmt: skip
+        listed = found.get("dcat:dataset", found.get("dataset", []))
+        return listed if isinstance(listed, list) else [listed]
+
+    async def dataset(self, peer: str, address: str, asset: str) -> dict:
+        """One dataset of a participant."""
+        return await self.call("POST", "/catalog/dataset/request", {
+            "@id": asset, "@type": "DatasetRequest", "counterPartyAddress": address, "counterPartyId": peer, "protocol": PROTOCOL,
+        })  # fmt: skip
+
+    async def negotiate(self, peer: str, address: str, policy: dict, asset: str, *, callback: str = "") -> str:
+        """Ask for a contract under an offer as its catalog call showed it; returns our id of the negotiation."""
+        asked = {**policy, "@context": "http://www.w3.org/ns/odrl.jsonld", "@type": "Offer", "assigner": peer, "target": asset}  # fmt: skip
+        hooks = [{"@type": "CallbackAddress", "uri": callback, "events": ["contract.negotiation"], "transactional": False}]
+        made = await self.call("POST", "/contractnegotiations", {
+            "@type": "ContractRequest", "counterPartyAddress": address, "counterPartyId": peer, "protocol": PROTOCOL, "policy": asked,
+            "callbackAddresses": hooks if callback else [],
+        })  # fmt: skip
+        return made["@id"]
+
+    async def transfer(
+        self, peer: str, address: str, contract: str, kind: str, *, destination: str = "", callback: str = ""
+    ) -> str:
+        """Ask for the data of a contract agreement (its own id of it)."""
+        to = (
+            {"@type": "DataAddress", "type": "HttpData", "baseUrl": destination}
+            if destination
+            else {"@type": "DataAddress", "type": "HttpProxy"}
+        )
+        hooks = [{"@type": "CallbackAddress", "uri": callback, "events": ["transfer.process"], "transactional": False}]
+        made = await self.call("POST", "/transferprocesses", {
+            "@type": "TransferRequest", "counterPartyAddress": address, "counterPartyId": peer, "protocol": PROTOCOL, "contractId": contract,
+            "transferType": kind, "dataDestination": to, "callbackAddresses": hooks if callback else [],
+        })  # fmt: skip
+        return made["@id"]
+
+    async def step(self, kind: str, key: str, name: str, reason: str = "") -> None:
+        """Its own step in a process: terminate, suspend, resume."""
+        type_ = {"contractnegotiations": "TerminateNegotiation", "transferprocesses": f"{name.title()}Transfer"}[kind]
+        await self.call("POST", f"/{kind}/{key}/{name}", {"@id": key, "@type": type_, **({"reason": reason} if reason else {})})
+
+    # both ------------------------------------------------------------------------------------------------------------
+
+    async def found(self, kind: str, **wanted: str) -> list[dict]:
+        """Processes (`contractnegotiations`, `transferprocesses`) with these values, e.g. by the pid of the other side."""
+        criteria = [
+            {"@type": "Criterion", "operandLeft": name, "operator": "=", "operandRight": value} for name, value in wanted.items()
+        ]
+        return await self.call("POST", f"/{kind}/request", {"@type": "QuerySpec", "filterExpression": criteria, "limit": 1000})
+
+    async def until(self, kind: str, key: str, *states: str, seconds: float = 30) -> dict:
+        """The process, once it is in one of the states; raises `EdcError` when it does not come."""
+        deadline = time.monotonic() + seconds
+        while True:
+            process = await self.call("GET", f"/{kind}/{key}")
+            if process["state"] in states:
+                return process
+            if process["state"] == "TERMINATED":
+                deadline = 0.0
+            if time.monotonic() > deadline:
+                raise EdcError(f"{self.name}: {kind} {key} is {process['state']}, not {states}: {process.get('errorDetail', '')}")
+            await asyncio.sleep(0.1)
+
+
+def _keys() -> tuple[str, str]:
+    """A fresh P-256 pair as properties carry it: PEM on one line."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return private.decode().replace("\n", "\\n"), public.decode().replace("\n", "\\n")
