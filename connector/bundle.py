@@ -31,7 +31,7 @@ from identity.did import ASSERTION
 from identity.did.document import DidDocument, parse_document
 from identity.jose import thumbprint
 from identity.status import DENYING, read_list, value_of
-from identity.vc import Credential, check_proof, check_signature_of, parse_secured, parse_vc
+from identity.vc import Credential, check_proof, check_signature_of, read_vc
 from kernel import wire
 from kernel.clock import parse_iso
 from kernel.errors import BadInput, KizunaError
@@ -223,8 +223,4 @@ class _Bundle:
 
 
 def _parsed(text: str) -> Credential:
-    return (
-        parse_secured(wire.loads(text.encode(), limit=LARGEST), limit=LARGEST)
-        if text.startswith("{")
-        else parse_vc(text, limit=LARGEST)
-    )
+    return read_vc(text, limit=LARGEST)

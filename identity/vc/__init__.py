@@ -6,7 +6,7 @@ scopes. Nothing that is read here is proven: signatures (`check_proof`), trust, 
 
 from identity.vc.credential import Credential, Proof, check_signature_of, parse_secured, parse_vc, read_vc
 from identity.vc.errors import BadCredential
-from identity.vc.model import DCP_CONTEXT, VC11, VC11_DI, VC20, VC20_DI, StatusEntry
+from identity.vc.model import DCP_CONTEXT, DOCUMENTS, VC11, VC11_DI, VC20, VC20_DI, StatusEntry, as_jwt, is_11
 from identity.vc.presentation import Presentation, parse_presentations, parse_vp
 from identity.vc.proof import check_proof
 from identity.vc.scope import Scope, parse_scope, scope_for_type
@@ -14,6 +14,7 @@ from identity.vc.write import issue, present
 
 __all__ = [
     "DCP_CONTEXT",
+    "DOCUMENTS",
     "VC11",
     "VC11_DI",
     "VC20",
@@ -24,8 +25,10 @@ __all__ = [
     "Proof",
     "Scope",
     "StatusEntry",
+    "as_jwt",
     "check_proof",
     "check_signature_of",
+    "is_11",
     "issue",
     "parse_presentations",
     "parse_scope",

@@ -128,15 +128,17 @@ def parse_secured(document: Mapping[str, Any], *, limit: int = LIMIT) -> Credent
     return _credential(proof, raw.decode(), {}, body, VC11_DI if old else VC20_DI, _narrowed(proof, window))
 
 
-def read_vc(payload: str, *, reading: Reading = STRICTLY) -> Credential:
-    """Read a credential as it is sent and stored: a JWT, or the JSON text of a document; raises `BadCredential`."""
+def read_vc(payload: str | Mapping[str, Any], *, limit: int = LIMIT, reading: Reading = STRICTLY) -> Credential:
+    """Read a credential as it is sent and stored: a JWT, a document, or the JSON text of one; raises `BadCredential`."""
+    if isinstance(payload, Mapping):
+        return parse_secured(payload, limit=limit)
     if not payload.startswith("{"):
-        return parse_vc(payload, reading=reading)
+        return parse_vc(payload, limit=limit, reading=reading)
     try:
-        document = wire.loads(payload, limit=LIMIT)
+        document = wire.loads(payload, limit=limit)
     except BadInput as error:
         raise BadCredential(error.detail, reason="json") from error
-    return parse_secured(document)
+    return parse_secured(document, limit=limit)
 
 
 def check_signature_of(proof: Proof, signer: str) -> None:

@@ -21,6 +21,7 @@ VC11: Final = "vc11-sl2021/jwt"
 VC20: Final = "vc20-bssl/jwt"
 VC11_DI: Final = "vc11-sl2021/data-integrity"
 VC20_DI: Final = "vc20-bssl/data-integrity"
+DOCUMENTS: Final = frozenset({VC11_DI, VC20_DI})  # formats that are JSON documents with a proof; the others are JWTs
 CONTEXT_11: Final = "https://www.w3.org/2018/credentials/v1"
 CONTEXT_20: Final = "https://www.w3.org/ns/credentials/v2"
 DCP_CONTEXT: Final = "https://w3id.org/dspace-dcp/v1.0/dcp.jsonld"
@@ -47,6 +48,16 @@ class StatusEntry(Struct, frozen=True, kw_only=True):
     size: int = 1
     messages: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
+
+
+def is_11(format: str) -> bool:
+    """Whether a format is of data model 1.1."""
+    return format in (VC11, VC11_DI)
+
+
+def as_jwt(format: str) -> str:
+    """The format of the same data model that is a JWT."""
+    return VC11 if is_11(format) else VC20
 
 
 def moment(value: Any, name: str) -> datetime:

@@ -13,7 +13,7 @@ from identity import jose
 from identity.jose import Signer
 from identity.vc.credential import TYPE
 from identity.vc.integrity import add_proof
-from identity.vc.model import CONTEXT_11, CONTEXT_20, VC11, VC11_DI, VC20, VC20_DI, StatusEntry
+from identity.vc.model import CONTEXT_11, CONTEXT_20, DOCUMENTS, VC11, VC20, StatusEntry, is_11
 from identity.vc.presentation import VC_MEDIA, VP_MEDIA
 from kernel import wire
 from kernel.clock import iso
@@ -40,7 +40,7 @@ def issue(
     `types` may leave `VerifiableCredential` out. `issuer` is the DID of the signer's key unless given. `contexts` follow the one of
     the data model. Times are cut to the second, so that claims and properties agree.
     """
-    old = format in (VC11, VC11_DI)
+    old = is_11(format)
     start, end = valid_from.replace(microsecond=0), None if valid_until is None else valid_until.replace(microsecond=0)
     body: dict[str, Any] = {
         "@context": [CONTEXT_11 if old else CONTEXT_20, *contexts],
@@ -57,7 +57,7 @@ def issue(
         body["credentialStatus"] = entries[0] if len(entries) == 1 else entries  # some readers of 1.1 know one entry only
     if schemas:
         body["credentialSchema"] = [dict(each) for each in schemas]
-    if format in (VC11_DI, VC20_DI):
+    if format in DOCUMENTS:
         return wire.dumps(add_proof(body, signer, purpose="assertionMethod", created=start)).decode()
     if format != VC11:
         return jose.sign(body, signer, typ="vc+jwt", header={"cty": "vc"})
@@ -93,7 +93,7 @@ def present(
         "nbf": issued,
         "exp": issued + int(lifetime.total_seconds()),
     }
-    if format in (VC11_DI, VC20_DI):
+    if format in DOCUMENTS:
         return _secured(signer, credentials, audience, now, jti, format, lifetime)
     if format == VC11:
         body = {"@context": [CONTEXT_11], "type": ["VerifiablePresentation"], "holder": holder}
@@ -116,7 +116,7 @@ def _secured(
     signer: Signer, credentials: Sequence[str], audience: str, now: datetime, jti: str, format: str, lifetime: timedelta
 ) -> str:
     document = {
-        "@context": [CONTEXT_11 if format == VC11_DI else CONTEXT_20],
+        "@context": [CONTEXT_11 if is_11(format) else CONTEXT_20],
         "type": ["VerifiablePresentation"],
         "holder": signer.kid.partition("#")[0],
         "verifiableCredential": [wire.loads(each) for each in credentials],

@@ -24,19 +24,32 @@ from msgspec import Struct
 
 from identity.jose import Signer
 from identity.profiles import VerifierProfile, strictly
-from identity.vc import DCP_CONTEXT, VC11, VC20, BadCredential, Credential, parse_scope, parse_vc, present
+from identity.vc import (
+    DCP_CONTEXT,
+    DOCUMENTS,
+    VC11,
+    VC11_DI,
+    VC20,
+    VC20_DI,
+    BadCredential,
+    Credential,
+    parse_scope,
+    present,
+    read_vc,
+)
 from identity.vc.scope import ID_ALIAS, TYPE_ALIAS
 from identity.verify import Caller, TokenDoor, VerifiedToken, check_credential, verify_token
 from identity.wallet import renewal
 from identity.wallet.port import CredentialRequest, CredentialStore, Held
 from identity.wallet.sts import Sts
-from kernel import telemetry
+from kernel import telemetry, wire
 from kernel.errors import BadInput, Forbidden, KizunaError, NotFound
 from kernel.web import Route, client_certificate, json_response, read_json
 
 PATH: Final = "/cs"
 _MAX_OFFERED: Final = 20
-_FORMATS: Final = {"jwt", VC11, VC20}
+_PRESENTED: Final = (VC20, VC11, VC20_DI, VC11_DI)
+_FORMATS: Final = {"jwt", "json-ld", *_PRESENTED}
 log = telemetry.get(__name__)
 
 
@@ -47,10 +60,10 @@ class NotSupported(KizunaError):
 
 
 class Container(Struct, frozen=True, rename="camel"):
-    """One delivered credential."""
+    """One delivered credential: a JWT, or a document (as JSON or its text)."""
 
     credential_type: str
-    payload: str
+    payload: str | dict[str, Any]
     format: str
 
 
@@ -98,7 +111,7 @@ class CredentialService:
         allowed = {_scope(each) for each in granted}
         now = self._door.clock.now()
         shown = [each for each in await self._store.held() if _valid(each, now) and _named(each) & allowed & wanted]
-        presentations = [self._present(token.did, shown, format_) for format_ in (VC20, VC11)]
+        presentations = [self._present(token.did, shown, format_) for format_ in _PRESENTED]
         answer = {
             "@context": [DCP_CONTEXT],
             "type": "PresentationResponseMessage",
@@ -106,12 +119,13 @@ class CredentialService:
         }
         return json_response(answer)
 
-    def _present(self, verifier: str, held: Sequence[Held], format_: str) -> str | None:
+    def _present(self, verifier: str, held: Sequence[Held], format_: str) -> str | dict[str, Any] | None:
         jwts = [each.jwt for each in held if each.format == format_]
         if not jwts:
             return None
         now = self._door.clock.now()
-        return present(self._presenter, jwts, audience=verifier, format=format_, now=now, jti=str(uuid4()))
+        shown = present(self._presenter, jwts, audience=verifier, format=format_, now=now, jti=str(uuid4()))
+        return dict(wire.loads(shown, limit=len(shown) * 4)) if format_ in DOCUMENTS else shown
 
     async def take(self, request: web.Request) -> web.Response:
         token = await self._proven(request)
@@ -153,7 +167,7 @@ class CredentialService:
     async def _checked(self, container: Container, known: CredentialRequest) -> Held:
         if container.format not in _FORMATS:
             raise BadInput(f"format {container.format[:40]!r} is not supported")
-        credential = parse_vc(container.payload, reading=self._profiles(known.issuer).reading)
+        credential = read_vc(container.payload, reading=self._profiles(known.issuer).reading)
         if credential.issuer != known.issuer:
             raise BadInput("a credential of another issuer")
         now = self._door.clock.now()

@@ -29,7 +29,7 @@ from msgspec import Struct
 from identity.profiles import STRICT
 from identity.prove import signed
 from identity.resolve import Resolver
-from identity.vc import parse_vc
+from identity.vc import read_vc
 from identity.wallet import request as requests
 from identity.wallet.port import CredentialRequest, CredentialStore, Held
 from identity.wallet.sts import Sts
@@ -161,7 +161,7 @@ class Renewal:
         if _expiring(held, self._clock.now()):
             return "expiring"
         try:
-            await signed(self._resolver, parse_vc(held.jwt), STRICT)
+            await signed(self._resolver, read_vc(held.jwt), STRICT)
         except UnavailableError:
             return ""  # the issuer's document cannot be read: that says nothing about its key
         except (BadInput, Unauthorized):

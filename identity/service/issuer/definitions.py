@@ -6,7 +6,7 @@ Rules
 - A definition is supported by a record when every field that it names is there and not empty. Nothing else decides it: a
   member without roles gets no credential about roles.
 - `id` of the subject is always the holder's DID and cannot be mapped.
-- Formats are the two profile aliases of DCP 1.0 (identity.md 1.7).
+- Formats are the two profile aliases of DCP 1.0 (identity.md 1.7), and documents with a Data Integrity proof of either data model.
 
 Not done here: signing (`delivery`), the answer to a request (`requests`).
 """
@@ -23,7 +23,7 @@ from kernel.errors import BadInput, Misconfigured
 FILE: Final = "definitions.toml"
 VC20: Final = "vc20-bssl/jwt"
 VC11: Final = "vc11-sl2021/jwt"
-Format = Literal["vc20-bssl/jwt", "vc11-sl2021/jwt"]
+Format = Literal["vc20-bssl/jwt", "vc11-sl2021/jwt", "vc20-bssl/data-integrity", "vc11-sl2021/data-integrity"]
 FIELDS: Final = frozenset({"did", "name", "memberNumber", "corporateNumber", "roles", "since", "dataSpace"})
 _MAX_DAYS: Final = 3660
 _DEPTH: Final = 8

@@ -31,6 +31,7 @@ from identity.service.store.issuance import Due, Issuance, Issued
 from identity.service.store.ledger import Ledger
 from identity.service.store.status import Entry
 from identity.service.transitions import ISSUANCE, step
+from identity.vc import as_jwt
 from kernel import wire
 from kernel.clock import iso, parse_iso
 from kernel.errors import KizunaError, UnavailableError
@@ -119,7 +120,7 @@ class Delivery:
             )
             self.ledger.issuances.allocate(connection, credential)
             for purpose in PURPOSES:
-                self.ledger.statuses.allocate(connection, credential.id, definition.format, purpose)
+                self.ledger.statuses.allocate(connection, credential.id, as_jwt(definition.format), purpose)
         return issuance
 
     def _reject(self, connection: Connection, issuance: Issuance, reason: str) -> Issuance:

@@ -16,6 +16,7 @@ from msgspec import Meta, Struct, field
 from identity.service.issuer.definitions import Definition
 from identity.service.store.issuance import Issuance, Issued
 from identity.service.transitions import WIRE_STATUS
+from identity.vc import DOCUMENTS
 from kernel import wire
 from kernel.errors import BadInput
 
@@ -76,8 +77,13 @@ def credential_message(issuance: Issuance, credentials: Sequence[Issued]) -> dic
     }
     if issuance.state == "REJECTED":
         return message | {"rejectionReason": issuance.reason or "not granted"}
-    message["credentials"] = [{"credentialType": one.type, "payload": one.jwt, "format": one.format} for one in credentials]
+    message["credentials"] = [{"credentialType": one.type, "payload": _payload(one), "format": one.format} for one in credentials]
     return message
+
+
+def _payload(credential: Issued) -> Any:
+    """A JWT, or the document itself (DCP 1.0, 6.5.1: a string or JSON)."""
+    return wire.loads(credential.jwt or "") if credential.format in DOCUMENTS else credential.jwt
 
 
 def issuer_metadata(issuer: str, base_url: str, definitions: Iterable[Definition]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from identity.jose import Signer
 from identity.service.store.issuance import Issued
 from identity.service.store.status import Entry, ListRow
 from identity.status import BITSTRING, LIST2021, BitString, list_subject, list_type
-from identity.vc import VC11, StatusEntry, issue
+from identity.vc import StatusEntry, is_11, issue
 from identity.vc.model import BITSTRING_ENTRY, LIST2021_ENTRY
 from kernel.clock import parse_iso
 
@@ -15,8 +15,8 @@ from kernel.clock import parse_iso
 def credential(
     issued: Issued, entries: Iterable[tuple[Entry, str]], *, contexts: Sequence[str], signer: Signer, issuer: str
 ) -> str:
-    """The JWT of an allocated credential; `entries` are its status positions with the addresses of their lists."""
-    kind = LIST2021_ENTRY if issued.format == VC11 else BITSTRING_ENTRY
+    """An allocated credential, as a JWT or the JSON text of a document; `entries` are its status positions with the addresses of their lists."""
+    kind = LIST2021_ENTRY if is_11(issued.format) else BITSTRING_ENTRY
     return issue(
         signer,
         id=issued.id,
@@ -38,7 +38,7 @@ def status_list(
     bits = BitString.empty(row.length)
     for position in marked:
         bits.set(position)
-    kind = LIST2021 if row.format == VC11 else BITSTRING
+    kind = LIST2021 if is_11(row.format) else BITSTRING
     return issue(
         signer,
         id=url,
