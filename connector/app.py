@@ -225,7 +225,7 @@ def wire_up(
         payloads, tokens, process=store.process, asset=store.asset, proven=proven_again, spend=store.spend, take=commands.take,
         limit=found.max_payload, gate=gate,
     )  # fmt: skip
-    renewal = Renewal(store, resolver, client, sts, clock, ready=_is_member(store))
+    renewal = Renewal(store, resolver, client, sts, clock, ready=_is_member(store), turn=partial(store.turn, "renewal"))
     issuers = {found.authority, *(each.did for each in found.issuers)}
     wallet = CredentialService(
         door, sts, keys.signer("vp"), store, profiles=lambda did: rule(did).profile, trusts=issuers.__contains__, woken=renewal.wake

@@ -20,6 +20,7 @@ import asyncio
 import random
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -71,9 +72,13 @@ class Renewal:
         clock: Clock,
         *,
         ready: Callable[[], Awaitable[bool]],
+        turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> None:
-        """`ready` tells whether the participant is a member by now: until then `connector.membership` drives its requests."""
-        self._ready = ready
+        """`ready` tells whether the participant is a member by now: until then `connector.membership` drives its requests.
+
+        `turn` is a block that one replica at a time is in.
+        """
+        self._ready, self._turn = ready, turn
         self._store, self._resolver, self._client, self._sts, self._clock = store, resolver, client, sts, clock
         self._wanted: set[str] = set()
         self._pauses: dict[str, tuple[datetime, int]] = {}
@@ -99,7 +104,11 @@ class Renewal:
         """Until cancelled: a pass, then rest until the next."""
         while True:
             self._wake.clear()
-            await self.step()
+            try:
+                async with self._turn():
+                    await self.step()
+            except KizunaError as error:  # the store may be away for a while, too
+                log.warning("renewal put off", what="everything", detail=error.detail)
             try:
                 async with asyncio.timeout(self._rest()):
                     await self._wake.wait()

@@ -6,9 +6,6 @@ Its mock identity (`iam-mock`) shows and takes a JSON text as Authorization, wit
 import asyncio
 import json
 import os
-import re
-import socket
-import subprocess
 import time
 from pathlib import Path
 
@@ -16,18 +13,24 @@ import aiohttp
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.interop.jvm import Jvm, JvmError, free_ports
+
 HERE = Path(__file__).parent
 LIB = "KIZUNA_EDC_LIB"  # environment variable: the folder that `install` prints
 PORTS = ("main", "control", "management", "protocol", "version", "public")
 PROTOCOL = "dataspace-protocol-http:2025-1"
 EDC = "https://w3id.org/edc/v0.0.1/ns/"
 CONTEXT = {"@vocab": EDC, "odrl": "http://www.w3.org/ns/odrl/2/"}
-READY_SECONDS = 90
-READY = re.compile(r"Runtime \S+ ready")
+EdcError = JvmError
 
 
-class EdcError(Exception):
-    """EDC did not start, or refuses a command."""
+def new_ports() -> dict[str, int]:
+    """Free ports by the name of what listens there."""
+    return dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+
+
+def dsp_of(ports: dict[str, int]) -> str:
+    return f"http://localhost:{ports['protocol']}/protocol/2025-1"
 
 
 def authorization(client: str) -> str:
@@ -35,75 +38,34 @@ def authorization(client: str) -> str:
     return json.dumps({"region": "eu", "audience": "any", "clientId": client})
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on; all are held until the last one is found, so that they differ."""
-    held = [socket.socket() for _ in range(count)]
-    try:
-        for each in held:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in held]
-    finally:
-        for each in held:
-            each.close()
-
-
-class Edc:
+class Edc(Jvm):
     """One runtime, control plane and data plane together."""
 
     def __init__(self, place: Path, name: str, participant: str, *, tuned: bool = False, heap: str = "2g") -> None:
-        self.name, self.participant, self._heap = name, participant, heap
-        self.ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
-        place.mkdir(parents=True, exist_ok=True)
-        self._config, self.log = place / f"{name}.properties", place / f"{name}.log"
-        self._process: subprocess.Popen | None = None
-        self._session: aiohttp.ClientSession | None = None
+        libraries = os.environ.get(LIB, "")
+        if not libraries:
+            raise EdcError(f"{LIB} does not name the folder with EDC's jars: ./run interop edc sets it")
+        self.participant, self.ports = participant, new_ports()
         text = (HERE / "edc.properties").read_text() + ((HERE / "tuned.properties").read_text() if tuned else "")
-        private, public = _keys()
-        self._config.write_text(text.format(participant=participant, private_key=private, public_key=public, **self.ports))
-        self.started = 0.0
+        private, public = key_pair()
+        text = text.format(participant=participant, private_key=private, public_key=public, **self.ports)
+        super().__init__(place, name, [f"{libraries}/*"], text, heap=heap)
+        self._session: aiohttp.ClientSession | None = None
 
     @property
     def dsp(self) -> str:
         """Base address of its protocol endpoints."""
-        return f"http://localhost:{self.ports['protocol']}/protocol/2025-1"
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def launch(self) -> None:
-        """Start the process; `ready` waits for it."""
-        libraries = os.environ.get(LIB, "")
-        if not libraries:
-            raise EdcError(f"{LIB} does not name the folder with EDC's jars: ./run interop edc sets it")
-        command = ["java", f"-Xmx{self._heap}", f"-Dedc.fs.config={self._config}", "-cp", f"{libraries}/*",
-                   "org.eclipse.edc.boot.system.runtime.BaseRuntime"]  # fmt: skip
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        self.started = time.monotonic()
+        return dsp_of(self.ports)
 
     async def ready(self) -> None:
-        """Return when its log says that it is ready; raises `EdcError` with the end of it.
-
-        Nothing is asked of it before: Jetty remembers for good what it answered on a path whose servlet was not there yet.
-        """
+        """Return when it is ready; raises `EdcError` with the end of its log."""
         self._session = self._session or aiohttp.ClientSession()
-        while time.monotonic() - self.started < READY_SECONDS and self._process.poll() is None:
-            if READY.search(self.log.read_text(errors="replace")):
-                return
-            await asyncio.sleep(0.02)
-        raise EdcError(f"{self.name} did not start: {self.log.read_text(errors='replace')[-3000:]}")
+        await super().ready()
 
     async def stop(self) -> None:
         if self._session is not None:
             await self._session.close()
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                await asyncio.to_thread(self._process.wait, 10)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                await asyncio.to_thread(self._process.wait)
+        await super().stop()
 
     async def call(self, method: str, path: str, body: dict | None = None) -> object:
         """One call of its management API; raises `EdcError` for a refusal."""
@@ -203,7 +165,7 @@ class Edc:
             await asyncio.sleep(0.1)
 
 
-def _keys() -> tuple[str, str]:
+def key_pair() -> tuple[str, str]:
     """A fresh P-256 pair as properties carry it: PEM on one line."""
     key = ec.generate_private_key(ec.SECP256R1())
     private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

@@ -1,5 +1,6 @@
 """identity.wallet.renewal: credentials outlive an issuer's outage, its rotated and its revoked keys (identity.md 1.4, 5.2)."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from identity.wallet.renewal import FIRST_PAUSE, GIVEN_UP, LONGEST_PAUSE, LOOK_A
 from identity.wallet.sts import Sts
 from kernel import wire
 from kernel.clock import iso
+from kernel.errors import UnavailableError
 from kernel.http import Reply
 from tests.unit.identity_core.world import ALL, World, json_reply, signer
 
@@ -202,3 +204,30 @@ async def test_looking_after_a_request_happens_after_an_hour(bench):
     assert await bench.step(seconds=1) == ["REJECTED"]
     assert "REJECTED" in next(iter(bench.store.requests.values())).note
     assert iso(bench.clock.now())
+
+
+@pytest.mark.parametrize("ticks", range(4))
+async def test_the_loop_survives_a_store_that_is_away_and_ends_when_it_is_told(bench, ticks):
+    away = [2]
+    reads = bench.store.held
+
+    async def held_again():
+        if away[0]:
+            away[0] -= 1
+            bench.renewal.wake()
+            raise UnavailableError("the database is away")
+        return await reads()
+
+    bench.store.held = held_again
+    bench.clock.forward(timedelta(days=21).total_seconds())
+    task = asyncio.create_task(bench.renewal.run())
+    async with asyncio.timeout(5):
+        while not bench.asked:
+            await asyncio.sleep(0)
+    bench.renewal.wake()
+    for _ in range(ticks):
+        await asyncio.sleep(0)
+    task.cancel()
+    done, _ = await asyncio.wait([task], timeout=2)
+    assert done
+    assert away == [0]
