@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import copy
 import random
+from datetime import timedelta
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from identity import jose
 from identity.profiles import PROFILES
+from identity.vc import VC20_DI, BadCredential
+from identity.vc.integrity import add_proof
 from identity.verify import authenticate
 from kernel import wire
 from kernel.errors import Unauthorized
@@ -97,3 +100,54 @@ async def attempt(where: str, profile: str, choice: random.Random, odd: Any) -> 
 )
 def test_one_odd_value_anywhere(where: str, profile: str, choice: random.Random, odd: Any) -> None:
     asyncio.run(attempt(where, profile, choice, odd))
+
+
+def documents(world: World, where: str, choice: random.Random, odd: Any) -> tuple[dict, dict, str]:
+    """Presentation, status list and its address: the odd value is signed over, stands in a proof, or came after the signature."""
+    member, issuer, now = world.member, world.issuer, world.clock.now()
+    host = StatusHost(issuer, "1")
+    host.changes["format"] = VC20_DI
+    host.sign()
+    credential = wire.loads(issuer.issue(member.did, status=[host.entry(3)], format=VC20_DI))
+    listed = wire.loads(host.jwt)
+    shown = wire.loads(member.present(credentials=[], format=VC20_DI))
+    options = {"purpose": "authentication", "created": now, "domain": world.verifier.did, "expires": now + timedelta(minutes=5)}
+    if where == "signed credential":
+        credential = add_proof(with_odd(without_proof(credential), choice, odd), issuer.key, purpose="assertionMethod", created=now)
+    if where == "signed list":
+        listed = add_proof(with_odd(without_proof(listed), choice, odd), issuer.key, purpose="assertionMethod", created=now)
+    shown = without_proof(shown) | {
+        "verifiableCredential": [with_odd(credential, choice, odd) if where == "credential" else credential]
+    }
+    shown = add_proof(with_odd(shown, choice, odd) if where == "signed presentation" else shown, member.key, **options)
+    shown = with_odd(shown, choice, odd) if where == "presentation" else shown
+    return shown, with_odd(listed, choice, odd) if where == "list" else listed, host.url
+
+
+async def attempt_document(where: str, profile: str, choice: random.Random, odd: Any) -> None:
+    """The same with Data Integrity."""
+    world = World()
+    world.demand(profile=PROFILES[profile], mtls="preferred")
+    try:
+        shown, listed, url = documents(world, where, choice, odd)
+    except BadCredential:
+        return  # a number that has no canonical form: nobody can sign it
+    world.web.answers[url] = lambda *_: Reply(200, {}, wire.dumps(listed))
+    world.member.shows(shown)
+    with contextlib.suppress(Unauthorized):
+        await authenticate(world.door, world.member.caller(), fresh=True)
+
+
+def without_proof(document: dict) -> dict:
+    return {name: value for name, value in document.items() if name != "proof"}
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    where=st.sampled_from(["signed credential", "signed list", "signed presentation", "credential", "presentation", "list"]),
+    profile=st.sampled_from(sorted(PROFILES)),
+    choice=st.randoms(use_true_random=False),
+    odd=ODD,
+)
+def test_one_odd_value_in_documents(where: str, profile: str, choice: random.Random, odd: Any) -> None:
+    asyncio.run(attempt_document(where, profile, choice, odd))
