@@ -25,6 +25,8 @@ HIERARCHY: Final = frozenset({"isA", "isPartOf", "hasPart"})
 SETS: Final = frozenset({"isAnyOf", "isNoneOf", "isAllOf"})
 OPERATORS: Final = EQUALITY | ORDER | HIERARCHY | SETS
 _COLLECTIONS: Final = (list, tuple, set, frozenset)
+_NOT_BEGUN: Final = "it has not begun, or in no zone"
+_NO_QUANTITY: Final = "a quantity has a value and a unit"
 
 
 class Operand(Struct, frozen=True, kw_only=True):
@@ -87,11 +89,11 @@ class Operand(Struct, frozen=True, kw_only=True):
     def _one(self, value: Any, now: datetime) -> Any:
         if self.type == "duration" and isinstance(value, datetime):
             if value.tzinfo is None or value > now:
-                raise WrongValue("it has not begun, or in no zone")
+                raise WrongValue(_NOT_BEGUN)
             return Since(value, now)
         if self.unit:
             if not isinstance(value, Mapping) or not isinstance(value.get("unit"), str):
-                raise WrongValue("a quantity has a value and a unit")
+                raise WrongValue(_NO_QUANTITY)
             return quantity(typed(self.type, value.get("value")), value["unit"], self.unit)
         return typed(self.type, value)
 

@@ -54,9 +54,12 @@ class Registry:
         self.actions = MappingProxyType({**vocabulary.ACTIONS, **(actions or {})})
         covers = _closed({name: (above,) if above else () for name, above in self.actions.items()}, "action")
         entails = dict(implies or {})
-        _closed({name: tuple(entails.get(name, ())) for name in {*covers, *entails}}, "action")
+        unknown = sorted({*entails, *(each for implied in entails.values() for each in implied)} - covers.keys())
+        if unknown:
+            raise PolicyError("action", f"unknown in implies: {', '.join(unknown)}")
+        _closed({name: entails.get(name, ()) for name in covers}, "action")
         forbids = {name: _with_implied(name, covers, entails) for name in covers}
-        self._alone = _short({name: frozenset({name}) for name in covers})
+        self._alone = {name: frozenset({name}) for name in covers}
         self._reach = _short({name: (covers[name], forbids[name]) for name in covers})
         self._wholes = {each.iri: _closed(each.narrower, each.iri) for each in found.values() if each.narrower}
         self.digest = hashlib.sha256(
@@ -70,9 +73,9 @@ class Registry:
         """The operand of a name in any of its forms."""
         return self._operands.get(text) or self._operands.get(vocabulary.iri(text))
 
-    def action(self, text: str) -> frozenset[str]:
-        """The one action of a name in any of its forms, as a set that is shared; empty for an unknown one."""
-        return self._alone.get(text) or self._alone.get(vocabulary.iri(text), frozenset())
+    def action(self, name: str) -> frozenset[str]:
+        """The one action of a full name, as a set that is shared; empty for an unknown one."""
+        return self._alone.get(name, frozenset())
 
     def covering(self, action: str) -> frozenset[str]:
         """The action itself and all that include it: who permits one of them permits it. Empty for an unknown action."""
@@ -113,7 +116,7 @@ def _with_implied(name: str, covers: Mapping[str, frozenset[str]], implies: Mapp
         each = open_.pop()
         if each not in found:
             found.add(each)
-            open_.extend(above for implied in implies.get(each, ()) for above in covers.get(implied, (implied,)))
+            open_.extend(above for implied in implies.get(each, ()) for above in covers[implied])
     return frozenset(found)
 
 

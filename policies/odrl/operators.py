@@ -117,14 +117,30 @@ def _loose_all(fact: frozenset[Any], bound: frozenset[Any]) -> bool | None:
     return _not(_some(_loose_lacks(fact, each) for each in bound))
 
 
-def _order(*accepted: int) -> Test:
-    def holds(fact: Any, bound: Any) -> bool | None:
-        found = ordered(fact, bound)
-        return None if found is None else found in accepted
-
-    return holds
+def _loose_lt(fact: Any, bound: Any) -> bool | None:
+    return _is(ordered(fact, bound), _LESS)
 
 
+def _loose_lteq(fact: Any, bound: Any) -> bool | None:
+    return _is(ordered(fact, bound), _AT_MOST)
+
+
+def _loose_gt(fact: Any, bound: Any) -> bool | None:
+    return _is(ordered(fact, bound), _MORE)
+
+
+def _loose_gteq(fact: Any, bound: Any) -> bool | None:
+    return _is(ordered(fact, bound), _AT_LEAST)
+
+
+def _is(found: int | None, accepted: tuple[int, ...]) -> bool | None:
+    return None if found is None else found in accepted
+
+
+_LESS: Final = (-1,)
+_AT_MOST: Final = (-1, 0)
+_MORE: Final = (1,)
+_AT_LEAST: Final = (0, 1)
 _EXACT: Final[Mapping[str, Test]] = MappingProxyType(
     {"eq": eq, "neq": ne, "lt": lt, "lteq": le, "gt": gt, "gteq": ge, "isAnyOf": _in, "isNoneOf": _not_in}
 )
@@ -135,10 +151,10 @@ _LOOSE: Final[Mapping[str, Test]] = MappingProxyType(
     {
         "eq": _same,
         "neq": _other,
-        "lt": _order(-1),
-        "lteq": _order(-1, 0),
-        "gt": _order(1),
-        "gteq": _order(0, 1),
+        "lt": _loose_lt,
+        "lteq": _loose_lteq,
+        "gt": _loose_gt,
+        "gteq": _loose_gteq,
         "isAnyOf": _loose_in,
         "isNoneOf": _loose_not_in,
     }

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from policies.odrl import KZ, PHASES, PURPOSE, Operand, Registry, Request, evaluate, parse, undecidable
+from policies.odrl import KZ, PHASES, PURPOSE, Operand, PolicyError, Registry, Request, evaluate, parse, undecidable
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 REGISTRY = Registry(
@@ -147,3 +147,62 @@ def test_a_refinement_narrows_the_action():
     refined = {"rdf:value": {"@id": "odrl:use"}, "refinement": [A]}
     assert decide({"permission": [{"action": refined}]}, facts(YES, None)).permitted
     assert not decide({"permission": [{"action": refined}]}).permitted
+
+
+def test_a_decision_holds_masks_of_what_held_and_was_unknown():
+    policy = parse(
+        {"permission": [permit(A, {"or": [B, A]}), permit(B, action="sell")], "prohibition": [permit(B)]}, operands=REGISTRY
+    )
+    request = Request("use", "negotiation", facts(YES, None), NOW)
+    found = evaluate(policy, request)
+    bits = {atom.path: atom.bit for atom in policy.atoms()}
+    assert sorted(bits.values()) == [1, 2, 4, 8, 16]
+    assert found.held == bits["/permission/0/constraint/0"] | bits["/permission/0/constraint/1/or/1"]
+    assert found.unknown == bits["/permission/0/constraint/1/or/0"] | bits["/prohibition/0/constraint/0"]
+    assert found.void is False
+    assert found.request is request
+    assert found.policy is policy
+    nothing = evaluate(policy, Request("use", "negotiation", facts(NO, NO), NOW))
+    assert (nothing.held, nothing.unknown, nothing.others) == (0, 0, ())
+    assert evaluate(policy, Request("use", "negotiation", facts(YES, YES), NOW)).held == 1 | 2 | 4 | 16
+
+
+def test_a_policy_that_contradicts_itself_says_so():
+    policy = {"permission": [permit()], "prohibition": [permit(A)], "conflict": "invalid"}
+    assert decide(policy, facts(YES, None)).void is True
+    assert "contradicts itself" in decide(policy, facts(YES, None)).explain()[1]
+    assert decide(policy, facts(NO, None)).void is False
+
+
+def test_an_offer_never_binds_and_a_request_is_not_decided():
+    agreement = {"@type": "Agreement", "assigner": "did:web:p", "assignee": "did:web:c"}
+    for kind, binding in ({"@type": "Offer"}, False), ({"@type": "Set"}, True), ({}, True), (agreement, True):
+        found = evaluate(
+            parse({"permission": [permit()]} | kind, operands=REGISTRY), Request("use", "transfer", {}, NOW, party="did:web:c")
+        )
+        assert found.permitted
+        assert found.binding is binding
+    assert not decide({"@type": "Set"}).binding
+    with pytest.raises(PolicyError) as caught:
+        decide({"@type": "Request", "permission": [permit()]})
+    assert (caught.value.path, caught.value.reason) == ("/@type", "a request asks; it grants and forbids nothing")
+
+
+def test_a_fact_is_read_once_and_only_in_its_phase():
+    operand = REGISTRY.operand(PURPOSE)
+    request = Request("use", "negotiation", {PURPOSE: ("x",)}, NOW)
+    assert request.fact(operand) == {"x"}
+    assert request.fact(operand) is request.fact(operand)
+    assert request.known == {PURPOSE: {"x"}}
+    assert Request("use", "catalog", {PURPOSE: ("x",)}, NOW).fact(operand) is None
+    assert Request("use", "negotiation", {}, NOW).fact(operand) is None
+
+
+def test_undecidable_operands_are_named_once():
+    policy = parse({"permission": [permit(P, A, P)], "prohibition": [permit(P)]}, operands=REGISTRY)
+    assert undecidable(policy, "catalog") == (PURPOSE,)
+
+
+def test_what_the_peer_may_be_told():
+    assert decide({"permission": [permit()]}).minimal() == "permitted"
+    assert decide({}).minimal() == "the terms of the offer are not met"

@@ -262,6 +262,18 @@ def _scopes():
                 ask(part_of=within, facts=facts(a=a), **{name: "urn:x"}),
                 expected,
             )
+        either = permit(**{member: [collection | {"refinement": [LATER]}, {"@id": "urn:unknown", "source": "urn:s"}]})
+        yield (
+            f"{member}, one is decided later, one unknown",
+            either,
+            ask(phase="catalog", part_of={"urn:y": frozenset()}, **{name: "urn:z"}),
+            False,
+        )
+        two = {
+            "permission": [USE],
+            "prohibition": [{"action": "use", member: [collection | {"refinement": [LATER]}, collection | {"refinement": [A]}]}],
+        }
+        yield f"prohibited {member}, unknown outranks later", two, ask(phase="catalog", part_of=within, **{name: "urn:x"}), False
         yield f"a plain {member} may be a collection", permit(**{member: "urn:all"}), ask(part_of=within, **{name: "urn:x"}), True
 
 
@@ -296,6 +308,13 @@ def _conflicts():
     for b, expected in ((YES, False), (None, False), (NO, True)):
         yield f"invalid, elsewhere in the policy, b={b}", other, ask("read", facts=facts(b=b)), expected
     yield "perm, and no permission holds", permit(A) | {"conflict": "perm"}, ask(facts=facts(a=NO)), False
+    second = {
+        "permission": [USE],
+        "prohibition": [{"action": "play", "constraint": [A]}, {"action": "print", "constraint": [B]}],
+        "conflict": "invalid",
+    }
+    yield "invalid, by the second prohibition", second, ask("read", facts=facts(a=NO, b=YES)), False
+    yield "invalid, by neither prohibition", second, ask("read", facts=facts(a=NO, b=NO)), True
     yield "nothing is said: a prohibition wins", forbid(), ask(), False
 
 
@@ -343,6 +362,12 @@ def _phases():
     for phase, known in (("catalog", False), ("negotiation", False), ("transfer", True), ("monitoring", True), ("consumer", False)):
         yield f"deferred in {phase}: permission", permit(A, LATER), ask(phase=phase, facts=facts(a=YES)), not known
         yield f"deferred in {phase}: the rest still counts", permit(A, LATER), ask(phase=phase, facts=facts(a=NO)), False
+        yield (
+            f"deferred in {phase}: what stands behind it still counts",
+            permit(LATER, A),
+            ask(phase=phase, facts=facts(a=NO)),
+            False,
+        )
         yield f"deferred in {phase}: prohibition", forbid(LATER), ask(phase=phase), not known
         yield f"deferred in {phase}: or with what is unknown", forbid({"or": [LATER, B]}), ask(phase=phase), False
         yield f"deferred in {phase}: or with what holds", permit({"or": [LATER, A]}), ask(phase=phase, facts=facts(a=YES)), True
@@ -392,6 +417,13 @@ MISSING = [  # policy, what is asked, what is named as missing
     (permit(assignee="urn:x"), ask(), (ODRL + "assignee",)),
     (permit(duty=[{"action": "compensate"}]), ask(), ("/permission/0/duty/0",)),
     (permit(A, A), ask(), (KZ + "a",)),
+    (permit(A, B), ask(), (KZ + "a", KZ + "b")),
+    (permit(B, target="urn:x", assignee="urn:y"), ask(), (KZ + "b", ODRL + "target", ODRL + "assignee")),
+    (
+        permit(target="urn:x", duty=[{"action": "compensate"}, {"action": "inform"}]),
+        ask(),
+        (ODRL + "target", "/permission/0/duty/0", "/permission/0/duty/1"),
+    ),
     (permit(LATER), ask(phase="catalog"), ()),
 ]
 OWED = [  # policy, what is asked, the duties that come with the answer

@@ -117,6 +117,8 @@ def _running():
             place = ("less", "equal", "more").index(word)
             yield f"running since {began} {operator} {length}", c("age", operator, length), began, expected[place]
     yield "it has not begun", c("age", "lteq", "P1D"), NOW + timedelta(seconds=1), None
+    yield "it begins now", c("age", "lteq", "P1D"), NOW, True
+    yield "several that run", c("ages", "eq", "P1D"), [NOW - timedelta(days=1), NOW], True
     yield "it began in no zone", c("age", "lteq", "P1D"), NOW.replace(tzinfo=None), None
 
 
@@ -142,6 +144,10 @@ def _sets():
         for (operator, right), each in zip(rights, expected, strict=True):
             yield f"many {operator}, fact {fact!r}", c("many", operator, right), fact, each
     yield "many eq, a single text", c("many", "eq", "a"), "a", True
+    yield "many eq, a longer single text", c("many", "eq", "ab"), "ab", True
+    yield "many isAnyOf, not the letters of a text", c("many", "isAnyOf", ["a", "b"]), "ab", False
+    yield "name eq, one in a list", c("name", "eq", "urn:a"), ["urn:a"], True
+    yield "name neq, one in a list", c("name", "neq", "urn:b"), ["urn:a"], True
     yield "many eq, a list", c("many", "eq", "a"), ["b", "a"], True
     yield "many eq, a set", c("many", "eq", "a"), {"b", "a"}, True
     for operator, right, fact, expected in HIERARCHY:
