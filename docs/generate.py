@@ -13,6 +13,7 @@ from connector import settings as connector_settings
 from connector.dsp import routes as dsp
 from connector.management.routes import Management
 from connector.processes import tables
+from docs import operands
 from identity.access import settings as access_settings
 from identity.access.service import Access
 from identity.service import settings as identity_settings
@@ -155,6 +156,7 @@ PAGES = {
     "routes.md": routes_page,
     "commands.md": commands_page,
     "lints.md": lints_page,
+    "operands.md": operands.page,
 }
 
 
