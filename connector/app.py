@@ -20,6 +20,7 @@ from typing import Any
 from aiohttp import web
 
 from connector import errors, install, management, settings
+from connector.authority import Authority
 from connector.bundle import SEAL
 from connector.channel import Channel
 from connector.commands import Commands
@@ -49,6 +50,7 @@ from connector.worker.measures import Measures
 from connector.worker.outbox import Outbox
 from connector.worker.replicas import Replicas
 from connector.worker.timers import Timers
+from connector.worker.trust import Trust
 from identity.access.oidc import provider
 from identity.access.service import Access
 from identity.did import Service as ServiceEntry
@@ -106,6 +108,7 @@ class Connector:
     follower: Follower
     refusals: Refusals
     replicas: Replicas
+    trust: Trust
     public: list[Route]
     member_listener: Listener | None = None
 
@@ -150,7 +153,7 @@ def wire_up(
         resolver=resolver,
         clock=clock,
         seen=store.seen,
-        trust=_trust(found, profile),
+        trust=TrustPolicy([], profile.claim_tables),
         status=status,
         schemas=CredentialSchemas(client, clock, bundled=profile.schemas.documents, hosts=frozenset(found.schema_hosts)),
         client=client,
@@ -242,11 +245,23 @@ def wire_up(
         await push(client, payloads, asset, process.data["dataAddress"], expect_did=peers.pin(process.peer))
         await commands.step("transfer", process.id, "complete", "")
 
-    follower = Follower(
-        authority=found.authority,
-        pin=found.authority_key,
+    authority = Authority(found.authority, found.authority_key, resolver=resolver, store=store, standing=standing)
+
+    trust = Trust(
+        authority=authority,
+        own=[IssuerRule(each.did, frozenset(each.types)) for each in found.issuers],
+        fallback=IssuerRule(found.authority, frozenset(profile.credential_types)),
+        tables=profile.claim_tables,
         store=store,
+        standing=standing,
         resolver=resolver,
+        client=client,
+        clock=clock,
+        door=door,
+    )
+    follower = Follower(
+        authority=authority,
+        store=store,
         client=client,
         sts=sts,
         clock=clock,
@@ -254,6 +269,7 @@ def wire_up(
         measures=Measures(store, commands, found.on_suspension),
         tls=directory / "tls",
         status_changed=status.invalidate,
+        trust_changed=trust.changed,
     )
     connector: Connector
 
@@ -277,6 +293,7 @@ def wire_up(
             clock=clock,
             tls=directory / "tls",
             enrolled=enrolled,
+            check_bundle=trust.check_bundle,
         ),
         commands=commands,
         contracts=contracts,
@@ -299,6 +316,7 @@ def wire_up(
         refusals=refusals,
         follower=follower,
         replicas=Replicas(store, rules.follow, enrolled),
+        trust=trust,
         public=[*_own_routes(found, keys), *routes.routes(node), *wallet.routes(), *endpoint.routes()],
     )
     return connector
@@ -386,12 +404,6 @@ def _is_member(store: Store) -> Callable[[], Awaitable[bool]]:
     return active
 
 
-def _trust(found: Settings, profile: Profile) -> TrustPolicy:
-    own = IssuerRule(found.authority, frozenset(profile.credential_types))
-    others = [IssuerRule(each.did, frozenset(each.types)) for each in found.issuers]
-    return TrustPolicy([own, *others], profile.claim_tables)
-
-
 def _tls(found: Settings) -> bool:
     return found.scheme == "https"
 
@@ -435,12 +447,14 @@ async def serving(
     tasks: list[asyncio.Task[None]] = []
     try:
         await connector.follower.load()
+        await connector.trust.load()
         app = application(connector.public, errors=errors.response)
         listeners.append(await serve(app, found.bind, found.public_port, connector.channel.public if _tls(found) else None))
         await connector.listen_for_members()
         listeners.append(await _serve_management(connector))
         workers = (
             connector.outbox, connector.joining, connector.timers, connector.renewal, connector.follower, connector.replicas,
+            connector.trust,
         )  # fmt: skip
         tasks = [asyncio.create_task(each.run()) for each in workers]
         yield connector

@@ -57,10 +57,11 @@ class Joining:
         clock: Clock,
         tls: Path,
         enrolled: Callable[[], Awaitable[None]],
+        check_bundle: Callable[[str], None],
     ) -> None:
         self._authority, self._store, self._wallet = authority, store, wallet
         self._resolver, self._client, self._sts, self._clock = resolver, client, sts, clock
-        self._tls, self._enrolled = tls, enrolled
+        self._tls, self._enrolled, self._check_bundle = tls, enrolled, check_bundle
         self._wake = asyncio.Event()
         store.on_commit(self._wake.set)
 
@@ -166,7 +167,9 @@ class Joining:
 
     async def _enrol(self, known: Membership, *, renew: bool) -> None:
         base = await self._base()
-        after = await enrol.enrol(self._client, base, lambda: self._sts.token(self._authority), self._tls, renew=renew)
+        after = await enrol.enrol(
+            self._client, base, lambda: self._sts.token(self._authority), self._tls, check=self._check_bundle, renew=renew
+        )
         await self._enrolled()
         await self._save(msgspec.structs.replace(known, state="ACTIVE", renew_after=iso(after), note=""))
         log.info("member certificate", renew_after=iso(after))

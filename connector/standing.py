@@ -12,6 +12,8 @@ Kept in the store (`Followed`), so a restart forgets nobody; times are the machi
 import time
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from connector.store.port import Followed
 from identity import feed
 from identity.feed import Event
@@ -56,4 +58,4 @@ class Standing:
             barred[event.did] = _WORDS[event.kind]
         elif event.kind == feed.REINSTATED:
             barred.pop(event.did, None)
-        self.followed = Followed(after=event.seq, barred=barred, pinned=self.followed.pinned, key=self.followed.key)
+        self.followed = replace(self.followed, after=event.seq, barred=barred)

@@ -63,7 +63,11 @@ def routes_page() -> str:
     )
     table = _table(Management(shell).routes())
     operator: Any = SimpleNamespace(participant="")
-    identity = _table(Operator(ledger=operator, admission=operator, standing=operator, revocation=operator, access=access).routes())
+    identity = _table(
+        Operator(
+            ledger=operator, admission=operator, standing=operator, revocation=operator, trust=operator, access=access
+        ).routes()
+    )
     posts = ["| path below `/dsp/2025-1` | message | our role |", "|---|---|---|"]
     posts += [f"| `{path}` | {message.TYPE} | {role or 'either, or a first message'} |" for path, message, _, role in dsp.POSTS]
     return (

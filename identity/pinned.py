@@ -4,6 +4,8 @@ Who controls the authority's host controls its DID document; whoever has pinned 
 document. The document still has to list it: a key that the authority has withdrawn is dead.
 """
 
+from collections.abc import Collection
+
 from identity.did import ASSERTION, BadDid, DidDocument, did_of_url
 from identity.jose import PublicKey, Unverified, thumbprint
 from kernel.errors import BadInput
@@ -15,8 +17,8 @@ class NotPinned(BadInput):
     code = "not-the-pinned-key"
 
 
-def pinned_key(document: DidDocument, token: Unverified, pin: str) -> tuple[PublicKey, str]:
-    """The key that the token names, and its thumbprint; an empty `pin` takes any key that the authority lists.
+def pinned_key(document: DidDocument, token: Unverified, pins: Collection[str]) -> tuple[PublicKey, str]:
+    """The key that the token names, and its thumbprint; no `pins` at all take any key that the authority lists.
 
     Raises `NotPinned` or `BadDid`.
     """
@@ -28,9 +30,9 @@ def pinned_key(document: DidDocument, token: Unverified, pin: str) -> tuple[Publ
     if jwk is None:
         raise BadDid("the document does not hold that key", reason="kid")
     found = thumbprint(jwk)
-    if pin and found != pin:
+    if pins and found not in pins:
         raise NotPinned(
-            f"signed by a key with the thumbprint {found}, pinned is {pin}",
+            f"signed by a key with the thumbprint {found}, pinned is {', '.join(pins)}",
             next_step="ask the operator, over another channel, whether its key has changed",
             reason="foreign",
         )

@@ -110,7 +110,7 @@ def valid(credential: Credential, now: datetime) -> None:
 
 
 async def _issuer(proof: Proof, credential: Credential) -> None:
-    if not proof.door.trust.trusts(credential.issuer, credential.kinds):
+    if not proof.door.trust.believes(credential, proof.door.clock.now()):
         raise Refused(f"{credential.issuer} is not trusted for {sorted(credential.kinds)}", reason="untrusted-issuer")
 
 

@@ -9,7 +9,9 @@ Rules
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
@@ -20,10 +22,24 @@ Form = Literal["text", "texts", "number", "boolean", "object", "objects", "any"]
 
 
 class IssuerRule(Struct, frozen=True):
-    """Credential types that one issuer may issue."""
+    """Credential types that one issuer may issue; where they are named, only in these formats, with status lists on these hosts, in this window."""
 
     did: str
     types: frozenset[str]
+    formats: frozenset[str] = frozenset()
+    status_hosts: frozenset[str] = frozenset()
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def fits(self, credential: Credential, now: datetime) -> bool:
+        """Whether format, status hosts and window let the rule speak of this credential."""
+        hosts = {urlsplit(each.url).netloc.lower() for each in credential.status}
+        return (
+            (not self.formats or credential.format in self.formats)
+            and (not self.status_hosts or hosts <= self.status_hosts)
+            and (self.since is None or self.since <= now)
+            and (self.until is None or now < self.until)
+        )
 
 
 class Claim(Struct, frozen=True):
@@ -46,17 +62,15 @@ class TrustPolicy:
     __slots__ = ("_issuers", "_tables")
 
     def __init__(self, issuers: Iterable[IssuerRule], tables: Iterable[ClaimTable] = ()) -> None:
-        found: dict[str, frozenset[str]] = {}
+        found: dict[str, tuple[IssuerRule, ...]] = {}
         for rule in issuers:
-            found[rule.did] = found.get(rule.did, frozenset()) | rule.types
+            found[rule.did] = (*found.get(rule.did, ()), rule)
         self._issuers = found
         self._tables = {table.type: table for table in tables}
 
-    def trusts(self, issuer: str, types: Iterable[str]) -> bool:
-        """Whether the issuer is trusted for every one of the types (at least one)."""
-        wanted = frozenset(types)
-        allowed = self._issuers.get(issuer, frozenset())
-        return bool(wanted) and (ANY in allowed or wanted <= allowed)
+    def believes(self, credential: Credential, now: datetime) -> bool:
+        """Whether its issuer is trusted for all types of this credential, as it is, now."""
+        return _covered(credential.kinds, (rule for rule in self._issuers.get(credential.issuer, ()) if rule.fits(credential, now)))
 
     def wrong_claims(self, credential: Credential) -> tuple[str, ...]:
         """Claims that are missing or of the wrong form, as `Type.claim`."""
@@ -80,6 +94,12 @@ class TrustPolicy:
 
     def _tables_of(self, credential: Credential) -> tuple[ClaimTable, ...]:
         return tuple(self._tables[kind] for kind in sorted(credential.kinds) if kind in self._tables)
+
+
+def _covered(types: Iterable[str], rules: Iterable[IssuerRule]) -> bool:
+    wanted = frozenset(types)
+    allowed = frozenset[str]().union(*(rule.types for rule in rules))
+    return bool(wanted) and (ANY in allowed or wanted <= allowed)
 
 
 def _fits(value: Any, form: Form) -> bool:

@@ -202,7 +202,13 @@ class Management:
     def _authority(self) -> dict[str, Any]:
         standing = self._connector.standing
         found = standing.followed
-        return {"heard": standing.live, "event": found.after, "keptOut": found.barred, "key": found.key}
+        return {
+            "heard": standing.live,
+            "event": found.after,
+            "keptOut": found.barred,
+            "keys": found.keys,
+            **self._connector.trust.described(),
+        }
 
     async def machines(self, _request: web.Request) -> web.Response:
         rows = {

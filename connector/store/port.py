@@ -64,15 +64,17 @@ class Membership(Struct, frozen=True, kw_only=True):
 
 
 class Followed(Struct, frozen=True, kw_only=True):
-    """What the authority has told us: the last event's number, who is kept out and why, and its key.
+    """What the authority has told us: the last event's number, who is kept out and why, its keys, and the trust lists.
 
-    `key` is the thumbprint that is believed now, `pinned` the one of the settings when it was (empty: the first one that was seen).
+    `keys` are the thumbprints that are believed now, `pinned` the one of the settings when they were (empty: the first one that was seen).
+    `trust` holds signed trust lists by the DID of their authority: ours, and those of recognised consortia.
     """
 
     after: int = 0
     barred: dict[str, str] = {}
     pinned: str = ""
-    key: str = ""
+    keys: tuple[str, ...] = ()
+    trust: dict[str, str] = {}
 
 
 class Store(CredentialStore, Protocol):

@@ -9,7 +9,6 @@ Rules
 - The revocation list is fetched at the start, after enrolment, after every event about members or certificates, every half hour, and while the feed is silent. The
   last one is kept beside the certificates.
 - Every replica follows for itself: a measure is a commit on a version, so the second one finds it done.
-- Without a pinned key in the settings the first one is taken, and pinned from then on.
 
 Not done here: authorities whose DID document names no event feed. Nothing is followed then, and every decision reads status lists.
 """
@@ -21,15 +20,12 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
-from msgspec.structs import replace
-
+from connector.authority import Authority
 from connector.standing import Standing
 from connector.store.port import Store
 from connector.worker.measures import Measures
 from identity import feed
 from identity.feed import Event, Page, Question
-from identity.pinned import pinned_key
-from identity.resolve import Resolver
 from identity.tls import enrol
 from identity.tls.revoked import BadList
 from identity.wallet.sts import Sts
@@ -46,6 +42,7 @@ CRL_SILENT: Final = 30.0
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 8.0
 _LARGEST_CRL: Final = 16 * 1024 * 1024
+TRUST_LIST: Final = "trust-list"
 _JOINED: Final = ("REQUESTED", "ACTIVE")
 _STATUS_CHANGES: Final = frozenset(
     {
@@ -64,10 +61,8 @@ class Follower:
     def __init__(
         self,
         *,
-        authority: str,
-        pin: str,
+        authority: Authority,
         store: Store,
-        resolver: Resolver,
         client: GuardedClient,
         sts: Sts,
         clock: Clock,
@@ -75,9 +70,10 @@ class Follower:
         measures: Measures,
         tls: Path,
         status_changed: Callable[[str], None],
+        trust_changed: Callable[[], None],
     ) -> None:
-        """`status_changed` is told the DID of an issuer whose status lists are other than before."""
-        self._authority, self._pin, self._store, self._resolver = authority, pin, store, resolver
+        """`status_changed` is told the DID of an issuer whose status lists are other than before, `trust_changed` of a new trust list."""
+        self._authority, self._store, self._trust_changed = authority, store, trust_changed
         self._client, self._sts, self._clock = client, sts, clock
         self._standing, self._measures, self._tls, self._status_changed = standing, measures, tls, status_changed
         self._restoring: set[str] = set()
@@ -124,7 +120,7 @@ class Follower:
         for event in page.events:
             self._standing.learn(event)
             if event.kind in _STATUS_CHANGES:
-                self._status_changed(self._authority)
+                self._status_changed(self._authority.did)
         for event in page.events:
             await self._meet(event)
         if page.events:
@@ -134,26 +130,20 @@ class Follower:
                 self._restoring.discard(did)
 
     async def _ask(self) -> Page:
-        document = await self._resolver.resolve(self._authority)
-        endpoint = document.endpoint(feed.SERVICE)
+        endpoint = await self._authority.endpoint(feed.SERVICE)
         if endpoint is None:
-            raise UnavailableError(f"{self._authority} names no event feed")
+            raise UnavailableError(f"{self._authority.did} names no event feed")
         asked = Question(self._sts.did, self._standing.followed.after, secrets.token_urlsafe(16))
         wait = 0 if self._lost or not self._standing.live else WAIT_RESTORING if self._restoring else WAIT
         url = f"{endpoint}?{urlencode({'after': asked.after, 'nonce': asked.nonce, 'wait': wait})}"
-        headers = {"Authorization": f"Bearer {self._sts.token(self._authority)}"}
+        headers = {"Authorization": f"Bearer {self._sts.token(self._authority.did)}"}
         reply = await self._client.request("GET", url, headers=headers, max_bytes=feed.LIMIT, timeout=WAIT + 10)
         if reply.status != 200:
             raise UnavailableError(f"the event feed answers {reply.status}")
         token = feed.parse(reply.body.decode("ascii", "replace"))
-        followed = self._standing.followed
-        pin = followed.key if followed.key and followed.pinned == self._pin else self._pin
-        key, found = pinned_key(document, token, pin)
-        page = feed.read(token, key, self._authority, asked, self._clock.now())
-        if found != followed.key or followed.pinned != self._pin:
-            self._standing.followed = replace(followed, pinned=self._pin, key=found)
-            await self._store.save_followed(self._standing.followed)
-            log.info("key of the authority pinned", thumbprint=found)
+        key, found = await self._authority.key(token)
+        page = feed.read(token, key, self._authority.did, asked, self._clock.now())
+        await self._authority.believe(self._authority.keys or (found,))
         return page
 
     async def _meet(self, event: Event) -> None:
@@ -164,6 +154,8 @@ class Follower:
         }.get(event.kind)
         if event.kind in ("certificate-revoked", feed.REINSTATED) or measure is not None:
             await self.renew_crl()
+        if event.kind == TRUST_LIST:
+            self._trust_changed()
         if event.did == self._sts.did:
             log.warning("the authority tells of ourselves", kind=event.kind)
             return
@@ -205,10 +197,7 @@ class Follower:
 
     async def fetch_crl(self) -> None:
         """Fetch, verify and keep the consortium's revocation list; raises `BadList`, `UnavailableError`."""
-        endpoint = (await self._resolver.resolve(self._authority)).endpoint("IssuerService")
-        if endpoint is None:
-            raise UnavailableError(f"{self._authority} names no IssuerService in its DID document")
-        url = f"{endpoint.rpartition('/')[0]}/ca/v1/crl/issuing.crl"
+        url = f"{await self._authority.base()}/ca/v1/crl/issuing.crl"
         reply = await self._client.request("GET", url, max_bytes=_LARGEST_CRL)
         if reply.status != 200:
             raise UnavailableError(f"the revocation list is answered with {reply.status}")

@@ -33,6 +33,9 @@ from identity.service.authority.feed import PATH as EVENTS
 from identity.service.authority.feed import Feed
 from identity.service.authority.routes import AuthorityRoutes
 from identity.service.authority.standing import Standing
+from identity.service.authority.trust import FILE as TRUST_FILE
+from identity.service.authority.trust import PATH as TRUST
+from identity.service.authority.trust import TrustLists
 from identity.service.ca.crl import RevocationList
 from identity.service.ca.enrolment import Enrolment
 from identity.service.ca.routes import CaRoutes
@@ -50,6 +53,7 @@ from identity.service.store.ledger import Ledger, ledger, open_database
 from identity.service.worker import Worker
 from identity.tls import contexts
 from identity.tls.ca import Authority
+from identity.trustlist import SERVICE as TRUST_LIST
 from identity.verify import TokenDoor
 from kernel import telemetry
 from kernel.clock import Clock, SystemClock
@@ -75,6 +79,7 @@ class Service:
     crl: RevocationList
     worker: Worker
     feed: Feed
+    trust: TrustLists
     public: Sequence[Route]
     management: Management
     access: Access
@@ -83,6 +88,7 @@ class Service:
         """Sign what a change made out of date."""
         await self.lists.publish()
         await self.crl.publish()
+        await self.trust.upkeep()
 
 
 def open_service(directory: Path, clock: Clock) -> Service:
@@ -122,7 +128,11 @@ def open_service(directory: Path, clock: Clock) -> Service:
     admission = Admission(books, settings.invitation_days)
     enrolment = Enrolment(books, authority, timedelta(hours=settings.certificate_hours), settings.certificates_per_hour)
 
-    feed = Feed(ledger=books, callers=callers, signer=keys.open("trust"))
+    signers = keys.all("trust")
+    if not signers:
+        keys.open("trust")
+    feed = Feed(ledger=books, callers=callers, signer=signers[0])
+    trust = TrustLists(books, signers, credentials, settings.url, authority.bundle, directory / TRUST_FILE)
 
     async def publish() -> None:
         """After a change that stands: what fails here is signed by the worker."""
@@ -143,6 +153,7 @@ def open_service(directory: Path, clock: Clock) -> Service:
         *AuthorityRoutes(base_url=settings.url, callers=callers, admission=admission).routes(),
         *CaRoutes(callers=callers, enrolment=enrolment, crl=crl).routes(),
         *feed.routes(),
+        *trust.routes(),
     ]
     return Service(
         directory=directory,
@@ -152,8 +163,13 @@ def open_service(directory: Path, clock: Clock) -> Service:
         authority=authority,
         lists=lists,
         crl=crl,
-        worker=Worker(books, delivery, [(lists.publish, lists.next_due), (crl.publish, crl.next_due)]),
+        worker=Worker(
+            books,
+            delivery,
+            [(lists.publish, lists.next_due), (crl.publish, crl.next_due), (trust.upkeep, trust.next_due)],
+        ),
         feed=feed,
+        trust=trust,
         public=[*_own_routes(settings, keys), *routes],
         management=Management(
             access=access,
@@ -161,6 +177,7 @@ def open_service(directory: Path, clock: Clock) -> Service:
             admission=admission,
             standing=Standing(books, publish),
             revocation=Revocation(books, publish),
+            trust=trust,
         ),
         access=access,
     )
@@ -191,6 +208,7 @@ def _own_routes(settings: Settings, keys: KeyStore) -> list[Route]:
     services = [
         ServiceEntry(f"{settings.did}#issuer", "IssuerService", settings.url + ISSUER),
         ServiceEntry(f"{settings.did}#events", FEED, settings.events_url or settings.url + EVENTS),
+        ServiceEntry(f"{settings.did}#trust-list", TRUST_LIST, settings.url + TRUST),
     ]
     published = document(settings.did, keys.published(), services)
 

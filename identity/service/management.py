@@ -17,6 +17,7 @@ from identity.access.service import Access
 from identity.access.trail import about
 from identity.service.authority.admission import Admission, Invite, Invited
 from identity.service.authority.standing import EFFECTS, Effect, Standing
+from identity.service.authority.trust import Differences, Shown, TrustLists
 from identity.service.bodies import read
 from identity.service.issuer.revocation import Revocation
 from identity.service.store.issuance import Issued, Which
@@ -84,6 +85,12 @@ class EventView(Struct, frozen=True):
     at: str
 
 
+class Replaces(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which trust list a publication replaces: the number that the differences were compared with."""
+
+    replaces: int
+
+
 class Health(Struct, frozen=True):
     """The service answers."""
 
@@ -94,11 +101,21 @@ class Health(Struct, frozen=True):
 class Management:
     """Handlers of the operator's API."""
 
-    def __init__(self, *, ledger: Ledger, admission: Admission, standing: Standing, revocation: Revocation, access: Access) -> None:
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        admission: Admission,
+        standing: Standing,
+        revocation: Revocation,
+        trust: TrustLists,
+        access: Access,
+    ) -> None:
         self._ledger = ledger
         self._admission = admission
         self._standing = standing
         self._revocation = revocation
+        self._trust = trust
         self._access = access
 
     def routes(self) -> list[Route]:
@@ -155,6 +172,16 @@ class Management:
                 response=PageOf[IssuanceView],
                 query=_PAGED,
             ),
+            _route("GET", "/v1/trust-list", self.trust_list, "read", "The published trust list", response=Shown),
+            _route(
+                "GET",
+                "/v1/trust-list/diff",
+                self.trust_changes,
+                "read",
+                "What publishing the draft would change",
+                response=Differences,
+            ),
+            _route("POST", "/v1/trust-list", self.publish_trust, "admin", "Publish the draft", request=Replaces, response=Shown),
             _route("GET", "/v1/events", self.events, "read", "What happened to members", response=PageOf[EventView], query=_PAGED),
         ]
         return table + self._access.routes(table)
@@ -215,6 +242,18 @@ class Management:
         found = self._ledger.database.read(lambda c: self._ledger.issuances.overview(c, wanted.after, wanted.limit))
         views = [msgspec.convert(one, IssuanceView, from_attributes=True) for one in found]
         return listed(request, wanted, views, lambda each: each.id)
+
+    async def trust_list(self, _: web.Request) -> web.StreamResponse:
+        return _answer(self._trust.shown())
+
+    async def trust_changes(self, _: web.Request) -> web.StreamResponse:
+        return _answer(self._trust.changes())
+
+    async def publish_trust(self, request: web.Request) -> web.StreamResponse:
+        wanted = read(await request.read(), Replaces)
+        about(f"trust list {wanted.replaces + 1}")
+        await self._trust.publish(wanted.replaces)
+        return _answer(self._trust.shown())
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         wanted = page(request)

@@ -1,7 +1,8 @@
 """Making the data directory of a new identity service.
 
     DIR/identity.toml       settings            DIR/keys/   keys of the DID document (0600)
-    DIR/definitions.toml    credentials         DIR/ca/     root and issuing CA (keys 0600)
+    DIR/definitions.toml    credentials         DIR/trust.toml  draft of the trust list
+                                                DIR/ca/     root and issuing CA (keys 0600)
     DIR/management.key      API key (0600)      DIR/tls/    server.pem, server.key (0600), roots.pem
     DIR/data.sqlite         the database
 
@@ -21,6 +22,7 @@ from typing import Any, Final
 import msgspec
 
 from identity.keys import KeyStore, passphrase
+from identity.service.authority import trust
 from identity.service.issuer import definitions
 from identity.service.settings import FILE, Settings, check
 from identity.service.store.ledger import open_database
@@ -71,6 +73,7 @@ def _fill(work: Path, settings: Settings, *, certificate: Path, key: Path, roots
         settings = msgspec.structs.replace(settings, roots=str(ROOTS))
     _write(work / FILE, toml(settings).encode())
     _write(work / MANAGEMENT_KEY, secrets.token_urlsafe(32).encode() + b"\n", secret=True)
+    _write(work / trust.FILE, trust.TEMPLATE.encode())
     store = KeyStore(work / "keys", settings.did, passphrase(settings.passphrase_file))
     for purpose in PURPOSES:
         store.generate(purpose)

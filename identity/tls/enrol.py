@@ -44,9 +44,18 @@ class EnrolmentRefused(KizunaError):
 
 
 async def enrol(
-    client: GuardedClient, authority_url: str, token: Callable[[], str], directory: Path, *, renew: bool = False
+    client: GuardedClient,
+    authority_url: str,
+    token: Callable[[], str],
+    directory: Path,
+    *,
+    check: Callable[[str], None],
+    renew: bool = False,
 ) -> datetime:
-    """Get and store a new member certificate; returns when to renew it. Raises `EnrolmentRefused` or `UnavailableError`."""
+    """Get and store a new member certificate; returns when to renew it.
+
+    `check` raises for a bundle of CA certificates (PEM) that is not to be trusted; nothing is stored then. Raises `EnrolmentRefused` or `UnavailableError`.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
     body = wire.dumps({"csr": csr.public_bytes(serialization.Encoding.PEM).decode("ascii")})
@@ -58,6 +67,7 @@ async def enrol(
     if not 200 <= reply.status < 300:
         raise EnrolmentRefused(f"the CA refuses ({reply.status})", next_step="ask the consortium's operator", body=reply.body[:500])
     found = msgspec.convert(wire.loads(reply.body, limit=_LARGEST), Enrolled)
+    check(found.bundle)
     _store(directory, key, found)
     return parse_iso(found.renew_after)
 

@@ -347,7 +347,7 @@ async def test_open_processes_of_one_participant(store):
 
 async def test_what_the_authority_told_survives_a_restart(store, reopen):
     assert await store.followed() == Followed()
-    found = Followed(after=7, barred={PEER: "suspension"}, key="k")
+    found = Followed(after=7, barred={PEER: "suspension"}, keys=("k",), trust={"did:web:a.example": "jwt"})
     await store.save_followed(found)
     assert await (await reopen()).followed() == found
 

@@ -12,6 +12,7 @@ from identity.service.store.issuance import Issuances
 from identity.service.store.journal import Journal
 from identity.service.store.members import Members
 from identity.service.store.status import LENGTH, StatusRows
+from identity.service.store.trust import TrustLists
 from kernel.clock import Clock, iso
 from kernel.db import Database
 from kernel.errors import KizunaError
@@ -36,6 +37,7 @@ class Ledger:
     statuses: StatusRows
     certificates: Certificates
     journal: Journal
+    trust: TrustLists
 
     def now(self) -> str:
         """The present, as it is stored."""
@@ -77,6 +79,7 @@ def ledger(participant: str, database: Database, clock: Clock, *, list_length: i
         statuses=StatusRows(participant, list_length),
         certificates=Certificates(participant),
         journal=Journal(participant),
+        trust=TrustLists(participant),
     )
 
 

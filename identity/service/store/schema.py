@@ -182,6 +182,18 @@ class CrlRow(Table, table=True):
     der: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
 
 
+class TrustListRow(Table, table=True):
+    """A published trust list; the newest one counts."""
+
+    __tablename__: ClassVar[str] = "trust_list"
+    participant: str = Field(primary_key=True)
+    sequence: int = Field(primary_key=True)
+    content: str
+    jwt: str
+    since: str
+    until: str
+
+
 class UsedTokenRow(Table, table=True):
     """Token ids seen, until they expire; the primary key decides who was first."""
 

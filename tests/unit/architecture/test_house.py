@@ -29,7 +29,10 @@ def test_no_file_over_600_lines():
 
 
 def test_no_function_over_80_lines(trees):
-    allowed = {("connector/app.py", "wire_up")}  # the composition root reads from top to bottom
+    allowed = {
+        ("connector/app.py", "wire_up"),
+        ("identity/service/app.py", "open_service"),
+    }  # composition roots read from top to bottom
     long = {
         (str(path.relative_to(ROOT)), each.name)
         for path, tree in trees.items()

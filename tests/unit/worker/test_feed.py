@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from connector.authority import Authority as Pinned
 from connector.plane.gate import Gate
 from connector.standing import Standing
 from connector.store.port import Followed, Membership
@@ -120,13 +121,11 @@ async def world(tmp_path):
 def make(world):
     """The connector's side, as a start makes it."""
     world.standing = Standing(world.authority.did, RevocationLists(world.clock), silence=SILENCE, monotonic=lambda: world.tick)
-    world.measures, world.changed = Told(), []
+    world.measures, world.changed, world.lists = Told(), [], []
     world.door.standing = world.standing
     world.follower = Follower(
-        authority=world.authority.did,
-        pin=world.pin,
+        authority=Pinned(world.authority.did, world.pin, resolver=world.resolver, store=world.store, standing=world.standing),
         store=world.store,
-        resolver=world.resolver,
         client=Web(world),
         sts=Sts(world.verifier.did, world.verifier.key, world.clock),
         clock=world.clock,
@@ -134,6 +133,7 @@ def make(world):
         measures=world.measures,
         tls=world.tls,
         status_changed=world.changed.append,
+        trust_changed=lambda: world.lists.append(1),
     )
 
 
@@ -153,6 +153,12 @@ async def test_a_suspended_member_is_barred_measured_and_let_in_again(world):
     world.authority.tell("revoked")
     await world.follower._once()
     assert (world.standing.barred(BAD), world.measures.taken[-1]) == ("revocation", ("revoked", BAD))
+
+
+async def test_a_new_trust_list_is_told_to_whoever_keeps_it(world):
+    world.authority.tell("trust-list", world.authority.did, "2")
+    await world.follower._once()
+    assert (world.lists, world.measures.taken) == ([1], [])
 
 
 async def test_a_restart_forgets_nobody_and_asks_from_where_it_was(world):
@@ -207,7 +213,7 @@ async def test_what_cannot_be_believed_is_no_answer_and_our_word_goes_stale(worl
 
 async def test_the_first_key_is_pinned_and_another_key_of_the_document_is_not_believed(world):
     await world.follower._once()
-    assert (await world.store.followed()).key == thumbprint(world.authority.key.public_jwk())
+    assert (await world.store.followed()).keys == (thumbprint(world.authority.key.public_jwk()),)
     world.authority.key = signer(world.authority.did, "trust-2")
     world.authority.publish()
     world.clock.forward(600)

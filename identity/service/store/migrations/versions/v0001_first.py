@@ -184,6 +184,16 @@ def _certificates() -> None:
 
 def _journal() -> None:
     op.create_table(
+        "trust_list",
+        _text("participant"),
+        _count("sequence"),
+        _text("content"),
+        _text("jwt"),
+        _text("since"),
+        _text("until"),
+        sa.PrimaryKeyConstraint("participant", "sequence"),
+    )
+    op.create_table(
         "used_token",
         _text("participant"),
         _text("issuer"),
