@@ -3,6 +3,7 @@
 import http.client
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ Shown = dict[str, Any]
 LONG_BYTES = 24 * 1024 * 1024
 RATE = 8 * 1024 * 1024
 SHORT = 16
+PATIENCE = 10.0
 
 
 class Story:
@@ -275,7 +277,19 @@ class Story:
 
     def _reinstate(self) -> Shown:
         self.operator.post(f"/v1/members/{quote(self.world.did('consumer'), safe='')}/reinstate", {})
-        return self._negotiate()
+        return self._retried(self._negotiate)
+
+    @staticmethod
+    def _retried(act: Callable[[], Shown]) -> Shown:
+        """What `act` comes to once the news has reached every connector; raises its last error after some seconds."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return act()
+            except KizunaError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
     # 7 ---------------------------------------------------------------------------------------------------------------
 

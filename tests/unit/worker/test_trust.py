@@ -63,7 +63,7 @@ async def world(tmp_path):
     found.pin = found.authority.pin
     make(found)
     yield found
-    found.store.close()
+    await found.store.close()
 
 
 def make(world):
