@@ -245,32 +245,10 @@ def wire_up(
         await push(client, payloads, asset, process.data["dataAddress"], expect_did=peers.pin(process.peer))
         await commands.step("transfer", process.id, "complete", "")
 
-    authority = Authority(found.authority, found.authority_key, resolver=resolver, store=store, standing=standing)
-
-    trust = Trust(
-        authority=authority,
-        own=[IssuerRule(each.did, frozenset(each.types)) for each in found.issuers],
-        fallback=IssuerRule(found.authority, frozenset(profile.credential_types)),
-        tables=profile.claim_tables,
-        store=store,
-        standing=standing,
-        resolver=resolver,
-        client=client,
-        clock=clock,
-        door=door,
-    )
-    follower = Follower(
-        authority=authority,
-        store=store,
-        client=client,
-        sts=sts,
-        clock=clock,
-        standing=standing,
-        measures=Measures(store, commands, found.on_suspension),
-        tls=directory / "tls",
-        status_changed=status.invalidate,
-        trust_changed=trust.changed,
-    )
+    follower, trust = _following(
+        found, profile, door, standing, store=store, client=client, sts=sts, status=status,
+        measures=Measures(store, commands, found.on_suspension), tls=directory / "tls",
+    )  # fmt: skip
     connector: Connector
 
     async def enrolled() -> None:
@@ -320,6 +298,49 @@ def wire_up(
         public=[*_own_routes(found, keys), *routes.routes(node), *wallet.routes(), *endpoint.routes()],
     )
     return connector
+
+
+def _following(
+    found: Settings,
+    profile: Profile,
+    door: Door,
+    standing: Standing,
+    *,
+    store: Store,
+    client: GuardedClient,
+    sts: Sts,
+    status: StatusReader,
+    measures: Measures,
+    tls: Path,
+) -> tuple[Follower, Trust]:
+    """What keeps us up to date with our authority: its event feed and its trust list."""
+    resolver, clock = door.resolver, door.clock
+    authority = Authority(found.authority, found.authority_key, resolver=resolver, store=store, standing=standing)
+    trust = Trust(
+        authority=authority,
+        own=[IssuerRule(each.did, frozenset(each.types)) for each in found.issuers],
+        fallback=IssuerRule(found.authority, frozenset(profile.credential_types)),
+        tables=profile.claim_tables,
+        store=store,
+        standing=standing,
+        resolver=resolver,
+        client=client,
+        clock=clock,
+        door=door,
+    )
+    follower = Follower(
+        authority=authority,
+        store=store,
+        client=client,
+        sts=sts,
+        clock=clock,
+        standing=standing,
+        measures=measures,
+        tls=tls,
+        status_changed=status.invalidate,
+        trust_changed=trust.changed,
+    )
+    return follower, trust
 
 
 @dataclass(frozen=True, slots=True)

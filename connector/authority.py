@@ -12,7 +12,7 @@ from connector.standing import Standing
 from connector.store.port import Store
 from identity.jose import PublicKey, Unverified
 from identity.pinned import pinned_key
-from identity.resolve import Resolver
+from identity.resolve import Resolving
 from kernel import telemetry
 from kernel.errors import UnavailableError
 
@@ -22,7 +22,7 @@ log = telemetry.get(__name__)
 class Authority:
     """One authority; `did` and `pin` are those of the settings, what was learned is in `standing.followed`."""
 
-    def __init__(self, did: str, pin: str, *, resolver: Resolver, store: Store, standing: Standing) -> None:
+    def __init__(self, did: str, pin: str, *, resolver: Resolving, store: Store, standing: Standing) -> None:
         self.did, self._pin, self._resolver, self._store, self._standing = did, pin, resolver, store, standing
 
     @property

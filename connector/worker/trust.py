@@ -23,7 +23,7 @@ from identity.did import DidDocument
 from identity.door import Door
 from identity.jose import parse as parse_token
 from identity.pinned import pinned_key
-from identity.resolve import Resolver
+from identity.resolve import Resolving
 from identity.trust import ClaimTable, IssuerRule, TrustPolicy
 from identity.trustlist import BadTrustList, Bridge, Content, TrustList
 from kernel import telemetry
@@ -51,7 +51,7 @@ class Trust:
         tables: Sequence[ClaimTable],
         store: Store,
         standing: Standing,
-        resolver: Resolver,
+        resolver: Resolving,
         client: GuardedClient,
         clock: Clock,
         door: Door,
