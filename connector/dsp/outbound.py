@@ -1,7 +1,7 @@
 """What goes out: messages rendered once for the outbox, sent with a fresh token for every attempt, and answers rendered for peers.
 
 Rules: a message keeps its body and `@id` over all attempts; paths are those of the HTTPS binding, below the peer's callback address; answers of peers are
-read leniently (no content type, empty bodies, chunked), since only the status decides.
+read leniently (no content type, empty bodies, chunked). A good status counts unless the body shows that it is no answer to this message (`mistaken`).
 """
 
 from collections.abc import Callable
@@ -40,12 +40,13 @@ _MOST: Final = 65_536
 
 
 class Answer(Struct, frozen=True):
-    """A peer's answer to one of our messages."""
+    """A peer's answer to one of our messages. `foreign`: its body is no JSON, so something else than the peer may have answered."""
 
     status: int
     acknowledgement: Acknowledgement
     retry_after: str
     excerpt: str
+    foreign: bool = False
 
 
 def renderer(callback: Callable[[str], str]) -> Callable[[str, Process, str, dict[str, Any]], tuple[str, bytes]]:
@@ -104,15 +105,33 @@ async def post(
     """Send one message; raises `Unreachable` or `Blocked`."""
     headers = {"Authorization": authorization, "Content-Type": "application/json"}
     reply = await client.request("POST", url, headers=headers, body=body, expect_did=expect_did, timeout=timeout)
-    return Answer(
-        reply.status, _read(reply.body), reply.headers.get("Retry-After", ""), reply.body[:300].decode("utf-8", "replace")
-    )
+    excerpt = reply.body[:300].decode("utf-8", "replace")
+    read = _read(reply.body)
+    return Answer(reply.status, read or Acknowledgement(), reply.headers.get("Retry-After", ""), excerpt, read is None)
 
 
-def _read(body: bytes) -> Acknowledgement:
+def _read(body: bytes) -> Acknowledgement | None:
+    """What a body acknowledges, empty for an empty one; None where it is no JSON object."""
     if not body.strip():
         return Acknowledgement()
     try:
         return msgspec.convert(wire.loads(body, limit=_MOST), Acknowledgement)
     except (KizunaError, msgspec.ValidationError):
-        return Acknowledgement()
+        return None
+
+
+def mistaken(answer: Answer, process: Process) -> str:
+    """Why a good status is no acknowledgement of our message: it names another process of ours, or does not come from the peer. Empty: it is one."""
+    known = answer.acknowledgement
+    ours, theirs = (
+        (known.consumer_pid, known.provider_pid) if process.role == "consumer" else (known.provider_pid, known.consumer_pid)
+    )
+    if answer.foreign:
+        return "the answer is no protocol message"
+    if ours and ours != process.id:
+        return "the answer is about another process"
+    if process.peer_pid and theirs and theirs != process.peer_pid:
+        return "the answer names another process of the peer"
+    if not process.peer_pid and not theirs:
+        return "the answer does not name the process that the peer has made"
+    return ""

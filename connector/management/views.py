@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from catalog.dcat import Asset, OfferTerms
+from connector.processes import exchange, machine, tables
 from connector.processes.model import Agreement, JournalRow, Process
 from connector.store.port import Due
 from policies.profiles import Bound
@@ -115,7 +116,7 @@ def process_view(process: Process, waiting: Sequence[Due], journal: Sequence[Jou
         if process.waiting
         else None,
         ending=process.data.get("ending"),
-        note=process.note or next((each.reason for each in waiting if each.reason), ""),
+        note=process.note or next((each.reason for each in waiting if each.reason), "") or stands(process),
         dataset=process.data.get("dataset", ""),
         format=process.data.get("format", ""),
         offer=process.data.get("offer"),
@@ -125,6 +126,15 @@ def process_view(process: Process, waiting: Sequence[Due], journal: Sequence[Jou
         created=process.created,
         updated=process.updated,
     )
+
+
+def stands(process: Process) -> str:
+    """What a process without a note waits for; empty where that is nobody."""
+    if process.pending is not None:
+        return f"sends {process.pending.message.rpartition(':')[2]}"
+    if process.waiting is not None:
+        return f"waits for {process.waiting.who}: {process.waiting.why}"
+    return machine.awaited(tables.TABLES[process.kind], process.state, exchange.sender_to(process.role))
 
 
 def undelivered(due: Due) -> Undelivered:

@@ -19,3 +19,9 @@ def step(table: Table, state: str, message: str, sender: Role) -> Row:
 def legal(table: Table, state: str, sender: Role) -> tuple[Row, ...]:
     """The rows that the sender may take from the state, for people and tests."""
     return tuple(row for row in table.rows if row.state == state and row.sender == sender)
+
+
+def awaited(table: Table, state: str, sender: Role) -> str:
+    """What a process waits for when nothing of ours is on its way: the other side's next messages; empty where none is due."""
+    names = [row.message.rpartition(":")[2] for row in legal(table, state, sender) if row.message != table.termination]
+    return f"waits for the {sender}: {' or '.join(names)}" if names else ""

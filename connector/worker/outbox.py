@@ -22,12 +22,13 @@ from typing import Final
 
 import msgspec
 
+from connector.dsp import outbound
 from connector.dsp.outbound import Answer
 from connector.processes import exchange, tables, transfer
 from connector.processes.errors import VersionConflict
 from connector.processes.model import Commit, OutboxRow, Process
 from connector.store.port import Claim, Store
-from connector.worker.reactions import UNREACHABLE, Reaction, delay, reaction
+from connector.worker.reactions import MISTAKEN, UNREACHABLE, Reaction, delay, reaction
 from kernel import telemetry
 from kernel.clock import Clock, iso, parse_iso
 from kernel.errors import KizunaError
@@ -125,6 +126,8 @@ class Outbox:
         crashpoint("outbox:after-send")
         self._running.pop(due.row.id, None)  # the attempt is over: nothing is left to break off
         found = reaction(answer.status, first_message=not process.state)
+        if found.action == "deliver" and (why := outbound.mistaken(answer, process)):
+            found = Reaction((answer.status,), "park", MISTAKEN.first, why, MISTAKEN.tries)
         if found.action == "deliver":
             await self._settle(process, due, lambda current: self._delivered(current, due.row, answer))
             log.info("delivered", status=answer.status)
@@ -177,7 +180,7 @@ class Outbox:
 
     async def _postpone(self, due: Claim, found: Reaction, reason: str, retry_after: str) -> None:
         parked = found.action == "park" and due.attempts + 1 >= found.tries
-        seconds = 3600.0 if parked else delay(found, due.attempts, retry_after, random.random())  # noqa: S311  spreads load
+        seconds = 3600.0 if parked else delay(found, due.attempts, retry_after, random.random(), self._clock.now())  # noqa: S311  spreads load
         when = self._in(seconds)
         await self._store.postpone(due.row.id, due.fence, when, reason[:500], parked=parked)
         log.warning("parked" if parked else "postponed", reason=reason, until=when, attempts=due.attempts + 1)

@@ -5,6 +5,8 @@ operator, who can release it. Nothing is given up: a peer may be away for a week
 exists at the peer; later ones wait for a person or for the peer.
 """
 
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -23,6 +25,7 @@ class Reaction(Struct, frozen=True):
 
 
 UNREACHABLE: Final = Reaction((), "retry", 0.5, "the peer cannot be reached")
+MISTAKEN: Final = Reaction((), "park", 5.0, "a good status, but no answer to the message", 3)
 UNEXPECTED: Final = Reaction((), "park", 5.0, "the peer gave an answer that the protocol does not know")
 REACTIONS: Final = (
     Reaction((200, 201, 202, 204), "deliver", 0, ""),
@@ -47,8 +50,19 @@ def reaction(status: int, *, first_message: bool) -> Reaction:
     return found
 
 
-def delay(found: Reaction, attempts: int, retry_after: str, jitter: float) -> float:
-    """Seconds until the next attempt: what the peer asks for, else doubled with every attempt, at most an hour. `jitter` is 0 to 1."""
-    if retry_after.isdigit():
-        return min(CAP, float(retry_after))
+def delay(found: Reaction, attempts: int, retry_after: str, jitter: float, now: datetime | None = None) -> float:
+    """Seconds until the next attempt: what the peer asks for (seconds or a date), else doubled with every attempt, at most an hour. `jitter` is 0 to 1."""
+    wanted = _wanted(retry_after, now)
+    if wanted is not None:
+        return min(CAP, max(0.0, wanted))
     return min(CAP, found.first * 2.0 ** min(attempts, 20)) * (0.8 + 0.4 * jitter)
+
+
+def _wanted(retry_after: str, now: datetime | None) -> float | None:
+    if retry_after.isascii() and retry_after.isdigit():
+        return float(retry_after)
+    try:
+        moment = parsedate_to_datetime(retry_after)
+    except (TypeError, ValueError):
+        return None
+    return (moment - now).total_seconds() if now is not None and moment.tzinfo is not None else None

@@ -89,15 +89,18 @@ def agreed(store, key):
 class Peer:
     """Answers from a list, the last one for ever."""
 
-    def __init__(self, *answers, retry_after=""):
-        self.answers, self.seen, self.retry_after = list(answers), [], retry_after
+    def __init__(self, *answers, retry_after="", says=None, foreign=False):
+        self.answers, self.seen, self.retry_after, self.says, self.foreign = list(answers), [], retry_after, says, foreign
 
     async def send(self, process, row):
         self.seen.append((process.id, row.id, bytes(row.body)))
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
             raise answer
-        return Answer(answer, Acknowledgement(provider_pid="theirs"), self.retry_after, "excerpt")
+        ours = (
+            {"provider_pid": process.id} if process.role == "provider" else {"consumer_pid": process.id, "provider_pid": "theirs"}
+        )
+        return Answer(answer, Acknowledgement(**(self.says or ours)), self.retry_after, "excerpt", self.foreign)
 
 
 async def no_push(_process):
@@ -144,6 +147,36 @@ async def test_retry_after_is_honoured(store):
     await waiting(store)
     await run(store, Peer(429, retry_after="77"), Clock(), tried(store, 1))
     assert (await store.outbox())[0].row.due == iso(BEGIN + timedelta(seconds=77))
+
+
+async def test_retry_after_may_be_a_date(store):
+    await waiting(store)
+    date = "Tue, 24 Nov 2026 09:02:00 GMT"
+    clock = Clock()
+    await run(store, Peer(503, retry_after=date), clock, tried(store, 1))
+    (row,) = await store.outbox()
+    assert row.row.due == iso(BEGIN + timedelta(minutes=2))
+
+
+@pytest.mark.parametrize(
+    ("peer", "why"),
+    [
+        (Peer(200, foreign=True), "no protocol message"),
+        (Peer(200, says={"provider_pid": "urn:uuid:another"}), "about another process"),
+        (Peer(200, says={"consumer_pid": "another of theirs"}), "another process of the peer"),
+    ],
+)
+async def test_a_good_status_that_is_no_answer_to_the_message_delivers_nothing(store, peer, why):
+    await waiting(store)
+    await run(store, peer, Clock(), tried(store, 1))
+    assert (await store.process("urn:uuid:1")).state == "REQUESTED"
+    assert why in (await store.outbox())[0].reason
+
+
+async def test_a_first_message_whose_answer_names_no_process_is_not_delivered(store):
+    await waiting(store, state="", message=tables.REQUEST)
+    await run(store, Peer(200, says={"consumer_pid": "urn:uuid:1"}), Clock(), tried(store, 1))
+    assert "does not name the process" in (await store.outbox())[0].reason
 
 
 async def test_a_refused_token_is_tried_again_once_and_then_parked_for_the_operator(store):
