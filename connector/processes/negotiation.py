@@ -203,7 +203,7 @@ def _follow(change: Change, expected: int, context: Context, judgement: Judgemen
     if not decision.message or decision.waits_for:
         return exchange.commit(change, expected, token=context.token, agreement=agreement)
     offer = judgement.offer if judgement and decision.message == tables.OFFER else None
-    return _act(change, expected, decision.message, context, reason=decision.reason, offer=offer)
+    return _act(change, expected, decision.message, context, reason=decision.reason, note=note, offer=offer)
 
 
 def _matter(process: Process, context: Context, judgement: Judgement | None) -> Matter:
@@ -237,12 +237,14 @@ def _act(
     *,
     reason: str = "",
     code: str = "",
+    note: str = "",
     offer: dict[str, Any] | None = None,
     person: str = "",
 ) -> Commit:
     """Add our own next step: pending, with its outbox row. Raises `IllegalTransition`, `StepPending`."""
     process, row = change.process, context.new_id()
-    sets: dict[str, Any] = {"note": reason or process.note} if reason or process.note else {}
+    said = note or reason or process.note
+    sets: dict[str, Any] = {"note": said} if said else {}
     if person and message in _APPROVING:
         sets["approvedBy"] = person
     if message == tables.AGREE:

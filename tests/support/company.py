@@ -209,11 +209,13 @@ class Company:
         try:
             yield self
         finally:
+            died = task.done()
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            (error,) = await asyncio.gather(task, return_exceptions=True)
             await listener.close()
             await self.client.close()
             await self.store.close()
+            assert not died, f"the outbox has died: {error!r}"
 
     async def post(self, path, value, *, to, headers=None):
         """A message of ours as a peer of the other side would send it by hand; (status, parsed body)."""
