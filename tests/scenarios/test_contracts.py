@@ -292,7 +292,15 @@ async def managed(pair, tmp_path):
     """The seller's management API, and `kizuna` on its directory."""
     seller, _ = pair
     access = Access(seller.store.access, seller.did, seller.clock, lambda: "key")
-    shell = SimpleNamespace(commands=seller.commands, store=seller.store, contracts=seller.contracts, access=access)
+    shell = SimpleNamespace(
+        commands=seller.commands,
+        store=seller.store,
+        contracts=seller.contracts,
+        access=access,
+        keys=None,
+        renewal=None,
+        tokens=None,
+    )
     table = Management(shell).routes()
     place, port = tmp_path / "cli", free_port()
     place.mkdir()

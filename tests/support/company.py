@@ -219,6 +219,6 @@ class Company:
 
     async def post(self, path, value, *, to, headers=None):
         """A message of ours as a peer of the other side would send it by hand; (status, parsed body)."""
-        head = {"Authorization": f"Bearer {self.peers.token(to.did)}", **(headers or {})}
+        head = {"Authorization": self.peers.authorization(to.did), **(headers or {})}
         async with aiohttp.ClientSession() as http, http.post(to.base + path, json=value, headers=head) as answer:
             return answer.status, await answer.json(content_type=None)
