@@ -165,6 +165,9 @@ def test_a_decision_holds_masks_of_what_held_and_was_unknown():
     nothing = evaluate(policy, Request("use", "negotiation", facts(NO, NO), NOW))
     assert (nothing.held, nothing.unknown, nothing.others) == (0, 0, ())
     assert evaluate(policy, Request("use", "negotiation", facts(YES, YES), NOW)).held == 1 | 2 | 4 | 16
+    two = parse({"permission": [permit(A, B, A)]}, operands=REGISTRY)
+    assert evaluate(two, Request("use", "negotiation", facts(YES, YES), NOW)).held == 1 | 2 | 4
+    assert evaluate(two, Request("use", "negotiation", facts(YES, None), NOW)).held == 1 | 4
 
 
 def test_a_policy_that_contradicts_itself_says_so():
