@@ -23,6 +23,7 @@ from identity.did import AUTHENTICATION, DidDocument
 from identity.door import Asked, Door, PeerRule, Refused, Shown
 from identity.profiles import VerifierProfile
 from identity.prove import LEEWAY, Proof
+from identity.resolve import with_document
 from identity.stages import Trail
 from identity.status import DENYING, StatusValue
 from identity.vc import (
@@ -89,7 +90,7 @@ async def _exchange(proof: Proof, rule: PeerRule, access_token: str | None, trai
     answer = await _query(door, document, rule, access_token)  # 11
     presentations = parse_presentations(answer, rule.profile.reading)
     for each in presentations:
-        _check_presentation(door, each, document, rule.profile, trail)  # 12
+        await _check_presentation(door, each, proof.holder, rule.profile, trail)  # 12
     trail.at(12, "holder", SHOWN)
     wanted = [parse_scope(each) for each in rule.asked]
     credentials = tuple(_wanted((one for each in presentations for one in each.credentials), wanted))
@@ -126,8 +127,8 @@ async def _query(door: Door, document: DidDocument, rule: PeerRule, access_token
     return found
 
 
-def _check_presentation(door: Door, shown: Presentation, document: DidDocument, profile: VerifierProfile, trail: Trail) -> None:
-    holder, now = document.id, door.clock.now()
+async def _check_presentation(door: Door, shown: Presentation, holder: str, profile: VerifierProfile, trail: Trail) -> None:
+    now = door.clock.now()
     trail.at(12, "holder", SHOWN)
     if shown.holder is not None and shown.holder != holder:
         raise Refused("the presentation is of another holder", reason="presentation-holder")
@@ -140,7 +141,8 @@ def _check_presentation(door: Door, shown: Presentation, document: DidDocument, 
     if shown.not_before is not None and shown.not_before > now + LEEWAY:
         raise Refused("the presentation is not valid yet", reason="presentation-window")
     trail.at(12, "signature", SHOWN)
-    check_proof(shown.proof, document, AUTHENTICATION, strict=profile.relationships)
+    strict = profile.relationships
+    await with_document(door.resolver, holder, lambda found: check_proof(shown.proof, found, AUTHENTICATION, strict=strict))
 
 
 def _shown(door: Door, presentations: Iterable[Presentation], credentials: tuple[Credential, ...], *, complete: bool) -> Shown:

@@ -25,7 +25,7 @@ from identity.did import ASSERTION
 from identity.door import Door, Refused
 from identity.jose import Unverified
 from identity.profiles import STRICT, VerifierProfile
-from identity.resolve import Resolving
+from identity.resolve import Resolving, with_document
 from identity.stages import Stage, Trail
 from identity.status import StatusValue
 from identity.vc import Credential, check_proof, check_signature_of
@@ -91,8 +91,8 @@ async def check_credential(
 async def signed(resolver: Resolving, credential: Credential, profile: VerifierProfile) -> None:
     """The signature stage."""
     check_signature_of(credential.proof, credential.issuer)
-    document = await resolver.resolve(credential.issuer)
-    check_proof(credential.proof, document, ASSERTION, strict=profile.relationships)
+    strict = profile.relationships
+    await with_document(resolver, credential.issuer, lambda found: check_proof(credential.proof, found, ASSERTION, strict=strict))
 
 
 def bound(credential: Credential, holder: str) -> None:

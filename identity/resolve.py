@@ -10,7 +10,7 @@ Not done here: address rules, redirects, time limits (`kernel.http`).
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
@@ -19,6 +19,7 @@ from msgspec import Struct
 from identity.did import BadDid, DidDocument, embedded_document, parse, parse_document, web_url
 from identity.flight import SingleFlight
 from kernel.clock import Clock
+from kernel.errors import BadInput
 from kernel.http import GuardedClient
 
 TTL: Final = 300.0
@@ -32,6 +33,21 @@ class Resolving(Protocol):
 
     async def resolve(self, did: str) -> DidDocument: ...
     async def refresh(self, did: str) -> DidDocument: ...
+
+
+async def with_document(resolver: Resolving, did: str, check: Callable[[DidDocument], None]) -> None:
+    """Put the DID's document before `check`; when that says no to a cached one, a fresh one is asked for, once.
+
+    So a key that was added a moment ago counts at once. Raises what `check` or the resolver raises.
+    """
+    document = await resolver.resolve(did)
+    try:
+        check(document)
+    except BadInput:
+        newer = await resolver.refresh(did)
+        if newer is document:
+            raise
+        check(newer)
 
 
 class _Known(Struct, frozen=True):

@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from identity.did import ASSERTION
 from identity.flight import SingleFlight
-from identity.resolve import Resolving
+from identity.resolve import Resolving, with_document
 from identity.status import MINIMUM_BITS, BadStatus, StatusList, StatusValue, read_list, value_of
 from identity.vc import BadCredential, Credential, StatusEntry, check_proof, check_signature_of, parse_secured, parse_vc
 from kernel import wire
@@ -179,8 +179,10 @@ class StatusReader:
         if credential.valid_until is not None and credential.valid_until < now:
             raise BadStatus("the list has expired", reason="list-window")
         check_signature_of(credential.proof, source.issuer)
-        document = await self._resolver.resolve(source.issuer)
-        check_proof(credential.proof, document, ASSERTION, strict=source.strict)
+        strict = source.strict
+        await with_document(
+            self._resolver, source.issuer, lambda found: check_proof(credential.proof, found, ASSERTION, strict=strict)
+        )
 
 
 def _put(known: "OrderedDict[_Source, V]", source: _Source, value: V) -> None:

@@ -31,13 +31,14 @@ from typing import Any, Final
 from msgspec import Struct
 
 from identity import jose
-from identity.did import INVOCATION, BadDid, DidDocument, did_of_url, parse
+from identity.did import INVOCATION, DidDocument, did_of_url, parse
 from identity.door import Caller, Door, Mtls, PeerRule, Presentations, Refused, TokenDoor, TokenUse
-from identity.jose import BadToken, Unverified
+from identity.jose import Unverified
 from identity.leaf import Leaf, read_leaf
 from identity.presented import presented
 from identity.profiles import PROFILES, STRICT, VerifierProfile, strictly
 from identity.prove import check_credential
+from identity.resolve import with_document
 from identity.stages import Finding, Trail
 from identity.status import StatusValue
 from identity.vc import BadCredential, Credential
@@ -246,14 +247,7 @@ def _jti(claims: Mapping[str, Any]) -> str:
 async def _signature(door: TokenDoor, token: Unverified, issuer: str, profile: VerifierProfile, trail: Trail) -> None:
     """Steps 6 to 8. A key that the cached document does not hold is looked for in a fresh one, once."""
     trail.at(6, "holder")
-    document = await door.resolver.resolve(issuer)
-    try:
-        _signed(document, token, profile, trail)
-    except (BadDid, BadToken):
-        newer = await door.resolver.refresh(issuer)
-        if newer is document:
-            raise
-        _signed(newer, token, profile, trail)
+    await with_document(door.resolver, issuer, lambda document: _signed(document, token, profile, trail))
 
 
 def _signed(document: DidDocument, token: Unverified, profile: VerifierProfile, trail: Trail) -> None:

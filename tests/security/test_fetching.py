@@ -15,7 +15,6 @@ from identity.schemas import CredentialSchemas
 from identity.status import BitString
 from identity.verify import authenticate
 from identity.wallet import request as requests
-from identity.wallet.sts import Sts
 from kernel import wire
 from kernel.errors import KizunaError, Unauthorized
 from kernel.http import GuardedClient, Outbound, Reply
@@ -228,8 +227,7 @@ async def test_g40_callback_of_another_host_is_refused(party: Party) -> None:
     from kernel.errors import BadInput
 
     world = party.world
-    sts = Sts(world.verifier.did, world.verifier.key, world.clock)
-    peers = Peers(world.web, world.resolver, sts, world.door.rules, (), standing=Unfollowed())  # type: ignore[arg-type]
+    peers = Peers(world.web, world.resolver, lambda _: "Bearer x", world.door.rules, Unfollowed())  # type: ignore[arg-type]
     who = await authenticate(world.door, party.caller(), fresh=True)
     await peers.check_callback(who, f"{party.base}/callback")
     for url in (f"https://{EVIL}/callback", "https://169.254.169.254/", f"https://{EVIL}@member.example:8443/", "", "file:///etc"):

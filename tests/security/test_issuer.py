@@ -221,6 +221,30 @@ async def test_g52_two_active_keys_and_a_rotated_one_that_is_still_listed() -> N
         assert await authenticate(world.door, world.member.caller(), fresh=True)
 
 
+@pytest.mark.parametrize("whose", ["issuer", "list", "holder"])
+async def test_g52_key_that_was_added_a_moment_ago_counts_at_once(whose: str) -> None:
+    """Nobody waits for a cache to end: a kid that the cached document does not hold is looked for in a fresh one."""
+    world = World()
+    host = StatusHost(world.issuer, "1")
+    world.member.held[:] = [world.issuer.issue(world.member.did, status=[host.entry(1)])]
+    assert await authenticate(world.door, world.member.caller(), fresh=True)
+    world.clock.forward(6)
+    party = world.member if whose == "holder" else world.issuer
+    newer = signer(party.did, "k2")
+    party.document |= dids.document(party.did, [dids.Key(each.kid, each.public_jwk(), ALL) for each in (party.key, newer)]) | {
+        "service": party.document["service"]
+    }
+    if whose == "issuer":
+        world.member.held[:] = [world.issuer.issue(world.member.did, status=[host.entry(1)], signer=newer)]
+    elif whose == "list":
+        host.changes["signer"] = newer
+        host.sign()
+    else:
+        world.member.shows(world.member.present(signer=newer))
+    world.door.presentations.forget(world.member.did)
+    assert await authenticate(world.door, world.member.caller(jti=secrets.token_hex(4)), fresh=True)
+
+
 async def test_g52_revoked_key_is_dead_at_once_after_the_cache_and_takes_the_status_lists_with_it() -> None:
     world = World()
     host = StatusHost(world.issuer, "1")
