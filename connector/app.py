@@ -361,13 +361,13 @@ class _Contexts:
         return self._negotiation(await self.rules.for_request(who, offer), who)
 
     def own_negotiation(self) -> negotiation.Context:
-        return self._negotiation(OwnRules(), None)
+        return self._negotiation(OwnRules(self.rules.usage), None)
 
     async def for_transfer(self, who: VerifiedParticipant, agreement: str) -> transfer.Context:
         return self._transfer(await self.rules.for_transfer(who, agreement), who)
 
     def own_transfer(self) -> transfer.Context:
-        return self._transfer(OwnRules(), None)
+        return self._transfer(OwnRules(self.rules.usage), None)
 
     def callback(self, peer: str) -> str:
         """Base address of our DSP endpoints for a peer."""

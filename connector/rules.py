@@ -4,7 +4,7 @@ Rules
 - Facts come from the caller's verified credentials by the profile's claim paths, never from its word. The purpose is different: it is what the consumer binds
   itself to by the terms that it asks for, so it is taken from them.
 - Access policy: in the catalog, and again when a contract is asked for; whoever may not see an offer is answered as if there were none.
-- Contract policy: when a contract is asked for, and again when a transfer begins or goes on. Other terms than those of the offer are judged by
+- Contract policy: when a contract is asked for, and again when a transfer begins or goes on (`connector.usage`). Other terms than those of the offer are judged by
   what they say; that the offer's own policy permits is not enough to agree to them without a person.
 - A policy that cannot be read, or an asset without a profile, permits nothing.
 """
@@ -17,14 +17,16 @@ from typing import Any
 from catalog import describe
 from catalog.dcat import Asset, OfferTerms
 from catalog.offers import ACTION, Shelf
-from connector.processes.errors import AgreementRetired
-from connector.processes.model import Agreement, Process
+from connector.processes.errors import AgreementRetired, AgreementUnknown
+from connector.processes.model import Agreement, Ledger, Process
 from connector.processes.negotiation import Judgement
 from connector.processes.tables import FINALIZE
+from connector.processes.transfer import Grant
 from connector.store.port import Store
+from connector.usage import Usage
 from identity.verify import VerifiedParticipant
 from kernel.clock import Clock
-from policies.odrl import PURPOSE, Decision, Phase, PolicyError, Request, evaluate, same_terms
+from policies.odrl import Decision, Phase, PolicyError, Request, evaluate, same_terms
 from policies.profiles import Profile, bounds
 
 
@@ -46,6 +48,7 @@ class Rules:
         self._store, self._profile, self._clock = store, profile, clock
         self._participant, self._name, self._endpoint = participant, name, endpoint
         self._shelf, self._dropping = Shelf(profile), profiles_dropped_by
+        self.usage = Usage(profile, clock)
 
     def decide(
         self, policy: dict[str, Any], phase: Phase, who: VerifiedParticipant, purposes: Sequence[str], dataset: str
@@ -56,13 +59,6 @@ class Rules:
             return evaluate(self._profile.policy(policy), Request(ACTION, phase, facts, self._now(), party=who.did, target=dataset))
         except PolicyError as error:
             return f"the policy cannot be read: {error.detail}"
-
-    def purposes(self, policy: dict[str, Any]) -> Sequence[str]:
-        """The purposes that the terms bind the consumer to; none where they cannot be read."""
-        try:
-            return tuple(str(each) for each in self._profile.policy(policy).values(PURPOSE))
-        except PolicyError:
-            return ()
 
     def differences(self, who: str, asked: dict[str, Any], given: dict[str, Any]) -> Sequence[str]:
         """Term by term. A `profile` that this peer loses is none: it says how operands are to be read, and ours are full IRIs."""
@@ -84,7 +80,8 @@ class Rules:
         """The same, bound to one caller and to the agreement that it invokes (empty = none)."""
         found = await self._store.agreement(agreement) if agreement else None
         contract = await self._store.process(found.negotiation) if found is not None else None
-        return CallerRules(self, who, agreement=found, contract=contract)
+        ledger = await self._store.ledger(agreement) if found is not None else Ledger()
+        return CallerRules(self, who, agreement=found, contract=contract, ledger=ledger)
 
     def _now(self) -> datetime:
         return self._clock.now()
@@ -165,9 +162,11 @@ class CallerRules:
         offer: OfferTerms | None = None,
         agreement: Agreement | None = None,
         contract: Process | None = None,
+        ledger: Ledger = Ledger(),  # noqa: B008  immutable
     ) -> None:
         """`contract` is the negotiation that made the agreement."""
         self._rules, self._who, self._offer, self._agreement, self._contract = rules, who, offer, agreement, contract
+        self._ledger = ledger
 
     def judge(self, offer_id: str, dataset: str, requested: dict[str, Any]) -> Judgement:
         """What our policies say of the caller and the offer."""
@@ -188,7 +187,7 @@ class CallerRules:
 
     def _decided(self, policy: dict[str, Any], requested: dict[str, Any], dataset: str) -> list[str]:
         """Why a policy does not permit the caller a contract; empty when it does."""
-        decision = self._rules.decide(policy, "negotiation", self._who, self._rules.purposes(requested), dataset)
+        decision = self._rules.decide(policy, "negotiation", self._who, self._rules.usage.purposes(requested), dataset)
         if isinstance(decision, str):
             return [decision]
         return [] if decision.permitted else decision.explain()
@@ -197,23 +196,29 @@ class CallerRules:
         """Term by term."""
         return self._rules.differences(self._who.did, asked, given)
 
-    def agreement(self, key: str) -> Agreement | None:
-        """A finalised agreement with the caller whose policy still permits; else None."""
+    def opened(self, agreement: Agreement) -> Ledger:
+        return self._rules.usage.opened(agreement)
+
+    def grant(self, key: str, *, again: bool) -> Grant:
+        """What our policy says of a transfer under a finalised agreement with the caller."""
         found, process = self._agreement, self._contract
         if found is None or found.id != key or found.peer != self._who.did:
-            return None
+            raise AgreementUnknown("no such agreement", peer=self._who.did)
         if found.retired is not None:
             raise AgreementRetired(f"the agreement was retired on {found.retired.at}", next_step="negotiate a new one")
         finalised = process is not None and (
             process.state == "FINALIZED" or (process.pending is not None and process.pending.message == FINALIZE)
         )
-        purposes = self._rules.purposes(found.policy)
-        decision = self._rules.decide(found.policy, "transfer", self._who, purposes, found.dataset)
-        return found if finalised and not isinstance(decision, str) and decision.permitted else None
+        if not finalised:
+            raise AgreementUnknown("no such agreement", reason="its negotiation is not finalised", peer=self._who.did)
+        return self._rules.usage.grant(found, self._ledger, self._who.claims, again=again)
 
 
 class OwnRules:
     """The rulebook of our own commands: nobody calls, nothing is judged."""
+
+    def __init__(self, usage: Usage) -> None:
+        self._usage = usage
 
     def judge(self, offer_id: str, dataset: str, requested: dict[str, Any]) -> Judgement:  # noqa: ARG002  the port's shape
         return Judgement(None, False, ())
@@ -221,5 +226,8 @@ class OwnRules:
     def differences(self, asked: dict[str, Any], given: dict[str, Any]) -> Sequence[str]:
         return same_terms(asked, given)
 
-    def agreement(self, key: str) -> Agreement | None:  # noqa: ARG002
-        return None
+    def opened(self, agreement: Agreement) -> Ledger:
+        return self._usage.opened(agreement)
+
+    def grant(self, key: str, *, again: bool) -> Grant:  # noqa: ARG002
+        raise AgreementUnknown(f"no agreement {key}")

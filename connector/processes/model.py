@@ -15,6 +15,9 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from policies.duties import Counter, Entry
+from policies.odrl.record import FIRST, Record
+
 Kind = Literal["negotiation", "transfer"]
 Role = Literal["consumer", "provider"]
 
@@ -155,6 +158,24 @@ class Document(Struct, frozen=True):
     body: bytes
 
 
+class Decided(Struct, frozen=True, kw_only=True):
+    """A decision about a transfer; those of one agreement are a chain, numbered from 1 (`policies.odrl.record`)."""
+
+    agreement: str
+    seq: int
+    transfer: str = ""
+    record: Record
+
+
+class Ledger(Struct, frozen=True, kw_only=True):
+    """What is known of an agreement at one moment: its duties, its counters, and where its chain of decisions ends."""
+
+    duties: tuple[Entry, ...] = ()
+    counters: tuple[Counter, ...] = ()
+    decided: int = 0
+    last: str = FIRST
+
+
 class Commit(Struct, frozen=True, kw_only=True):
     """Everything that one message or one own decision changes: one transaction."""
 
@@ -168,3 +189,6 @@ class Commit(Struct, frozen=True, kw_only=True):
     token: TokenUse | None = None
     agreement: Agreement | None = None
     documents: tuple[Document, ...] = ()  # to keep, unless they are kept already
+    duties: tuple[Entry, ...] = ()  # new versions
+    counters: tuple[Counter, ...] = ()  # new versions
+    decided: Decided | None = None

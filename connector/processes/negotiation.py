@@ -5,7 +5,7 @@ Rules
 - A request for an offer that is unknown or hidden is `OfferUnknown`. One that the contract policy does not permit becomes a negotiation that ends at once.
 - The agreement repeats the offer's rules, names both parties and the dataset, and is made once, with the step that sends it. Its hash is that of its canonical
   form. Each side keeps it with the finalisation: the provider when it sends it, since the consumer may use it from then on, the consumer when it arrives.
-  It is in force while its negotiation is FINALIZED or about to be.
+  Its duties and counters begin in the same commit. It is in force while its negotiation is FINALIZED or about to be.
 - Each side signs the agreement's hash and keeps the other's signature, where the peer gives one (`evidence`).
 - Whatever follows by itself (`decisions`) is proposed in the same commit. What waits for a person says so in `waiting`; a person's step carries the name.
 - A counter-offer is about the same dataset, and its terms replace those on the table.
@@ -26,7 +26,7 @@ from connector.processes.decisions import Decision, Decisions, Matter, Otherwise
 from connector.processes.errors import IllegalTransition, NothingWaits, OfferUnknown, TermsDiffer
 from connector.processes.evidence import Proof, Sign
 from connector.processes.exchange import Change, Incoming, Replay
-from connector.processes.model import Agreement, Commit, InboxRow, OutboxRow, Process, Role, TokenUse, Waiting
+from connector.processes.model import Agreement, Commit, InboxRow, Ledger, OutboxRow, Process, Role, TokenUse, Waiting
 from kernel import wire
 
 Render = Callable[[str, Process, str, dict[str, Any]], tuple[str, bytes]]
@@ -55,6 +55,9 @@ class Rulebook(Protocol):
 
     def differences(self, asked: dict[str, Any], given: dict[str, Any]) -> Sequence[str]:
         """Term by term, what is not the same."""
+
+    def opened(self, agreement: Agreement) -> Ledger:
+        """The duties and counters with which an agreement begins."""
 
 
 class Context(Struct, frozen=True, kw_only=True):
@@ -201,7 +204,7 @@ def _follow(change: Change, expected: int, context: Context, judgement: Judgemen
         waiting = Waiting(decision.message, decision.waits_for, context.now, decision.note)
         change = replace(change, process=replace(change.process, waiting=waiting))
     if not decision.message or decision.waits_for:
-        return exchange.commit(change, expected, token=context.token, agreement=agreement)
+        return _begun(exchange.commit(change, expected, token=context.token, agreement=agreement), context)
     offer = judgement.offer if judgement and decision.message == tables.OFFER else None
     return _act(change, expected, decision.message, context, reason=decision.reason, note=note, offer=offer)
 
@@ -258,7 +261,15 @@ def _act(
     proposed = exchange.propose(tables.NEGOTIATION, process, made, now=context.now, sets=sets, person=person)
     proposed = replace(proposed, process=replace(proposed.process, note=process.note))
     agreement = _kept(process, context) if message == tables.FINALIZE else None
-    return exchange.commit(exchange.chain(change, proposed), expected, token=context.token, agreement=agreement)
+    return _begun(exchange.commit(exchange.chain(change, proposed), expected, token=context.token, agreement=agreement), context)
+
+
+def _begun(commit: Commit, context: Context) -> Commit:
+    """The commit of an agreement, with its ledger."""
+    if commit.agreement is None:
+        return commit
+    ledger = context.rulebook.opened(commit.agreement)
+    return replace(commit, duties=ledger.duties, counters=ledger.counters)
 
 
 def _agreement(process: Process, context: Context) -> dict[str, Any]:

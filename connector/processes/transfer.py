@@ -1,12 +1,14 @@
 """Transfer processes of one side: messages of the peer and own commands, each as one `Commit` (DSP 2025-1, Transfer Process Protocol).
 
 Rules
+- A request is granted, and a resumption of the consumer permitted, by what the provider's policy says of the facts at that moment. The decision is kept with
+  the commit, with what it takes from the agreement's counters: once for a transfer, however often the request comes.
 - The provider takes dataset and terms from its own stored agreement, which must be with this very participant and in force.
 - Pull: the start message carries a data address, made when the start is decided. Push: the request carries one, and the provider's data plane pushes once
   the start was delivered (outbox act `push`); when that is done, the provider completes the transfer.
 - Data may flow only while `open_now` says so: STARTED, and no step of ours pending that leaves it. A decision to end a transfer closes the data at once.
 
-`data` of a process: agreementId, dataset, format, dataAddress (where the consumer pulls, or the provider pushes), ownAddress (our inbox), thumbprint, ending (code and reason as the peer sent them),
+`data` of a process: agreementId, dataset, format, dataAddress (where the consumer pulls, or the provider pushes), ownAddress (our inbox), thumbprint, claims (verified, by credential type, of the last decision), ending (code and reason as the peer sent them),
 resumed (by the consumer; the provider's answering start, if it is one that makes any, has not come).
 """
 
@@ -18,9 +20,10 @@ from msgspec.structs import replace
 
 from connector.processes import exchange, tables
 from connector.processes.decisions import Decision, Decisions
-from connector.processes.errors import AgreementUnknown, FormatUnknown, IllegalTransition, PolicyRefused
+from connector.processes.errors import AgreementUnknown, FormatUnknown, IllegalTransition
 from connector.processes.exchange import Change, Incoming, Replay
-from connector.processes.model import Agreement, Commit, InboxRow, OutboxRow, Process, Role, TokenUse
+from connector.processes.model import Agreement, Commit, Decided, InboxRow, OutboxRow, Process, Role, TokenUse
+from policies.duties import Counter
 
 Render = Callable[[str, Process, str, dict[str, Any]], tuple[str, bytes]]
 Answer = Callable[[Process], bytes]
@@ -29,11 +32,23 @@ PUSH: Final = "HttpData-PUSH"
 FORMATS: Final = (PULL, PUSH)
 
 
-class Agreements(Protocol):
-    """Agreements of ours that are in force; bound to the caller whose message is handled."""
+class Grant(Struct, frozen=True, kw_only=True):
+    """A yes of our policy: the agreement, the decision, the verified claims that it relies on, the counters afterwards."""
 
-    def agreement(self, key: str) -> Agreement | None:
-        """An agreement of ours with the caller, in force, whose policy still permits a transfer now; else None."""
+    agreement: Agreement
+    decided: Decided | None = None
+    claims: dict[str, Any] = {}
+    counters: tuple[Counter, ...] = ()
+
+
+class Agreements(Protocol):
+    """Agreements of ours; bound to the caller whose message is handled."""
+
+    def grant(self, key: str, *, again: bool) -> Grant:
+        """A new transfer under an agreement with the caller, or one that goes on (`again`), as the policy permits it now.
+
+        Raises `AgreementUnknown` (also while it is not in force), `AgreementRetired`, `PolicyRefused`.
+        """
 
 
 class Context(Struct, frozen=True, kw_only=True):
@@ -75,7 +90,7 @@ def handle(
 
     Raises `AgreementUnknown`, `FormatUnknown`, `IllegalTransition`, `CrossingStep`, `UnknownProcess`, `PidReused`.
     """
-    before = process or _blank(received, context)
+    before, grant = (process, None) if process is not None else _blank(received, context)
     learned: dict[str, Any] = {"ending": received.ending} if received.ending else {}
     if received.data_address is not None and before.role == "consumer":
         learned |= {"dataAddress": received.data_address, "resumed": False}
@@ -94,29 +109,38 @@ def handle(
     change = exchange.receive(tables.table_of(before), before, incoming, known=known, now=context.now, answer=answer)
     if isinstance(change, Replay):
         return change
-    _policy_holds(change, received, context)
-    change = replace(change, process=replace(change.process, note=received.reason))
+    grant = grant or _resumed(change, received, context)
+    data = change.process.data | ({"claims": grant.claims} if grant is not None else {})
+    change = replace(change, process=replace(change.process, note=received.reason, data=data))
     decision = context.decisions.transfer(change.process)
     if learned.get("resumed"):
         decision = Decision(tables.START)
     change = replace(change, outbox=(*change.outbox, *pushes(change, context.new_id)))
-    if not decision.message:
-        return exchange.commit(change, before.version, token=context.token)
-    return _act(change, before.version, decision.message, context, reason=decision.reason)
+    if decision.message:
+        commit = _act(change, before.version, decision.message, context, reason=decision.reason)
+    else:
+        commit = exchange.commit(change, before.version, token=context.token)
+    return commit if grant is None else _granted(commit, grant)
 
 
-def _policy_holds(change: Change, received: Received, context: Context) -> None:
+def _granted(commit: Commit, grant: Grant) -> Commit:
+    """The commit with what was decided, and what that takes."""
+    decided = replace(grant.decided, transfer=commit.process.id) if grant.decided is not None else None
+    return replace(commit, counters=grant.counters, decided=decided)
+
+
+def _resumed(change: Change, received: Received, context: Context) -> Grant | None:
     """The guard of a resumption that the consumer asks for: the agreement is in force, and its policy still permits."""
     guarded = any(row.guard == "policy_holds" and row.sender == received.sender for row in change.steps)
-    if guarded and context.agreements.agreement(change.process.data["agreementId"]) is None:
-        raise PolicyRefused(("the agreement is not in force any more, or does not permit a transfer now",))
+    return context.agreements.grant(change.process.data["agreementId"], again=True) if guarded else None
 
 
-def _blank(received: Received, context: Context) -> Process:
+def _blank(received: Received, context: Context) -> tuple[Process, Grant]:
     if received.message != tables.ASK:
         raise IllegalTransition("", received.message, received.sender)
-    agreement = context.agreements.agreement(received.agreement_id)
-    if agreement is None or agreement.role != "provider":
+    grant = context.agreements.grant(received.agreement_id, again=False)
+    agreement = grant.agreement
+    if agreement.role != "provider":
         raise AgreementUnknown("no such agreement", peer=received.peer)
     if received.format not in FORMATS or (received.format == PUSH) != (received.data_address is not None):
         raise FormatUnknown(
@@ -126,7 +150,7 @@ def _blank(received: Received, context: Context) -> Process:
     data: dict[str, Any] = {"agreementId": agreement.id, "dataset": agreement.dataset, "format": received.format}
     data |= {"thumbprint": received.thumbprint}
     data |= {"dataAddress": received.data_address} if received.data_address else {}
-    return _new("provider", received.peer, "", context, data=data)
+    return _new("provider", received.peer, "", context, data=data), grant
 
 
 def _new(role: Role, peer: str, callback: str, context: Context, *, data: dict[str, Any], key: str = "") -> Process:

@@ -1,6 +1,6 @@
 """What the rest of the connector may ask of its store. Every backend passes the suite in tests/store."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from math import inf
 from typing import Protocol
@@ -8,10 +8,11 @@ from typing import Protocol
 from msgspec import Struct
 
 from catalog.dcat import Asset, OfferTerms
-from connector.processes.model import Agreement, Commit, InboxRow, JournalRow, Kind, OutboxRow, Process, TokenUse
+from connector.processes.model import Agreement, Commit, Decided, InboxRow, JournalRow, Kind, Ledger, OutboxRow, Process, TokenUse
 from identity.access.service import AccessStore
 from identity.verify import TokenUse as VerifiedUse
 from identity.wallet.port import CredentialStore
+from policies.duties import Counter, Entry
 
 Notice = Callable[[str, str], None]  # kind and key of what another replica has changed
 
@@ -136,6 +137,29 @@ class Store(CredentialStore, Protocol):
 
     async def agreements_due(self, now: str, limit: int) -> list[Agreement]:
         """Agreements about which something is to be done now."""
+
+    async def ledger(self, agreement: str) -> Ledger:
+        """Duties, counters and decisions of an agreement, as they stand."""
+
+    async def duty(self, key: str) -> Entry | None: ...
+    async def duties(self, after: str, limit: int, *, timed: bool = False) -> list[Entry]:
+        """By id; `timed`: only those that time will change."""
+
+    async def save_duties(self, entries: Sequence[Entry]) -> None:
+        """New versions, all or none; raises `VersionConflict`."""
+
+    async def counters(self, after: str, limit: int) -> list[Counter]:
+        """By `Counter.id`."""
+
+    async def decision(self, hash_: str) -> Decided | None: ...
+    async def decisions(self, after: str, limit: int, *, agreement: str = "") -> list[Decided]:
+        """By hash, or in the order of one agreement's chain."""
+
+    async def decided(self, transfer: str) -> Decided | None:
+        """The last decision about a transfer."""
+
+    async def running(self, after: str, limit: int) -> list[Process]:
+        """Transfers that have not ended, by id."""
 
     async def document(self, digest: str) -> bytes | None: ...
     async def asset(self, key: str) -> Asset | None: ...

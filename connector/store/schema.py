@@ -7,6 +7,7 @@ byte, on PostgreSQL by collation "C", whatever the database's own is: pages by k
 from sqlalchemy import BigInteger, Index, Integer, LargeBinary, String, UniqueConstraint, text
 from sqlmodel import AutoString, Field, SQLModel
 
+_RUNNING = "kind = 'transfer' AND state NOT IN ('COMPLETED', 'TERMINATED')"
 SERIAL = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows of INTEGER keys only
 
 
@@ -22,6 +23,7 @@ class ProcessRecord(SQLModel, table=True):
         Index("process_by_kind", "participant", "kind", "created", "id"),
         Index("process_open_with", "participant", "peer", "state"),
         Index("process_waiting", "participant", "kind", "created", "id", sqlite_where=text("waiting"), postgresql_where=text("waiting")),
+        Index("process_running", "participant", "id", sqlite_where=text(_RUNNING), postgresql_where=text(_RUNNING)),
         Index(
             "process_of_agreement", "participant", "agreement",
             sqlite_where=text("agreement <> ''"), postgresql_where=text("agreement <> ''"),
@@ -116,6 +118,51 @@ class AgreementRecord(SQLModel, table=True):
     peer: str
     at: str
     due: str
+    body: bytes = Field(sa_type=LargeBinary)
+
+
+class DutyRecord(SQLModel, table=True):
+    """Duties of agreements, append-only: the newest version counts. `due` is when time alone changes it."""
+
+    __tablename__ = "duty"
+    __table_args__ = (
+        Index("duty_by_id", "participant", "id", "version"),
+        Index("duty_due", "participant", "agreement", "path", sqlite_where=text("due <> ''"), postgresql_where=text("due <> ''")),
+    )
+    participant: str = Field(primary_key=True)
+    agreement: str = Field(primary_key=True)
+    path: str = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    id: str
+    state: str
+    due: str
+    body: bytes = Field(sa_type=LargeBinary)
+
+
+class CounterRecord(SQLModel, table=True):
+    """What was used of agreements, append-only: the newest version counts."""
+
+    __tablename__ = "counter"
+    participant: str = Field(primary_key=True)
+    agreement: str = Field(primary_key=True)
+    operand: str = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    body: bytes = Field(sa_type=LargeBinary)
+
+
+class DecisionRecord(SQLModel, table=True):
+    """Decisions about transfers, append-only, a chain for each agreement."""
+
+    __tablename__ = "decision"
+    __table_args__ = (
+        Index("decision_by_hash", "participant", "hash"),
+        Index("decision_of_transfer", "participant", "transfer", "seq"),
+    )
+    participant: str = Field(primary_key=True)
+    agreement: str = Field(primary_key=True)
+    seq: int = Field(primary_key=True)
+    hash: str
+    transfer: str
     body: bytes = Field(sa_type=LargeBinary)
 
 

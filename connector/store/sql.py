@@ -6,7 +6,7 @@ Rules
 - What was confirmed or withdrawn leaves the outbox in the same transaction that adds what follows.
 - Texts are compared byte by byte on both (collation "C"), so lists have one order.
 
-Statements of one commit: process, token, journal, outbox (gone), outbox (new), inbox, agreement, one a document; at most one each of the others. Tests pin the number.
+Statements of one commit: process, token, journal, outbox (gone), outbox (new), inbox, agreement, duties, counters, decision, one a document; at most one each of the others. Tests pin the number.
 """
 
 from abc import ABC, abstractmethod
@@ -17,11 +17,13 @@ import msgspec
 
 from catalog.dcat import Asset, OfferTerms
 from connector.processes.errors import VersionConflict
-from connector.processes.model import Agreement, Commit, InboxRow, JournalRow, Kind, OutboxRow, Process, TokenUse
+from connector.processes.model import Agreement, Commit, Decided, InboxRow, JournalRow, Kind, Ledger, OutboxRow, Process, TokenUse
 from connector.store.port import Due, Followed, Membership, ReceivedObject
 from identity.verify import TokenUse as VerifiedUse
 from identity.wallet.port import CredentialRequest, Held
 from kernel.errors import Conflict, KizunaError, Unauthorized
+from policies.duties import Counter, Entry
+from policies.odrl.record import FIRST
 
 HEAD: Final = "0001"
 T = TypeVar("T")
@@ -45,6 +47,17 @@ _OUTBOX: Final = (
 _SPENT: Final = "INSERT INTO spent (participant, issuer, jti, expires) VALUES (?,?,?,?)"
 _INBOX: Final = "INSERT INTO inbox (peer, process, message_id, participant, answer, status) VALUES (?,?,?,?,?,?)"
 _AGREEMENT: Final = "INSERT INTO agreement (id, participant, negotiation, peer, at, due, body) VALUES (?,?,?,?,?,?,?)"
+_DUTY: Final = "INSERT INTO duty (participant, agreement, path, version, id, state, due, body) VALUES "
+_COUNTER: Final = "INSERT INTO counter (participant, agreement, operand, version, body) VALUES "
+_DECISION: Final = "INSERT INTO decision (participant, agreement, seq, hash, transfer, body) VALUES (?,?,?,?,?,?)"
+_NEWEST_DUTY: Final = (
+    "NOT EXISTS (SELECT 1 FROM duty n WHERE n.participant = d.participant AND n.agreement = d.agreement AND n.path = d.path"
+    " AND n.version > d.version)"
+)
+_NEWEST_COUNTER: Final = (
+    "NOT EXISTS (SELECT 1 FROM counter n WHERE n.participant = c.participant AND n.agreement = c.agreement"
+    " AND n.operand = c.operand AND n.version > c.version)"
+)
 _DOCUMENT: Final = "INSERT INTO document (participant, digest, body) VALUES (?,?,?) ON CONFLICT DO NOTHING"
 
 
@@ -149,6 +162,14 @@ class SqlStore(ABC):
         if commit.agreement is not None:
             found = commit.agreement
             made.append((_AGREEMENT, (found.id, self._me, found.negotiation, found.peer, found.at, found.due, encode(found))))
+        if commit.duties:
+            made.append(self._duties(commit.duties))
+        if commit.counters:
+            used = [(self._me, each.agreement, each.operand, each.version, encode(each)) for each in commit.counters]
+            made.append(_several(_COUNTER, "(?,?,?,?,?)", used))
+        if commit.decided is not None:
+            one = commit.decided
+            made.append((_DECISION, (self._me, one.agreement, one.seq, one.record.hash, one.transfer, encode(one))))
         made += [(_DOCUMENT, (self._me, each.digest, each.body)) for each in commit.documents]
         return made
 
@@ -211,6 +232,66 @@ class SqlStore(ABC):
     async def agreements_due(self, now: str, limit: int) -> list[Agreement]:
         sql = "SELECT body FROM agreement WHERE participant = ? AND due <> '' AND due <= ? ORDER BY due LIMIT ?"
         return await self._many(Agreement, sql, self._me, now, limit)
+
+    # duties, counters, decisions -------------------------------------------------------------------------------------
+
+    async def ledger(self, agreement: str) -> Ledger:
+        duties = f"SELECT body FROM duty d WHERE participant = ? AND agreement = ? AND {_NEWEST_DUTY} ORDER BY path"  # noqa: S608
+        counters = f"SELECT body FROM counter c WHERE participant = ? AND agreement = ? AND {_NEWEST_COUNTER} ORDER BY operand"  # noqa: S608
+        chain = "SELECT seq, hash FROM decision WHERE participant = ? AND agreement = ? ORDER BY seq DESC LIMIT 1"
+        last = await self._rows(chain, self._me, agreement)
+        return Ledger(
+            duties=tuple(await self._many(Entry, duties, self._me, agreement)),
+            counters=tuple(await self._many(Counter, counters, self._me, agreement)),
+            decided=last[0][0] if last else 0,
+            last=last[0][1] if last else FIRST,
+        )
+
+    async def duty(self, key: str) -> Entry | None:
+        sql = "SELECT body FROM duty WHERE participant = ? AND id = ? ORDER BY version DESC LIMIT 1"
+        return await self._one(Entry, sql, self._me, key)
+
+    async def duties(self, after: str, limit: int, *, timed: bool = False) -> list[Entry]:
+        which = "due <> '' AND " if timed else ""
+        sql = f"SELECT body FROM duty d WHERE participant = ? AND id > ? AND {which}{_NEWEST_DUTY} ORDER BY id LIMIT ?"  # noqa: S608
+        return await self._many(Entry, sql, self._me, after, limit)
+
+    async def save_duties(self, entries: Sequence[Entry]) -> None:
+        await self._write(self._duties(entries))
+
+    def _duties(self, entries: Sequence[Entry]) -> Statement:
+        rows = [(self._me, e.agreement, e.path, e.version, e.id, e.state, e.instant, encode(e)) for e in entries]
+        return _several(_DUTY, "(?,?,?,?,?,?,?,?)", rows)
+
+    async def counters(self, after: str, limit: int) -> list[Counter]:
+        agreement, _, operand = after.partition(" ")
+        sql = (
+            f"SELECT body FROM counter c WHERE participant = ? AND (agreement, operand) > (?, ?) AND {_NEWEST_COUNTER}"  # noqa: S608
+            " ORDER BY agreement, operand LIMIT ?"
+        )
+        return await self._many(Counter, sql, self._me, agreement, operand, limit)
+
+    async def decision(self, hash_: str) -> Decided | None:
+        return await self._one(Decided, "SELECT body FROM decision WHERE participant = ? AND hash = ?", self._me, hash_)
+
+    async def decisions(self, after: str, limit: int, *, agreement: str = "") -> list[Decided]:
+        if not agreement:
+            sql = "SELECT body FROM decision WHERE participant = ? AND hash > ? ORDER BY hash LIMIT ?"
+            return await self._many(Decided, sql, self._me, after, limit)
+        known = await self.decision(after) if after else None
+        sql = "SELECT body FROM decision WHERE participant = ? AND agreement = ? AND seq > ? ORDER BY seq LIMIT ?"
+        return await self._many(Decided, sql, self._me, agreement, known.seq if known else 0, limit)
+
+    async def decided(self, transfer: str) -> Decided | None:
+        sql = "SELECT body FROM decision WHERE participant = ? AND transfer = ? ORDER BY seq DESC LIMIT 1"
+        return await self._one(Decided, sql, self._me, transfer)
+
+    async def running(self, after: str, limit: int) -> list[Process]:
+        sql = (
+            "SELECT body FROM process WHERE participant = ? AND kind = 'transfer' AND state NOT IN ('COMPLETED', 'TERMINATED')"
+            " AND id > ? ORDER BY id LIMIT ?"
+        )
+        return await self._many(Process, sql, self._me, after, limit)
 
     async def document(self, digest: str) -> bytes | None:
         rows = await self._rows("SELECT body FROM document WHERE participant = ? AND digest = ?", self._me, digest)
@@ -317,7 +398,7 @@ class SqlStore(ABC):
         if table == "spent":
             issuer = next(arguments[1] for sql, arguments in statements if sql == _SPENT)
             return Unauthorized("authentication failed", step="replay", reason="the token was used before", peer=issuer)
-        if table in ("process", "journal", "inbox"):
+        if table in ("process", "journal", "inbox", "duty", "counter", "decision"):
             return VersionConflict("the process was written meanwhile")
         return Conflict(f"there is such a row in {table} already")
 

@@ -7,7 +7,7 @@ counters = counted(agreement_id, policy)         # count, payAmount: decremented
 """
 
 from policies.duties.counters import Counter, Exhausted, counted, granted
-from policies.duties.ledger import Act, Entry, Evidence, fulfilled, next_instant, opened, retained, states, ticked, waived
+from policies.duties.ledger import Act, Entry, Evidence, fulfilled, moved, next_instant, opened, retained, states, ticked, waived
 
 __all__ = [
     "Act",
@@ -18,6 +18,7 @@ __all__ = [
     "counted",
     "fulfilled",
     "granted",
+    "moved",
     "next_instant",
     "opened",
     "retained",

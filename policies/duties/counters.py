@@ -44,6 +44,11 @@ class Counter(Struct, frozen=True, kw_only=True):
     version: int = 0
 
     @property
+    def id(self) -> str:
+        """The same on both sides of the agreement."""
+        return f"{self.agreement} {self.operand}"
+
+    @property
     def left(self) -> Decimal:
         return Decimal(self.limit) - Decimal(self.used)
 

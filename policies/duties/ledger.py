@@ -12,11 +12,13 @@ Rules
 - `elapsedTime|dateTime gt|gteq` is a duty to keep: it holds until then, nobody can fulfil it sooner, and time fulfils it.
 - Evidence has a class, E0 said by the owing side, E1 a signed statement, E2 made by a system that did it, E3 attested by a third
   party; each action wants at least one (`LEAST`), and less is refused.
+- Every change of an entry is a new version of it (`moved`), so that two changes at once cannot both be written.
 - Overdue acts once: what follows is returned as `Act`s, for the side that keeps the ledger to do.
 
 Not done here: storing entries, waking up (`next_instant` says when), deleting data.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final, Literal
@@ -63,6 +65,17 @@ class Entry(Struct, frozen=True, kw_only=True):
     until: str = ""  # a duty to keep ends then
     evidence: tuple[Evidence, ...] = ()
     note: str = ""
+    version: int = 0
+
+    @property
+    def id(self) -> str:
+        """The same on both sides of the agreement."""
+        return hashlib.sha256(f"{self.agreement}\n{self.path}".encode()).hexdigest()[:24]
+
+    @property
+    def instant(self) -> str:
+        """When time alone changes it; empty: never."""
+        return (self.due or self.until) if self.state == "active" else ""
 
 
 class Act(Struct, frozen=True):
@@ -172,8 +185,13 @@ def states(entries: Iterable[Entry]) -> dict[str, DutyState]:
 
 def next_instant(entries: Iterable[Entry]) -> datetime | None:
     """When `ticked` changes something next; None: never by time alone."""
-    moments = (parse_iso(each.due or each.until) for each in entries if each.state == "active" and (each.due or each.until))
-    return min(moments, default=None)
+    return min((parse_iso(each.instant) for each in entries if each.instant), default=None)
+
+
+def moved(before: Iterable[Entry], after: Iterable[Entry]) -> list[Entry]:
+    """The entries that are not as they were, each with the version that follows."""
+    known = {each.path: each for each in before}
+    return [replace(each, version=each.version + 1) for each in after if known.get(each.path) != each]
 
 
 def retained(entries: Iterable[Entry], now: datetime) -> datetime | None:

@@ -17,7 +17,7 @@ from connector.dsp.node import Node
 from connector.processes import negotiation, transfer
 from connector.processes.decisions import Decision
 from connector.processes.errors import ProcessError
-from connector.processes.model import Agreement
+from connector.processes.model import Agreement, Ledger
 from connector.store.sqlite import SqliteStore, open_database
 from connector.worker.outbox import Outbox
 from kernel.clock import SystemClock, iso
@@ -49,8 +49,12 @@ class Book:
     def differences(self, asked, given):
         return ()
 
-    def agreement(self, key):
-        return Agreement(id=key, participant=ME, role="provider", peer=KIT, negotiation="", dataset=key, policy={}, hash="", at="")
+    def opened(self, agreement):
+        return Ledger()
+
+    def grant(self, key, *, again):
+        found = Agreement(id=key, participant=ME, role="provider", peer=KIT, negotiation="", dataset=key, policy={}, hash="", at="")
+        return transfer.Grant(agreement=found)
 
 
 class UnderTest:

@@ -11,9 +11,11 @@ from connector.processes.errors import VersionConflict
 from connector.processes.model import (
     Agreement,
     Commit,
+    Decided,
     Document,
     InboxRow,
     JournalRow,
+    Ledger,
     OutboxRow,
     Process,
     Renewal,
@@ -26,6 +28,8 @@ from connector.store.sqlite import open_database
 from identity.verify import TokenUse as VerifiedUse
 from identity.wallet.port import CredentialRequest, Held
 from kernel.errors import InUse, Unauthorized
+from policies.duties import Counter, Entry
+from policies.odrl.record import Record
 
 ME, PEER = "did:web:me.example", "did:web:peer.example"
 NOW = "2026-11-24T09:00:00.000Z"
@@ -399,3 +403,71 @@ async def test_a_document_is_kept_once(store):
     await store.commit(commit(process(version=2), 1, documents=(document, Document("sha256:2", b"y"))))
     assert (await store.document("sha256:1"), await store.document("sha256:2")) == (b"x", b"y")
     assert await store.document("sha256:3") is None
+
+
+def entry(path="/obligation/0", **more):
+    return Entry(agreement="urn:uuid:a", path=path, action="delete", origin="obligation", state="active", **more)
+
+
+def counter(used="0", version=0):
+    return Counter(agreement="urn:uuid:a", operand="count", limit="3", used=used, version=version)
+
+
+def decided(seq, transfer="urn:uuid:1", previous="0"):
+    record = Record(
+        previous=previous, engine="1", policy="p", registry="r", action="use", phase="transfer", now=NOW, party=PEER, target="d", facts={"x": [1, "y"]},
+        part_of={}, duties={"/obligation/0": "active"}, since={}, remedied=False, permitted=True, held="1", unknown="0", hash=f"h{seq}",
+    )  # fmt: skip
+    return Decided(agreement="urn:uuid:a", seq=seq, transfer=transfer, record=record)
+
+
+async def test_a_ledger_is_the_newest_version_of_everything(store, reopen):
+    assert await store.ledger("urn:uuid:a") == Ledger()
+    first = entry(due="2026-12-01T00:00:00.000Z")
+    await store.commit(commit(process(), duties=(first, entry("/obligation/1")), counters=(counter(),), decided=decided(1)))
+    overdue = replace(first, state="overdue", version=1)
+    await store.save_duties([overdue])
+    await store.commit(commit(process(version=2), 1, counters=(counter("1", 1),), decided=decided(2, previous="h1")))
+    again = await reopen()
+    found = await again.ledger("urn:uuid:a")
+    assert found == Ledger(duties=(overdue, entry("/obligation/1")), counters=(counter("1", 1),), decided=2, last="h2")
+    assert await again.duty(first.id) == overdue
+    assert [each.seq for each in await again.decisions("", 10, agreement="urn:uuid:a")] == [1, 2]
+    assert [each.seq for each in await again.decisions("h1", 10, agreement="urn:uuid:a")] == [2]
+    assert [each.seq for each in await again.decisions("", 1)] == [1]
+    assert (await again.decision("h1")) == decided(1)
+    assert (await again.decided("urn:uuid:1")) == decided(2, previous="h1")
+    assert await again.counters("", 10) == [counter("1", 1)]
+    assert await again.counters(counter().id, 10) == []
+
+
+async def test_duties_are_listed_by_id_and_those_that_time_changes_apart(store):
+    found = [entry(f"/obligation/{n}", due="2026-12-01T00:00:00.000Z" if n else "") for n in range(4)]
+    await store.save_duties(found)
+    await store.save_duties([replace(found[3], state="waived", version=1)])
+    every = await store.duties("", 10)
+    assert [each.id for each in every] == sorted(each.id for each in found)
+    assert {each.path for each in await store.duties("", 10, timed=True)} == {"/obligation/1", "/obligation/2"}
+    assert await store.duties(every[1].id, 1) == [every[2]]
+
+
+@pytest.mark.parametrize(
+    "second",
+    [{"counters": (counter("1", 1),)}, {"duties": (entry(version=1),)}, {"decided": decided(1)}],
+    ids=["counter", "duty", "decision"],
+)
+async def test_what_has_moved_undoes_the_whole_commit(store, second):
+    await store.commit(commit(process()))
+    await store.commit(commit(process("urn:uuid:2", peer_pid="other"), **second))
+    with pytest.raises(VersionConflict):
+        await store.commit(commit(process(version=2), 1, journal=(step(),), outbox=(row(),), **second))
+    assert (await store.process("urn:uuid:1")).version == 1
+    assert await store.outbox() == []
+
+
+async def test_running_transfers_are_paged_without_those_that_ended(store):
+    for n, state in enumerate(("STARTED", "SUSPENDED", "TERMINATED", "STARTED")):
+        await store.commit(commit(replace(process(f"urn:uuid:{n}", peer_pid=str(n), state=state), kind="transfer")))
+    await store.commit(commit(process("urn:uuid:9", peer_pid="9")))
+    assert [each.id for each in await store.running("", 2)] == ["urn:uuid:0", "urn:uuid:1"]
+    assert [each.id for each in await store.running("urn:uuid:1", 9)] == ["urn:uuid:3"]

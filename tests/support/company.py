@@ -147,10 +147,10 @@ class Company:
         )
 
     def _own(self):
-        return negotiation.Context(**self._common(None), rulebook=OwnRules(), sign=self.sign)
+        return negotiation.Context(**self._common(None), rulebook=OwnRules(self.rules.usage), sign=self.sign)
 
     def _moving(self):
-        return transfer.Context(**self._common(None), agreements=OwnRules(), address=self.tokens.address)
+        return transfer.Context(**self._common(None), agreements=OwnRules(self.rules.usage), address=self.tokens.address)
 
     async def authenticate(self, caller, fresh):
         try:

@@ -6,8 +6,8 @@ from connector.dsp import outbound
 from connector.dsp.node import Node
 from connector.processes import negotiation, transfer
 from connector.processes.decisions import AutoDecisions
-from connector.processes.errors import VersionConflict
-from connector.processes.model import Agreement
+from connector.processes.errors import AgreementUnknown, VersionConflict
+from connector.processes.model import Agreement, Ledger
 from connector.processes.negotiation import Judgement
 from kernel.errors import Unauthorized
 from policies.odrl import same_terms
@@ -94,9 +94,14 @@ class Book:
     def differences(self, asked, given):
         return same_terms(asked, given)
 
-    def agreement(self, key):
+    def opened(self, agreement):
+        return Ledger()
+
+    def grant(self, key, *, again):
         found = self.memory.agreements.get(key)
-        return found if found is not None and found.peer == self.who.did else None
+        if found is None or found.peer != self.who.did:
+            raise AgreementUnknown("no such agreement")
+        return transfer.Grant(agreement=found)
 
 
 def node(memory, *, catalog=None, authenticate=None, page_size=50, callback=None):

@@ -10,7 +10,7 @@ from connector.dsp import outbound
 from connector.processes import exchange, negotiation, tables, transfer
 from connector.processes.decisions import ANYONE, AutoDecisions, Decision, Matter
 from connector.processes.errors import FormatUnknown, IllegalTransition, NothingWaits, StepPending, TermsDiffer
-from connector.processes.model import Agreement, Process
+from connector.processes.model import Agreement, Ledger, Process
 from connector.processes.negotiation import Received
 from kernel import wire
 from policies.odrl import same_terms
@@ -26,6 +26,9 @@ class Book:
 
     def differences(self, asked, given):
         return same_terms(asked, given)
+
+    def opened(self, agreement):
+        return Ledger()
 
 
 def context():

@@ -1,0 +1,97 @@
+"""What our side knows and decides about the use of data under an agreement: facts, duties, counters, decisions.
+
+Rules
+- Facts come from the consumer's verified claims by the profile's paths, from the agreement (its purposes, the moment it began) and from our own ledger of it
+  (duties, counters); never from anybody's word. `elapsedTime` and `delayPeriod` run from the agreement's moment.
+- An agreement begins at the time that stands in it, so that both sides have the same due dates, but not later than we kept it.
+- A new transfer is decided with the counters as they would be afterwards; one that goes on with the counters as they are, since it is counted already.
+- Duties are decided by as they are at that moment, whether or not anybody has written down yet that one became overdue.
+- A policy that cannot be read obliges to nothing and permits nothing.
+
+Not done here: storing (`connector.store`), acting on what changes by itself (`connector.worker.monitor`).
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from msgspec.structs import replace
+
+from catalog.offers import ACTION
+from connector.processes.errors import PolicyRefused
+from connector.processes.model import Agreement, Decided, Ledger
+from connector.processes.transfer import Grant
+from kernel import telemetry
+from kernel.clock import Clock, parse_iso
+from kernel.errors import BadInput
+from policies.duties import counted, granted, opened, states, ticked
+from policies.duties.counters import Exhausted, facts
+from policies.odrl import ODRL, PURPOSE, Phase, Policy, PolicyError, Request, evaluate, record
+from policies.profiles import Profile
+
+RUNNING = (ODRL + "elapsedTime", ODRL + "delayPeriod")
+Claims = Mapping[str, Sequence[Mapping[str, Any]]]
+log = telemetry.get(__name__)
+
+
+class Usage:
+    """Facts and decisions of one participant."""
+
+    def __init__(self, profile: Profile, clock: Clock) -> None:
+        self._profile, self._clock = profile, clock
+
+    def policy(self, agreement: Agreement) -> Policy:
+        """The agreement's policy; raises `PolicyError`."""
+        return self._profile.policy(agreement.policy)
+
+    def purposes(self, policy: Mapping[str, Any]) -> tuple[str, ...]:
+        """The purposes that the terms bind the consumer to; none where they cannot be read."""
+        try:
+            return tuple(str(each) for each in self._profile.policy(policy).values(PURPOSE))
+        except PolicyError:
+            return ()
+
+    def opened(self, agreement: Agreement) -> Ledger:
+        """The duties and counters with which an agreement begins."""
+        try:
+            policy = self.policy(agreement)
+        except PolicyError as error:
+            log.warning("an agreement is kept whose policy cannot be read", agreement=agreement.id, detail=error.detail)
+            return Ledger()
+        return Ledger(duties=tuple(opened(agreement.id, policy, moment(agreement))), counters=tuple(counted(agreement.id, policy)))
+
+    def request(
+        self, agreement: Agreement, ledger: Ledger, claims: Claims, phase: Phase, purposes: Sequence[str] | None = None
+    ) -> Request:
+        """What is asked of the agreement's policy; `purposes` are those of the agreement unless given. Raises `PolicyError`."""
+        policy, now = self.policy(agreement), self._clock.now()
+        consumer = agreement.participant if agreement.role == "consumer" else agreement.peer
+        stated = self.purposes(agreement.policy) if purposes is None else tuple(purposes)
+        duties, _ = ticked(ledger.duties, policy, now)
+        known = self._profile.facts(claims, purpose=stated, participant=consumer)
+        known |= facts(ledger.counters) | dict.fromkeys(RUNNING, moment(agreement))
+        return Request(ACTION, phase, known, now, party=consumer, target=agreement.dataset, duties=states(duties))
+
+    def grant(self, agreement: Agreement, ledger: Ledger, claims: Claims, *, again: bool) -> Grant:
+        """A transfer under the agreement, with what it takes; raises `PolicyRefused`."""
+        try:
+            after = [] if again else granted(ledger.counters)
+            asked = self.request(agreement, replace(ledger, counters=tuple(after) or ledger.counters), claims, "transfer")
+            decision = evaluate(self.policy(agreement), asked)
+        except (Exhausted, PolicyError) as error:
+            raise PolicyRefused((error.detail,)) from error
+        if not decision.permitted:
+            raise PolicyRefused(decision.explain())
+        made = Decided(agreement=agreement.id, seq=ledger.decided + 1, record=record(decision, agreement.policy, ledger.last))
+        return Grant(
+            agreement=agreement, decided=made, claims={name: list(each) for name, each in claims.items()}, counters=tuple(after)
+        )
+
+
+def moment(agreement: Agreement) -> datetime:
+    """When the agreement began."""
+    kept = parse_iso(agreement.at)
+    try:
+        return min(kept, parse_iso(str(agreement.policy.get("timestamp"))))
+    except BadInput:
+        return kept
