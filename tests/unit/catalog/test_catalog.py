@@ -211,3 +211,47 @@ def test_one_decision_per_distinct_policy_whatever_the_number_of_offers(monkeypa
     assert len(calls) == 1
     assert len(list(shelf.visible(PACK_MAKER, NOW))) == 2_000
     assert len(calls) == 2
+
+
+def scoped(of, n=0, **members):
+    """An offer whose access policy tells parties or assets apart."""
+    plain = offer(of, "passport-public", n=n)
+    access = {**plain.access, "permission": [{**plain.access["permission"][0], **members}]}
+    return OfferTerms(id=plain.id, asset=of.id, access=access, contract=plain.contract)
+
+
+def shown(shelf, party=""):
+    return [each.id for each, _ in shelf.visible(OUTSIDER, NOW, party=party)]
+
+
+def test_an_access_policy_for_one_party_shows_to_that_party_only():
+    shelf = Shelf(PROFILE)
+    one = asset(1)
+    assert shelf.put(scoped(one, assignee="did:web:friend"), one)
+    assert shown(shelf, "did:web:friend") == [one.id]
+    assert shown(shelf, "did:web:other") == []
+    assert shown(shelf) == []
+    found = list(visible([(scoped(one, assignee="did:web:friend"), one)], OUTSIDER, NOW, PROFILE, party="did:web:friend"))
+    assert [each.id for each, _ in found] == [one.id]
+
+
+def test_an_access_policy_about_one_asset_shows_no_other_under_the_same_policy():
+    shelf = Shelf(PROFILE)
+    one, two = asset(1), asset(2)
+    for n, each in enumerate((one, two)):
+        assert shelf.put(scoped(each, n, target=two.id), each)
+    assert shown(shelf) == [two.id]
+    shelf.drop(scoped(two, 1).id)
+    assert shown(shelf) == []
+
+
+def test_parties_of_the_policy_are_no_terms_but_decide():
+    """Two access policies with equal terms and different assignees are not decided together."""
+    shelf = Shelf(PROFILE)
+    one, two = asset(1), asset(2)
+    for each, party in ((one, "did:web:a"), (two, "did:web:b")):
+        plain = offer(each, "passport-public")
+        access = {**plain.access, "assignee": party, "@id": "urn:same"}
+        shelf.put(OfferTerms(id=plain.id, asset=each.id, access=access, contract=plain.contract), each)
+    assert shown(shelf, "did:web:a") == [one.id]
+    assert shown(shelf, "did:web:b") == [two.id]
