@@ -178,7 +178,7 @@ ATTACKS: dict[int, dict[str, str]] = {
         "every position": "unit/identity_core/test_bits.py::test_bit_0_is_the_most_significant",
     },
     40: {
-        "addresses inside, at every site": f"{FETCHING}::test_g40_name_that_resolves_to_an_address_inside",
+        "addresses inside: DID, wallet, status, schema, offer, CRL, feed": f"{FETCHING}::test_g40_name_that_resolves_to_an_address_inside",
         "one among public ones": f"{FETCHING}::test_g40_one_address_inside_among_public_ones",
         "rebinding": f"{FETCHING}::test_g40_rebinding_every_new_connection_is_checked",
         "rebinding within a connection": f"{HTTP}::test_rebinding_the_name_is_looked_up_once_for_a_connection_and_the_checked_address_is_used",

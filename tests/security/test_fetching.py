@@ -5,16 +5,21 @@ One real client with a name server that lies; the sites that fetch are asked at 
 
 import secrets
 from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from connector.store.port import Followed
+from connector.worker.feed import Follower
 from identity import did as dids
 from identity import vc
 from identity.schemas import CredentialSchemas
 from identity.status import BitString
 from identity.verify import authenticate
 from identity.wallet import request as requests
+from identity.wallet.sts import Sts
 from kernel import wire
 from kernel.errors import KizunaError, Unauthorized
 from kernel.http import GuardedClient, Outbound, Reply
@@ -99,8 +104,48 @@ async def at_the_issuer_of_an_offer(world: World) -> str:
     return "in"
 
 
+class Authority:
+    """An authority whose document names `EVIL`, as `connector.worker.feed` asks it."""
+
+    did = "did:web:authority.example"
+    keys = ()
+
+    async def base(self) -> str:
+        return f"https://{EVIL}"
+
+    async def endpoint(self, _service: str) -> str:
+        return f"https://{EVIL}/events"
+
+
+def follower(world: World) -> Follower:
+    """Somebody who follows that authority; what an event would do is not reached."""
+    silent: Any = SimpleNamespace(on_commit=lambda _: None, followed=Followed(), live=True)
+    sts = Sts(world.verifier.did, world.verifier.key, world.clock)
+    return Follower(
+        authority=Authority(), store=silent, client=world.door.client, sts=sts, clock=world.clock, standing=silent,  # type: ignore[arg-type]
+        measures=silent, tls=Path(), status_changed=lambda _: None, trust_changed=lambda: None,
+    )  # fmt: skip
+
+
+async def at_the_revocation_list(world: World) -> str:
+    try:
+        await follower(world).fetch_crl()
+    except KizunaError as error:
+        return error.code
+    return "in"
+
+
+async def at_the_event_feed(world: World) -> str:
+    try:
+        await follower(world)._ask()
+    except KizunaError as error:
+        return error.code
+    return "in"
+
+
 SITES: list[Callable[[World], Awaitable[str]]] = [
     at_the_did, at_the_credential_service, at_the_status_list, at_the_schema, at_the_issuer_of_an_offer,
+    at_the_revocation_list, at_the_event_feed,
 ]  # fmt: skip
 
 
