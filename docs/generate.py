@@ -65,7 +65,13 @@ def routes_page() -> str:
     operator: Any = SimpleNamespace(participant="")
     identity = _table(
         Operator(
-            ledger=operator, admission=operator, standing=operator, revocation=operator, trust=operator, access=access
+            ledger=operator,
+            admission=operator,
+            standing=operator,
+            revocation=operator,
+            trust=operator,
+            certificates=operator,
+            access=access,
         ).routes()
     )
     posts = ["| path below `/dsp/2025-1` | message | our role |", "|---|---|---|"]

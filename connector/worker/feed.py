@@ -41,6 +41,7 @@ CRL_EVERY: Final = 1800.0
 CRL_SILENT: Final = 30.0
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 8.0
+_ROOT_AND_ISSUING: Final = 2
 _LARGEST_CRL: Final = 16 * 1024 * 1024
 TRUST_LIST: Final = "trust-list"
 _JOINED: Final = ("REQUESTED", "ACTIVE")
@@ -85,8 +86,7 @@ class Follower:
     async def load(self) -> None:
         """What an earlier run has learned; before the first request is taken."""
         self._standing.followed = await self._store.followed()
-        file = self._tls / CRL_FILE
-        if file.exists():
+        for file in self._tls.glob(f"*-{CRL_FILE}"):
             try:
                 self._take_crl(file.read_bytes())
             except KizunaError as error:
@@ -196,15 +196,20 @@ class Follower:
             log.warning("revocation list not refreshed", detail=error.detail)
 
     async def fetch_crl(self) -> None:
-        """Fetch, verify and keep the consortium's revocation list; raises `BadList`, `UnavailableError`."""
-        url = f"{await self._authority.base()}/ca/v1/crl/issuing.crl"
-        reply = await self._client.request("GET", url, max_bytes=_LARGEST_CRL)
-        if reply.status != 200:
-            raise UnavailableError(f"the revocation list is answered with {reply.status}")
-        self._take_crl(reply.body)
-        work = self._tls / f".{CRL_FILE}"
-        work.write_bytes(reply.body)
-        work.replace(self._tls / CRL_FILE)
+        """Fetch, verify and keep the revocation lists of the consortium's issuing CAs; raises `BadList`, `UnavailableError`."""
+        base = await self._authority.base()
+        for name in ("issuing", "previous") if self._bundled() > _ROOT_AND_ISSUING else ("issuing",):
+            reply = await self._client.request("GET", f"{base}/ca/v1/crl/{name}.crl", max_bytes=_LARGEST_CRL)
+            if reply.status != 200:
+                raise UnavailableError(f"the revocation list is answered with {reply.status}")
+            self._take_crl(reply.body)
+            work = self._tls / f".{name}-{CRL_FILE}"
+            work.write_bytes(reply.body)
+            work.replace(self._tls / f"{name}-{CRL_FILE}")
+
+    def _bundled(self) -> int:
+        """How many CA certificates the consortium's bundle holds."""
+        return (self._tls / enrol.CONSORTIUM).read_bytes().count(b"-----BEGIN CERTIFICATE-----")
 
     def _take_crl(self, der: bytes) -> None:
         try:

@@ -38,6 +38,7 @@ from identity.service.authority.trust import PATH as TRUST
 from identity.service.authority.trust import TrustLists
 from identity.service.ca.crl import RevocationList
 from identity.service.ca.enrolment import Enrolment
+from identity.service.ca.revocation import CertificateRevocation
 from identity.service.ca.routes import CaRoutes
 from identity.service.callers import Callers
 from identity.service.issuer import definitions
@@ -142,6 +143,7 @@ def open_service(directory: Path, clock: Clock) -> Service:
             except KizunaError as error:
                 _log.error("not signed yet", what=type(each).__name__, detail=error.detail)
 
+    certificates = CertificateRevocation(books, publish)
     routes = [
         *IssuerRoutes(
             base_url=settings.url,
@@ -151,7 +153,7 @@ def open_service(directory: Path, clock: Clock) -> Service:
             status_max_age=settings.status_max_age,
         ).routes(),
         *AuthorityRoutes(base_url=settings.url, callers=callers, admission=admission).routes(),
-        *CaRoutes(callers=callers, enrolment=enrolment, crl=crl).routes(),
+        *CaRoutes(callers=callers, enrolment=enrolment, crl=crl, revocation=certificates).routes(),
         *feed.routes(),
         *trust.routes(),
     ]
@@ -178,6 +180,7 @@ def open_service(directory: Path, clock: Clock) -> Service:
             standing=Standing(books, publish),
             revocation=Revocation(books, publish),
             trust=trust,
+            certificates=certificates,
         ),
         access=access,
     )

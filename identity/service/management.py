@@ -19,6 +19,7 @@ from identity.service.authority.admission import Admission, Invite, Invited
 from identity.service.authority.standing import EFFECTS, Effect, Standing
 from identity.service.authority.trust import Differences, Shown, TrustLists
 from identity.service.bodies import read
+from identity.service.ca.revocation import CertificateRevocation, Revoke
 from identity.service.issuer.revocation import Revocation
 from identity.service.store.issuance import Issued, Which
 from identity.service.store.ledger import Ledger
@@ -59,6 +60,23 @@ class CredentialList(Struct, frozen=True):
     """The credentials that a call has changed, by id."""
 
     credentials: list[CredentialView]
+
+
+class CertificateView(Struct, frozen=True, kw_only=True):
+    """A member certificate; the serial is the one that the revocation takes."""
+
+    serial: str
+    did: str
+    issued: str
+    expires: str
+    revoked: str | None
+    reason: str | None
+
+
+class CertificateList(Struct, frozen=True):
+    """Certificates of one member, newest first."""
+
+    certificates: list[CertificateView]
 
 
 class IssuanceView(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -109,6 +127,7 @@ class Management:
         standing: Standing,
         revocation: Revocation,
         trust: TrustLists,
+        certificates: CertificateRevocation,
         access: Access,
     ) -> None:
         self._ledger = ledger
@@ -116,6 +135,7 @@ class Management:
         self._standing = standing
         self._revocation = revocation
         self._trust = trust
+        self._certificates = certificates
         self._access = access
 
     def routes(self) -> list[Route]:
@@ -137,6 +157,23 @@ class Management:
                 response=PageOf[CredentialView],
                 query=_PAGED,
             ),
+            _route(
+                "GET",
+                "/v1/members/{id}/certificates",
+                self.certificates,
+                "read",
+                "Its certificates that have not expired",
+                response=CertificateList,
+            ),
+            _route(
+                "POST",
+                "/v1/certificates/{serial}/revoke",
+                self.revoke_certificate,
+                "admin",
+                "Revoke a certificate for good",
+                request=Revoke,
+                response=CertificateView,
+            ),
             _route("POST", "/v1/members/{id}/approve", self.approve, "admin", "Approve an applicant", response=MemberView),
             *(
                 _route("POST", f"/v1/members/{{id}}/{name}", self._change(effect), "admin", text, response=MemberView)
@@ -146,6 +183,13 @@ class Management:
                     ("revoke", EFFECTS["revoke"], "End a membership for good"),
                 )
             ),
+            *self._issued_routes(),
+        ]
+        return table + self._access.routes(table)
+
+    def _issued_routes(self) -> list[Route]:
+        """What was issued, whom members believe, and what happened."""
+        return [
             _route(
                 "GET",
                 "/v1/credentials",
@@ -184,7 +228,6 @@ class Management:
             _route("POST", "/v1/trust-list", self.publish_trust, "admin", "Publish the draft", request=Replaces, response=Shown),
             _route("GET", "/v1/events", self.events, "read", "What happened to members", response=PageOf[EventView], query=_PAGED),
         ]
-        return table + self._access.routes(table)
 
     async def health(self, _: web.Request) -> web.StreamResponse:
         return _answer(Health("ok", self._ledger.participant))
@@ -210,6 +253,17 @@ class Management:
         key = request.match_info["id"]
         holder = self._ledger.database.read(lambda c: self._ledger.members.get(c, key).did)
         return self._found(request, Which(holder=holder))
+
+    async def certificates(self, request: web.Request) -> web.StreamResponse:
+        key, ledger = request.match_info["id"], self._ledger
+        found = ledger.database.read(lambda c: ledger.certificates.of_member(c, ledger.members.get(c, key).id, ledger.now()))
+        return _answer(CertificateList([msgspec.convert(one, CertificateView, from_attributes=True) for one in found]))
+
+    async def revoke_certificate(self, request: web.Request) -> web.StreamResponse:
+        serial = request.match_info["serial"]
+        about(serial)
+        found = await self._certificates.revoke(serial, read(await request.read(), Revoke).reason)
+        return _answer(msgspec.convert(found, CertificateView, from_attributes=True))
 
     async def find(self, request: web.Request) -> web.StreamResponse:
         wanted = Which(**{name: request.query.get(name, "") for name in ("id", "holder", "type")})

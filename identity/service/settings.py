@@ -41,7 +41,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(description="Host names or networks with private addresses that members may have; none by default."),
     ] = ()
     invitation_days: Annotated[int, Meta(description="Life of an invitation in days.", ge=1, le=366)] = 30
-    certificate_hours: Annotated[int, Meta(description="Life of a member certificate in hours (1 to 168).", ge=1, le=168)] = 72
+    certificate_hours: Annotated[int, Meta(description="Life of a member certificate in hours (24 to 168).", ge=24, le=168)] = 72
     certificates_per_hour: Annotated[
         int, Meta(description="Member certificates that one member may get within an hour.", ge=1, le=1000)
     ] = 20

@@ -46,8 +46,9 @@ def initialise(
     credential_definitions: Path,
     roots: Path | None,
     clock: Clock,
+    root_ca: Path | None = None,
 ) -> None:
-    """Make the directory; raises `Conflict` when it is not empty, `Misconfigured` for what cannot be read or is wrong."""
+    """Make the directory; `root_ca` holds an offline root, whose key stays there. Raises `Conflict` when it is not empty, `Misconfigured` for what cannot be read or is wrong."""
     check(settings)
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise Conflict(f"{directory} is not empty", next_step="choose another directory; nothing is ever overwritten")
@@ -56,14 +57,16 @@ def initialise(
     work = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}")
     work.mkdir(mode=0o700)
     try:
-        _fill(work, settings, certificate=certificate, key=key, roots=roots, clock=clock)
+        _fill(work, settings, certificate=certificate, key=key, roots=roots, root_ca=root_ca, clock=clock)
         _write(work / definitions.FILE, credential_definitions.read_bytes())
         work.rename(directory)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _fill(work: Path, settings: Settings, *, certificate: Path, key: Path, roots: Path | None, clock: Clock) -> None:
+def _fill(
+    work: Path, settings: Settings, *, certificate: Path, key: Path, roots: Path | None, root_ca: Path | None, clock: Clock
+) -> None:
     for folder in ("keys", "ca", "tls"):
         (work / folder).mkdir(mode=0o700)
     _write(work / SERVER, _read(certificate))
@@ -77,7 +80,7 @@ def _fill(work: Path, settings: Settings, *, certificate: Path, key: Path, roots
     store = KeyStore(work / "keys", settings.did, passphrase(settings.passphrase_file))
     for purpose in PURPOSES:
         store.generate(purpose)
-    ca.create(work / "ca", name=settings.data_space, crl_url=f"{settings.url}/ca/v1/crl/issuing.crl", now=clock.now())
+    ca.create(work / "ca", name=settings.data_space, crl_url=f"{settings.url}/ca/v1/crl/issuing.crl", now=clock.now(), root=root_ca)
     open_database(work).close()
 
 

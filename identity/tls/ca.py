@@ -8,11 +8,18 @@ Rules
 - P-256 keys only. Serial numbers are random; leaves serve as client and as server certificates, and never as CAs.
 - Revocation lists carry a number, and a thisUpdate that the caller makes increase.
 
-Not done here: who may have a certificate, and what was issued (`identity.service.ca`). Keys are files for now; the root's may be moved
-offline once the issuing CA is there.
+- The root's key is only needed to make an issuing CA, and may stay on a machine of its own: `request` there, `certify` with the root, `install` here. What is
+  installed was requested here, is signed by the root, and is a CA without further CAs below it. The issuing CA before it stays in the bundle and keeps signing its
+  revocation list until its last leaf has ended.
+
+Files: `root.pem`, `root.key` (may be away), `issuing.pem`, `issuing.key`, `previous.pem`, `previous.key` (after a change), `next.key` (between request and
+installation), `crl-url`.
+
+Not done here: who may have a certificate, and what was issued (`identity.service.ca`).
 """
 
 import ipaddress
+import secrets
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,7 +36,7 @@ from kernel.errors import BadInput, Misconfigured
 
 ROOT_LIFE: Final = timedelta(days=3650)
 ISSUING_LIFE: Final = timedelta(days=730)
-SHORTEST: Final = timedelta(hours=1)
+SHORTEST: Final = timedelta(hours=24)
 LONGEST: Final = timedelta(days=7)
 _EARLY: Final = timedelta(minutes=5)  # for clocks that run behind
 REASONS: Final = {
@@ -65,29 +72,32 @@ class BadRequest(BadInput):
 class Authority:
     """The issuing CA with its key, and the root's certificate."""
 
-    def __init__(self, issuing: x509.Certificate, key: ec.EllipticCurvePrivateKey, root: x509.Certificate, crl_url: str) -> None:
-        self._issuing, self._key, self._root, self._crl_url = issuing, key, root, crl_url
+    def __init__(
+        self,
+        issuing: x509.Certificate,
+        key: ec.EllipticCurvePrivateKey,
+        root: x509.Certificate,
+        crl_url: str,
+        previous: "Authority | None" = None,
+    ) -> None:
+        """`previous` is the issuing CA before this one, while leaves of it may run."""
+        self._issuing, self._key, self._root, self._crl_url, self.previous = issuing, key, root, crl_url, previous
 
     @classmethod
     def open(cls, directory: Path) -> "Authority":
         """The CA of a directory made by `create`; raises `Misconfigured`."""
-        try:
-            if (directory / "issuing.key").stat().st_mode & 0o077:
-                raise Misconfigured(f"{directory}/issuing.key is readable by others", next_step="chmod 600 the key")
-            key = serialization.load_pem_private_key((directory / "issuing.key").read_bytes(), None)
-            issuing = x509.load_pem_x509_certificate((directory / "issuing.pem").read_bytes())
-            root = x509.load_pem_x509_certificate((directory / "root.pem").read_bytes())
-            crl_url = (directory / "crl-url").read_text(encoding="utf-8").strip()
-        except (OSError, ValueError) as error:
-            raise Misconfigured(f"the CA in {directory} cannot be read: {error}", next_step="restore it from the backup") from error
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise Misconfigured(f"{directory}/issuing.key is no EC key")
-        return cls(issuing, key, root, crl_url)
+        crl_url = _text(directory / "crl-url").strip()
+        root = _certificate(directory / "root.pem")
+        before = None
+        if (directory / "previous.pem").exists():
+            old = _certificate(directory / "previous.pem")
+            before = cls(old, _private(directory / "previous.key"), root, crl_url)
+        return cls(_certificate(directory / "issuing.pem"), _private(directory / "issuing.key"), root, crl_url, before)
 
     @property
     def bundle(self) -> str:
-        """What members trust: root and issuing certificate, PEM."""
-        return _pem(self._root) + _pem(self._issuing)
+        """What members trust: the root, the issuing CA, and the one before it, PEM."""
+        return _pem(self._root) + _pem(self._issuing) + (_pem(self.previous._issuing) if self.previous else "")  # noqa: SLF001
 
     def issue_member(self, csr: bytes, did: str, hosts: Sequence[str], *, now: datetime, life: timedelta) -> MemberCertificate:
         """A leaf for the DID; raises `BadRequest` for an unusable request."""
@@ -129,19 +139,117 @@ class Authority:
         return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
 
-def create(directory: Path, *, name: str, crl_url: str, now: datetime) -> Authority:
-    """Make root and issuing CA in an empty directory; keys have mode 0600."""
-    root_key, issuing_key = ec.generate_private_key(ec.SECP384R1()), ec.generate_private_key(ec.SECP256R1())
-    root_name, issuing_name = _named(f"{name} root CA"), _named(f"{name} issuing CA")
-    root = _ca(root_name, root_name, root_key.public_key(), root_key, now, ROOT_LIFE, depth=1, parent=None)
-    issuing = _ca(issuing_name, root_name, issuing_key.public_key(), root_key, now, ISSUING_LIFE, depth=0, parent=root)
+def create(directory: Path, *, name: str, crl_url: str, now: datetime, root: Path | None = None) -> Authority:
+    """Make an issuing CA in an empty directory, and a root, unless the directory of one is given: its key stays there. Keys have mode 0600."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for file, key in (("root.key", root_key), ("issuing.key", issuing_key)):  # first: they are never written over another's
-        write_private(directory / file, key)
-    (directory / "root.pem").write_text(_pem(root), encoding="ascii")
-    (directory / "issuing.pem").write_text(_pem(issuing), encoding="ascii")
+    if root is None:
+        create_root(directory, name=name, now=now)
+    else:
+        (directory / "root.pem").write_text(_pem(_certificate(root / "root.pem")), encoding="ascii")
     (directory / "crl-url").write_text(crl_url, encoding="utf-8")
+    install(directory, certify(root or directory, request(directory, name=name), now=now), now=now)
     return Authority.open(directory)
+
+
+def create_root(directory: Path, *, name: str, now: datetime) -> None:
+    """Make the root: `root.key` (0600) and `root.pem`, never over another's; raises `Misconfigured`."""
+    key, subject = ec.generate_private_key(ec.SECP384R1()), _named(f"{name} root CA")
+    certificate = _ca(subject, subject, key.public_key(), key, now, ROOT_LIFE, depth=1, parent=None)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        write_private(directory / "root.key", key)
+    except FileExistsError as error:
+        raise Misconfigured(f"{directory} holds a root already", next_step="choose another directory") from error
+    (directory / "root.pem").write_text(_pem(certificate), encoding="ascii")
+
+
+def request(directory: Path, *, name: str) -> bytes:
+    """A new key for an issuing CA (`next.key`, replacing one that was never installed) and its PKCS#10 request, PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    (directory / "next.key").unlink(missing_ok=True)
+    write_private(directory / "next.key", key)
+    number = secrets.token_hex(4)  # two issuing CAs never share a name: a revocation list belongs to one of them
+    builder = x509.CertificateSigningRequestBuilder().subject_name(_named(f"{name[:40]} issuing CA {number}"))
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def certify(root: Path, csr: bytes, *, now: datetime, life: timedelta = ISSUING_LIFE) -> bytes:
+    """The certificate of an issuing CA, signed with the root of a directory; PEM. Of the request, name and key are taken. Raises `BadRequest`, `Misconfigured`."""
+    public = _requested_key(csr)
+    parent = _certificate(root / "root.pem")
+    key = _private(root / "root.key")
+    subject = x509.load_pem_x509_csr(csr).subject
+    if not subject or subject == parent.subject:
+        raise BadRequest("an issuing CA needs a name of its own")
+    made = _ca(subject, parent.subject, public, key, now, life, depth=0, parent=parent)
+    return _pem(made).encode("ascii")
+
+
+def install(directory: Path, certificate: bytes, *, now: datetime) -> None:
+    """Issue with this CA from the next start on; the one before it keeps signing its revocation list. Raises `Misconfigured`."""
+    try:
+        found = x509.load_pem_x509_certificate(certificate)
+    except ValueError as error:
+        raise Misconfigured("not a certificate in PEM", next_step="take what `kizuna identity ca sign` has printed") from error
+    root, key = _certificate(directory / "root.pem"), _private(directory / "next.key")
+    _check_issuing(found, root, key, now)
+    if (directory / "issuing.key").exists():
+        (directory / "issuing.key").replace(directory / "previous.key")
+        (directory / "issuing.pem").replace(directory / "previous.pem")
+    (directory / "next.key").replace(directory / "issuing.key")
+    (directory / "issuing.pem").write_text(_pem(found), encoding="ascii")
+
+
+def _check_issuing(found: x509.Certificate, root: x509.Certificate, key: ec.EllipticCurvePrivateKey, now: datetime) -> None:
+    try:
+        found.verify_directly_issued_by(root)
+        constraints = found.extensions.get_extension_for_class(x509.BasicConstraints).value
+        usage = found.extensions.get_extension_for_class(x509.KeyUsage).value
+    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound) as error:
+        raise Misconfigured(
+            "the certificate is not one that our root has made for an issuing CA", next_step="sign it with the root"
+        ) from error
+    if found.public_key() != key.public_key():
+        raise Misconfigured(
+            "the certificate is for another key than the one requested", next_step="request, sign and install in this order"
+        )
+    if not constraints.ca or constraints.path_length != 0 or not usage.key_cert_sign or not usage.crl_sign:
+        raise Misconfigured("the certificate is not one of an issuing CA", next_step="sign it with `kizuna identity ca sign`")
+    if not found.not_valid_before_utc <= now < found.not_valid_after_utc:
+        raise Misconfigured("the certificate is not valid now", next_step="check the clock of the machine with the root")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _certificate(path: Path) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _private(path: Path) -> ec.EllipticCurvePrivateKey:
+    try:
+        if path.stat().st_mode & 0o077:
+            raise Misconfigured(f"{path} is readable by others", next_step=f"chmod 600 {path}")
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+    except (OSError, ValueError, TypeError) as error:
+        raise _unreadable(path, error) from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise Misconfigured(f"{path} is no EC key", next_step="restore it from the backup")
+    return key
+
+
+def _unreadable(path: Path, error: Exception) -> Misconfigured:
+    return Misconfigured(
+        f"the CA cannot be read: {path}: {error}",
+        next_step="restore it from the backup; an offline root's key is needed only there",
+    )
 
 
 def write_private(path: Path, key: ec.EllipticCurvePrivateKey) -> None:

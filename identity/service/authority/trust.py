@@ -15,7 +15,7 @@ Rules
 - Nothing of the draft is believed by anybody before it is published; `changes` tells beforehand what that would change, and a publication names the
   number of the list that was looked at, so that two operators do not overwrite each other unseen.
 - Every signature has a number of its own, one more than the one before. List, number and event are one transaction.
-- A list ends after seven days and is signed anew after three and a half, unchanged. The first list is published by the first start: the service itself.
+- A list ends after seven days and is signed anew after three and a half, unchanged, and when the service has a new issuing CA. The first list is published by the first start: the service itself.
 - Signed with the oldest key for trust that is still there, naming all of them: followers learn a new key before it signs alone (`identity.pinned`).
 """
 
@@ -160,8 +160,10 @@ class TrustLists:
             last = self._newest()
             if last is None:
                 await self._sign(self.draft(), None)
-            elif parse_iso(last.since) + RESIGN <= self.ledger.clock.now():
-                await self._sign(_content(last), last)
+                return
+            content = msgspec.structs.replace(_content(last), ca_digest=trustlist.ca_digest(self.bundle))
+            if content != _content(last) or parse_iso(last.since) + RESIGN <= self.ledger.clock.now():
+                await self._sign(content, last)
 
     def next_due(self) -> datetime | None:
         """When the list must be signed again."""

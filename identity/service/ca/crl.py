@@ -9,24 +9,27 @@ Rules
 import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from sqlite3 import Connection
 from typing import Final
 
 import msgspec
 
-from identity.service.store.certificates import Crl
+from identity.service.store.certificates import ISSUING, PREVIOUS, Crl
 from identity.service.store.ledger import Ledger
 from identity.tls.ca import Authority, Revoked
 from kernel.clock import iso, parse_iso
+from kernel.errors import NotFound
 from kernel.faults import crashpoint
 
 LIFE: Final = timedelta(hours=24)
 RESIGN: Final = timedelta(hours=1)
+NAMES: Final = (ISSUING, PREVIOUS)
 _SECOND: Final = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class RevocationList:
-    """The list of one issuing CA."""
+    """The lists of the issuing CA and, after a change, of the one before it: the same entries under one number."""
 
     ledger: Ledger
     authority: Authority
@@ -55,16 +58,25 @@ class RevocationList:
             next_update=iso(following),
             der=self.authority.crl(entries, number=last.number + 1, this_update=now, next_update=following),
         )
+        older = self.authority.previous
+        before = older.crl(entries, number=signed.number, this_update=now, next_update=following) if older else None
         crashpoint("crl.signed")
-        await self.ledger.database.write(lambda c: self.ledger.certificates.publish(c, signed))
 
-    async def fetch(self) -> bytes:
-        """The current list (DER)."""
-        last = self._last()
-        if not last.current:
+        def work(connection: Connection) -> None:
+            self.ledger.certificates.publish(connection, signed)
+            if before is not None:
+                self.ledger.certificates.publish(connection, msgspec.structs.replace(signed, der=before), PREVIOUS)
+
+        await self.ledger.database.write(work)
+
+    async def fetch(self, name: str) -> bytes:
+        """The current list (DER) of the issuing CA, or of the one before it; raises `NotFound`."""
+        if not self._last().current:
             await self.publish()
-            last = self._last()
-        return msgspec.convert(last.der, bytes)
+        found = self.ledger.database.read(lambda c: self.ledger.certificates.crl(c, name)) if name in NAMES else None
+        if found is None or found.der is None or (name == PREVIOUS and self.authority.previous is None):
+            raise NotFound("no such revocation list")
+        return found.der
 
     def next_due(self) -> datetime | None:
         """When the list must be signed again."""

@@ -9,6 +9,7 @@ from msgspec import Struct
 from identity.service.bodies import read
 from identity.service.ca.crl import RevocationList
 from identity.service.ca.enrolment import CertificateRequest, Enrolled, Enrolment
+from identity.service.ca.revocation import CertificateRevocation, Revoke
 from identity.service.callers import Callers
 from kernel.web import Route, client_certificate, json_response
 
@@ -24,8 +25,8 @@ class Bundle(Struct, frozen=True):
 class CaRoutes:
     """Handlers of the CA."""
 
-    def __init__(self, *, callers: Callers, enrolment: Enrolment, crl: RevocationList) -> None:
-        self._callers = callers
+    def __init__(self, *, callers: Callers, enrolment: Enrolment, crl: RevocationList, revocation: CertificateRevocation) -> None:
+        self._callers, self._revocation = callers, revocation
         self._enrolment = enrolment
         self._crl = crl
 
@@ -59,8 +60,16 @@ class CaRoutes:
                 response=Bundle,
             ),
             Route(
+                method="POST",
+                path=PATH + "/certificates/{serial}/revoke",
+                handler=self.revoke,
+                auth="token",
+                summary="Revoke an own certificate for good",
+                request=Revoke,
+            ),
+            Route(
                 method="GET",
-                path=PATH + "/crl/issuing.crl",
+                path=PATH + "/crl/{name}.crl",
                 handler=self.crl,
                 auth="none",
                 summary="The revocation list (application/pkix-crl)",
@@ -84,7 +93,17 @@ class CaRoutes:
     async def bundle(self, _: web.Request) -> web.StreamResponse:
         return json_response(msgspec.to_builtins(Bundle(self._enrolment.authority.bundle)))
 
-    async def crl(self, _: web.Request) -> web.StreamResponse:
+    async def revoke(self, request: web.Request) -> web.StreamResponse:
+        token = await self._callers.proven(request)
+        reason = read(await request.read(), Revoke).reason
+        serial = request.match_info["serial"]
+        await self._callers.spending(token, lambda c: self._revocation.listed(c, serial, reason, token.did))
+        await self._revocation.publish()
+        return json_response({"serial": serial, "reason": reason})
+
+    async def crl(self, request: web.Request) -> web.StreamResponse:
         return web.Response(
-            body=await self._crl.fetch(), content_type="application/pkix-crl", headers={"Cache-Control": "max-age=60"}
+            body=await self._crl.fetch(request.match_info["name"]),
+            content_type="application/pkix-crl",
+            headers={"Cache-Control": "max-age=60"},
         )

@@ -20,6 +20,8 @@ def commands() -> typer.Typer:
     group.command("suspend", help=SAY("suspend_help"))(suspend)
     group.command("reinstate", help=SAY("reinstate_help"))(reinstate)
     group.command("revoke", help=SAY("revoke_help"))(revoke)
+    group.command("certificates", help=SAY("certificates_help"))(certificates)
+    group.command("revoke-certificate", help=SAY("revoke_certificate_help"))(revoke_certificate)
     return group
 
 
@@ -95,6 +97,31 @@ def revoke(
     as_json: Json = False,
 ) -> None:
     _change(client(directory, management, key_file), member, "revoke", "revoked", as_json=as_json)
+
+
+def certificates(
+    member: MemberReference,
+    directory: MaybeDirectory = None,
+    management: Address = "",
+    key_file: KeyFile = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    found = client(directory, management, key_file).get(f"/v1/members/{quote(member, safe='')}/certificates")
+    print_result(found if as_json else found["certificates"], as_json=as_json)
+
+
+def revoke_certificate(
+    serial: Annotated[str, typer.Argument(help=SAY("serial_argument"))],
+    reason: Annotated[str, typer.Option(help=SAY("reason_option"))] = "unspecified",
+    directory: MaybeDirectory = None,
+    management: Address = "",
+    key_file: KeyFile = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    found = client(directory, management, key_file).post(f"/v1/certificates/{quote(serial, safe='')}/revoke", {"reason": reason})
+    show(found, SAY("certificate_revoked", serial=found["serial"], did=found["did"]), as_json=as_json)
 
 
 def _change(service: ManagementClient, member: str, action: str, text: str, *, as_json: bool) -> None:

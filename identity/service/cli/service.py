@@ -14,6 +14,7 @@ from identity.access import cli as access
 from identity.jose import thumbprint
 from identity.keys import KeyStore, passphrase
 from identity.service import setup
+from identity.service.cli import ca
 from identity.service.cli.local import SAY, Directory, Json, client, management_url, show
 from identity.service.settings import Settings
 from kernel.clock import SystemClock
@@ -24,6 +25,7 @@ def commands() -> typer.Typer:
     group = typer.Typer(no_args_is_help=True, help=SAY("identity_help"))
     group.command("init", help=SAY("init_help"))(init)
     group.command("run", help=SAY("run_help"))(run)
+    group.add_typer(ca.commands(), name="ca")
     access.register(group, lambda directory: client(directory, "", None))
     return group
 
@@ -42,6 +44,7 @@ def init(
     management_port: Annotated[int, typer.Option(min=0, max=65535, help=SAY("management_port_option"))] = 0,
     roots: Annotated[Path | None, typer.Option(help=SAY("roots_option"))] = None,
     allow_private: Annotated[list[str] | None, typer.Option(help=SAY("allow_private_option"))] = None,
+    root_ca: Annotated[Path | None, typer.Option(help=SAY("root_ca_option"))] = None,
     events_url: Annotated[str, typer.Option(help=SAY("events_url_option"))] = "",
     as_json: Json = False,
 ) -> None:
@@ -63,6 +66,7 @@ def init(
         credential_definitions=definitions,
         roots=roots,
         clock=SystemClock(),
+        root_ca=root_ca,
     )
     pin = thumbprint(KeyStore(directory / "keys", found.did, passphrase(found.passphrase_file)).open("trust").public_jwk())
     result = {"did": found.did, "key": pin, "url": found.url, "management": management_url(found), "directory": str(directory)}

@@ -10,6 +10,8 @@ from typing import Final
 from msgspec import Struct
 
 HOLD: Final = "certificateHold"
+ISSUING: Final = "issuing"
+PREVIOUS: Final = "previous"
 _COLUMNS: Final = "serial, member, did, thumbprint, key_digest, issued, expires, revoked, reason"
 _CRL: Final = "number, version, signed_version, this_update, next_update, der"
 
@@ -45,10 +47,9 @@ class Crl(Struct, frozen=True, kw_only=True):
 
 
 class Certificates(Struct, frozen=True):
-    """Certificates of one participant's CA; `name` is the CA's name in the CRL path."""
+    """Certificates of one participant's CA; names of revocation lists are those in the CRL path."""
 
     participant: str
-    name: str = "issuing"
 
     def add(self, connection: Connection, certificate: Issued) -> None:
         connection.execute(
@@ -99,6 +100,24 @@ class Certificates(Struct, frozen=True):
         )
         self._changed(connection, done.rowcount)
 
+    def revoke(self, connection: Connection, serial: str, now: str, reason: str) -> bool:
+        """List one certificate for good; False when it is listed for good already, or has expired."""
+        done = connection.execute(
+            "UPDATE certificate SET revoked = COALESCE(revoked, ?), reason = ?"
+            " WHERE participant = ? AND serial = ? AND expires > ? AND (reason IS NULL OR reason = ?)",
+            (now, reason, self.participant, serial, now, HOLD),
+        )
+        self._changed(connection, done.rowcount)
+        return done.rowcount > 0
+
+    def of_member(self, connection: Connection, member: str, now: str) -> list[Issued]:
+        """Certificates of a member that have not expired, newest first."""
+        rows = connection.execute(
+            f"SELECT {_COLUMNS} FROM certificate WHERE participant = ? AND member = ? AND expires > ? ORDER BY issued DESC, serial",  # noqa: S608
+            (self.participant, member, now),
+        )
+        return [Issued(**dict(zip(Issued.__struct_fields__, row, strict=True))) for row in rows]
+
     def lift_hold(self, connection: Connection, member: str) -> None:
         """Take the certificates that were only on hold off the list."""
         done = connection.execute(
@@ -116,15 +135,15 @@ class Certificates(Struct, frozen=True):
         )
         return [(str(serial), str(revoked), str(reason)) for serial, revoked, reason in rows]
 
-    def crl(self, connection: Connection) -> Crl:
+    def crl(self, connection: Connection, name: str = ISSUING) -> Crl:
         """The current list; version 1 without signature before the first one."""
         row = connection.execute(
             f"SELECT {_CRL} FROM crl WHERE participant = ? AND name = ?",  # noqa: S608  # constant
-            (self.participant, self.name),
+            (self.participant, name),
         ).fetchone()
         return Crl() if row is None else Crl(**dict(zip(Crl.__struct_fields__, row, strict=True)))
 
-    def publish(self, connection: Connection, crl: Crl) -> None:
+    def publish(self, connection: Connection, crl: Crl, name: str = ISSUING) -> None:
         """Store a signed list with a greater number than the one before; an older one is ignored."""
         connection.execute(
             f"INSERT INTO crl (participant, name, {_CRL}) VALUES (?,?,?,?,?,?,?,?)"  # noqa: S608  # constant
@@ -133,7 +152,7 @@ class Certificates(Struct, frozen=True):
             " next_update = excluded.next_update, der = excluded.der WHERE excluded.number > crl.number",
             (
                 self.participant,
-                self.name,
+                name,
                 crl.number,
                 crl.version,
                 crl.signed_version,
@@ -148,5 +167,5 @@ class Certificates(Struct, frozen=True):
             connection.execute(
                 "INSERT INTO crl (participant, name, number, version, signed_version) VALUES (?,?,0,2,0)"
                 " ON CONFLICT (participant, name) DO UPDATE SET version = version + 1",
-                (self.participant, self.name),
+                (self.participant, ISSUING),
             )

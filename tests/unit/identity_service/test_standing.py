@@ -7,6 +7,7 @@ import pytest
 from cryptography import x509
 
 from identity.service.authority.standing import EFFECTS, REINSTATE, REVOKE, SUSPEND
+from identity.service.ca.revocation import CertificateRevocation
 from identity.service.store.certificates import HOLD
 from identity.service.store.issuance import Which
 from identity.status import read_list
@@ -181,3 +182,22 @@ async def test_a_thousand_members_revoked_at_once_are_signed_within_five_seconds
     assert len(listed(world)) == 1000
     figure(f"revocation: 1,000 members with 2,000 credentials revoked, lists and CRL signed in {took:.2f} s")
     assert took < 5
+
+
+async def test_a_single_certificate_is_revoked_for_good_and_stays_so_through_a_suspension(world):
+    one, other = await world.add(2)
+    revocation = CertificateRevocation(world.ledger, world.publish)
+    found = await revocation.revoke("1", "keyCompromise")
+    assert (found.serial, found.reason) == ("1", "keyCompromise")
+    assert listed(world) == {"1": "keyCompromise"}
+    assert events(world) == [("certificate-revoked", one, "1")]
+    await world.standing.change(one, SUSPEND)
+    await world.standing.change(one, REINSTATE)
+    assert listed(world) == {"1": "keyCompromise"}
+    with pytest.raises(Conflict):
+        await revocation.revoke("1", "superseded")
+    with pytest.raises(NotFound):
+        await revocation.revoke("ff", "superseded")
+    with pytest.raises(NotFound):
+        await world.ledger.database.write(lambda c: revocation.listed(c, "2", "superseded", one))
+    await world.ledger.database.write(lambda c: revocation.listed(c, "2", "superseded", other))

@@ -259,7 +259,7 @@ def test_keys_are_for_their_owner_alone_and_never_in_what_goes_out(authority, di
 
 def test_an_authority_is_not_made_over_another(authority, directory):
     before = {each.name: each.read_bytes() for each in directory.iterdir()}
-    with pytest.raises(FileExistsError):
+    with pytest.raises(Misconfigured):
         create(directory, name="Other", crl_url=CRL, now=NOW)
     assert {each.name: each.read_bytes() for each in directory.iterdir()} == before
 

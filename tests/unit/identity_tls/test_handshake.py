@@ -33,7 +33,7 @@ class Consortium:
         key = ec.generate_private_key(ec.SECP256R1())
         csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
         made = self.authority.issue_member(
-            csr.public_bytes(serialization.Encoding.PEM), did, hosts, now=datetime.now(UTC) - ago, life=timedelta(hours=1)
+            csr.public_bytes(serialization.Encoding.PEM), did, hosts, now=datetime.now(UTC) - ago, life=timedelta(hours=24)
         )
         certificate, secret = self.directory / f"{name}.pem", self.directory / f"{name}.key"
         certificate.write_text(made.certificate + made.chain)
@@ -146,7 +146,7 @@ async def test_a_member_cannot_make_certificates_below_its_own(server, consortiu
 
 
 async def test_an_expired_client_certificate_ends_the_handshake(server, consortium):
-    context = client_context(None, consortium.bundle, *consortium.leaf("old", MEMBER, ago=timedelta(hours=2)))
+    context = client_context(None, consortium.bundle, *consortium.leaf("old", MEMBER, ago=timedelta(hours=25)))
     with pytest.raises(OSError):
         await server.ask(context)
     assert server.seen == []
@@ -160,7 +160,7 @@ async def test_a_server_of_another_authority_is_not_believed(foreign, consortium
 
 
 async def test_a_server_with_an_expired_certificate_is_not_believed(consortium):
-    async with Listening(server_context(*consortium.leaf("old", SERVER, ago=timedelta(hours=2)))) as found:
+    async with Listening(server_context(*consortium.leaf("old", SERVER, ago=timedelta(hours=25)))) as found:
         with pytest.raises(ssl.SSLCertVerificationError):
             await found.ask(client_context(None, consortium.bundle))
 

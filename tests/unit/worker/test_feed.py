@@ -251,7 +251,7 @@ async def test_the_revocation_list_is_fetched_at_events_and_kept_for_a_restart(w
     world.authority.tell("suspended")
     await world.follower._once()
     assert world.standing.revoked(made.der)
-    assert (world.tls / CRL_FILE).exists()
+    assert (world.tls / f"issuing-{CRL_FILE}").exists()
     make(world)
     del world.web.answers["https://authority.example/ca/v1/crl/issuing.crl"]
     await world.follower.load()
