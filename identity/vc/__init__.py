@@ -10,7 +10,7 @@ from identity.vc.model import DCP_CONTEXT, DOCUMENTS, VC11, VC11_DI, VC20, VC20_
 from identity.vc.presentation import Presentation, parse_presentations, parse_vp
 from identity.vc.proof import check_proof
 from identity.vc.scope import Scope, parse_scope, scope_for_type
-from identity.vc.write import issue, present
+from identity.vc.write import as_document, issue, present
 
 __all__ = [
     "DCP_CONTEXT",
@@ -25,6 +25,7 @@ __all__ = [
     "Proof",
     "Scope",
     "StatusEntry",
+    "as_document",
     "as_jwt",
     "check_proof",
     "check_signature_of",

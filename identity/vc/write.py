@@ -16,7 +16,7 @@ from identity.vc.integrity import add_proof
 from identity.vc.model import CONTEXT_11, CONTEXT_20, DOCUMENTS, VC11, VC20, StatusEntry, is_11
 from identity.vc.presentation import VC_MEDIA, VP_MEDIA
 from kernel import wire
-from kernel.clock import iso
+from kernel.clock import iso, parse_iso
 
 LIFETIME: Final = timedelta(minutes=5)
 
@@ -65,6 +65,14 @@ def issue(
     if isinstance(subject, Mapping) and "id" in subject:
         claims["sub"] = subject["id"]
     return jose.sign(claims if end is None else {**claims, "exp": _seconds(end)}, signer)
+
+
+def as_document(token: str, signer: Signer, *, limit: int) -> str:
+    """The credential in a JWT of ours as JSON text with a Data Integrity proof, for readers that take no JWT."""
+    claims = jose.parse(token, limit=limit).claims
+    body = claims.get("vc", claims)
+    start = body.get("issuanceDate") or body["validFrom"]
+    return wire.dumps(add_proof(body, signer, purpose="assertionMethod", created=parse_iso(start))).decode()
 
 
 def present(

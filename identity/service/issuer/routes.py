@@ -78,7 +78,7 @@ class IssuerRoutes:
                 path="/status/{list}",
                 handler=self.status_list,
                 auth="none",
-                summary="A signed status list (application/vc+jwt)",
+                summary="A signed status list (application/vc+jwt, or application/vc when asked for)",
             ),
         ]
 
@@ -109,8 +109,16 @@ class IssuerRoutes:
         return json_response(found, content_type="application/schema+json")
 
     async def status_list(self, request: web.Request) -> web.StreamResponse:
-        served = await self._lists.fetch(request.match_info["list"])
-        headers = {"ETag": served.etag, "Cache-Control": self._cache}
+        document = _wants_document(request.headers.get("Accept", ""))
+        served = await self._lists.fetch(request.match_info["list"], document=document)
+        headers = {"ETag": served.etag, "Cache-Control": self._cache, "Vary": "Accept"}
         if served.etag in request.headers.get("If-None-Match", ""):
             return web.Response(status=304, headers=headers)
-        return web.Response(text=served.jwt, content_type="application/vc+jwt", headers=headers)
+        kind = "application/vc" if document else "application/vc+jwt"
+        return web.Response(text=served.text, content_type=kind, headers=headers)
+
+
+def _wants_document(accept: str) -> bool:
+    """A reader that names a JSON form and no JWT gets Data Integrity; everybody else, `*/*` too, gets the JWT."""
+    kinds = {each.partition(";")[0].strip().lower() for each in accept.split(",")}
+    return "jwt" not in accept.lower() and any(each == "application/vc" or each.endswith(("/json", "+json")) for each in kinds)

@@ -20,18 +20,20 @@ from identity.keys import Signer
 from identity.service.issuer import signing
 from identity.service.store.ledger import Ledger
 from identity.service.store.status import ListRow
+from identity.vc import as_document
 from kernel.clock import iso, parse_iso
 from kernel.errors import NotFound
 from kernel.faults import crashpoint
 
 LIFE: Final = timedelta(hours=24)
+_LARGEST: Final = 4 * 1024 * 1024
 RESIGN: Final = timedelta(hours=6)
 
 
 class Served(Struct, frozen=True):
-    """The signed list and its ETag (quoted)."""
+    """The signed list, a JWT or a JSON text with a proof, and its ETag (quoted)."""
 
-    jwt: str
+    text: str
     etag: str
 
 
@@ -43,6 +45,7 @@ class StatusLists:
     signer: Signer
     base_url: str
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    documents: dict[str, Served] = field(default_factory=dict)
 
     def url(self, key: str) -> str:
         """Address of a list, as entries name it."""
@@ -73,14 +76,22 @@ class StatusLists:
             raise NotFound("no such status list")
         return row, list(self.ledger.statuses.marked(connection, key))
 
-    async def fetch(self, key: str) -> Served:
-        """The current signed form; raises `NotFound`."""
+    async def fetch(self, key: str, *, document: bool = False) -> Served:
+        """The current signed form; raises `NotFound`. `document`: with a Data Integrity proof instead of a JWT's signature."""
         row = self._row(key)
         if not self._fresh(row):
             await self.publish()
             row = self._row(key)
         jwt = row.jwt or ""
-        return Served(jwt, f'"{hashlib.sha256(jwt.encode()).hexdigest()}"')
+        etag = hashlib.sha256(jwt.encode()).hexdigest()
+        return self._document(key, jwt, f'"{etag}-di"') if document else Served(jwt, f'"{etag}"')
+
+    def _document(self, key: str, jwt: str, etag: str) -> Served:
+        """Made at the first reader after a change, and kept."""
+        known = self.documents.get(key)
+        if known is None or known.etag != etag:
+            known = self.documents[key] = Served(as_document(jwt, self.signer, limit=_LARGEST), etag)
+        return known
 
     def _row(self, key: str) -> ListRow:
         row = self.ledger.database.read(lambda c: self.ledger.statuses.get(c, key))

@@ -13,8 +13,9 @@ from aiohttp import web
 from connector import app
 from connector.settings import Issuer, Peer
 from identity import did as dids
-from identity import jose, vc
+from identity import jose, status, vc
 from identity.keys import KeyStore
+from identity.vc import StatusEntry
 from identity.verify import Door
 from identity.wallet.port import CredentialRequest
 from kernel.web import serve
@@ -26,6 +27,9 @@ from tests.support import plain
 collect_ignore = [] if os.environ.get(BUILD) else ["test_edc_dcp.py"]
 TYPE = "MembershipCredential"
 SPACE = "interop"
+PURPOSES, POSITION, REVOKED = ("revocation", "suspension"), 7, 8
+DOCUMENT = {status.LIST2021: vc.VC11_DI, status.BITSTRING: vc.VC20_DI}
+KINDS = {vc.VC11: status.LIST2021, vc.VC20: status.BITSTRING}
 
 
 class Consortium:
@@ -33,9 +37,12 @@ class Consortium:
 
     async def start(self, place: Path) -> None:
         application = web.Application()
-        application.add_routes([web.get("/issuer/did.json", self._document)])
+        application.add_routes([web.get("/issuer/did.json", self._document), web.get("/status/{kind}/{purpose}", self._list)])
         self._listener = await serve(application, "127.0.0.1", 0)
+        self.url, self.reads = f"http://localhost:{self._listener.port}", 0
         self.did = f"did:web:localhost%3A{self._listener.port}:issuer"
+        self.marked: set[str] = set()
+        self.accepted: set[str] = set()
         self._keys = KeyStore(place / "issuer", self.did)
         self._signer, self._token_signer = self._keys.generate("vc"), self._keys.generate("si")
 
@@ -45,24 +52,52 @@ class Consortium:
     async def _document(self, _request: web.Request) -> web.Response:
         return web.json_response(dids.document(self.did, self._keys.published()))
 
-    async def deliver(self, holder: str, service: str, pid: str, jwt: str) -> None:
+    async def deliver(self, holder: str, service: str, pid: str, jwt: str, format_: str) -> None:
         """A CredentialMessage (DCP 1.0, 6.5)."""
         token = jose.token_for(self._token_signer, holder, now=datetime.now(UTC), jti=str(uuid.uuid4()))
         message = {
             "@context": [vc.DCP_CONTEXT], "type": "CredentialMessage", "issuerPid": "1", "holderPid": pid, "status": "ISSUED",
-            "credentials": [{"credentialType": TYPE, "payload": jwt, "format": vc.VC11}],
+            "credentials": [{"credentialType": TYPE, "payload": jwt, "format": format_}],
         }  # fmt: skip
         headers = {"Authorization": f"Bearer {token}"}
         async with aiohttp.ClientSession() as http, http.post(f"{service}/credentials", json=message, headers=headers) as answer:
             assert answer.status == 200, await answer.text()
 
-    def membership(self, holder: str, *, until: timedelta = timedelta(days=30)) -> str:
-        now = datetime.now(UTC)
+    def membership(
+        self, holder: str, *, until: timedelta = timedelta(days=30), format_: str = vc.VC11, revoked: bool = False
+    ) -> str:
+        """With an entry in a list for revocation and in one for suspension, as our issuer makes it."""
+        now, kind = datetime.now(UTC), KINDS[format_]
         subject = {"id": holder, "holderIdentifier": "M0001", "memberOf": SPACE}
+        entries = [
+            StatusEntry(
+                url=self._address(kind, purpose), index=REVOKED if revoked else POSITION, purpose=purpose, type=f"{kind}Entry"
+            )
+            for purpose in PURPOSES
+        ]
         return vc.issue(
             self._signer, id=f"urn:uuid:{uuid.uuid4()}", types=[TYPE], subject=subject, valid_from=now - timedelta(minutes=1),
-            valid_until=now + until, format=vc.VC11,
+            valid_until=now + until, format=format_, status=entries,
         )  # fmt: skip
+
+    def _address(self, kind: str, purpose: str) -> str:
+        return f"{self.url}/status/{kind}/{purpose}"
+
+    async def _list(self, request: web.Request) -> web.Response:
+        """A signed status list; `marked` purposes have the members' position set."""
+        self.reads += 1
+        kind, purpose = request.match_info["kind"], request.match_info["purpose"]
+        bits, url, now = status.BitString.empty(), self._address(kind, purpose), datetime.now(UTC)
+        bits.set(REVOKED)
+        if purpose in self.marked:
+            bits.set(POSITION)
+        self.accepted.add(request.headers.get("Accept", ""))
+        is_json = "jwt" not in request.headers.get("Accept", "")  # as our issuer decides it, for one that asks for application/vc
+        text = vc.issue(
+            self._signer, id=url, types=[status.list_type(kind)], subject=status.list_subject(url, purpose, bits, kind=kind),
+            valid_from=now - timedelta(minutes=1), valid_until=now + timedelta(days=1), format=DOCUMENT[kind] if is_json else status.list_format(kind),
+        )  # fmt: skip
+        return web.Response(text=text, content_type="application/vc" if is_json else "application/vc+jwt")
 
 
 class Both:
@@ -97,14 +132,18 @@ class Both:
         await self.commands.add_offer(asset.id, template, parameters)
         return asset.id
 
-    async def take(self, *, until: timedelta = timedelta(days=30)) -> None:
+    async def take(self, *, until: timedelta = timedelta(days=30), format_: str = vc.VC11, revoked: bool = False) -> None:
         """The consortium delivers a membership to our credential service, in the place of the one we hold."""
         pid = f"urn:uuid:{uuid.uuid4()}"
         await self.ours.store.save_request(
             CredentialRequest(id=pid, issuer=self.consortium.did, definitions=("membership",), state="REQUESTED")
         )
         await self.consortium.deliver(
-            self.did, f"{self.ours.settings.public_url}/cs", pid, self.consortium.membership(self.did, until=until)
+            self.did,
+            f"{self.ours.settings.public_url}/cs",
+            pid,
+            self.consortium.membership(self.did, until=until, format_=format_, revoked=revoked),
+            format_,
         )
 
     async def give(self) -> str:

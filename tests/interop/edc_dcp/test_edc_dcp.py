@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from connector.peers import PeerRefused
+from identity import vc
 from tests.interop.edc_dcp.conftest import SPACE
 from tests.interop.jvm import JvmError
 
@@ -60,5 +61,35 @@ async def test_it_refuses_us_without_a_membership_and_takes_us_back_with_a_new_o
     with pytest.raises(PeerRefused) as caught:
         await both.commands.catalog(both.plane.participant)
     assert "401" in str(caught.value.detail) or "403" in str(caught.value.detail)
+    await both.take()
+    assert await both.commands.catalog(both.plane.participant)
+
+
+async def test_it_reads_our_signed_status_lists(both):
+    """It reads JSON alone, whatever the media type: `edc.iam.credential.revocation.mimetype` must ask for it."""
+    assert "application/vc" in both.consortium.accepted
+    await both.take(revoked=True)
+    with pytest.raises(PeerRefused, match="401"):
+        await both.commands.catalog(both.plane.participant)
+    await both.take()
+    assert await both.commands.catalog(both.plane.participant)
+
+
+async def test_a_suspended_member_gets_no_contract_of_ours(both):
+    asset = await both.publish("not while suspended", "members", {"dataSpace": SPACE})
+    (dataset,) = [each for each in await both.plane.catalog(both.did, both.dsp) if each["@id"] == asset]
+    both.consortium.marked.add("suspension")
+    key = await both.plane.negotiate(both.did, both.dsp, dataset["hasPolicy"][0], asset)
+    await both.plane.until(NEGOTIATIONS, key, "TERMINATED")
+    both.consortium.marked.clear()
+    key = await both.plane.negotiate(both.did, both.dsp, dataset["hasPolicy"][0], asset)
+    await both.plane.until(NEGOTIATIONS, key, "FINALIZED")
+
+
+async def test_a_membership_of_vc_20_is_refused_by_it(both):
+    """The published control plane verifies VC 1.1 alone (`JwtPresentationVerifier`): a data space with such members issues `vc11-sl2021/jwt`."""
+    await both.take(format_=vc.VC20)
+    with pytest.raises(PeerRefused, match="401"):
+        await both.commands.catalog(both.plane.participant)
     await both.take()
     assert await both.commands.catalog(both.plane.participant)
