@@ -8,7 +8,9 @@ Rules
 """
 
 import asyncio
+import contextlib
 import errno
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -132,21 +134,18 @@ class Listener:
     async def close(self) -> None:
         """Let requests and TLS's good-byes end; a peer that does not answer those is cut off."""
         server = self._runner.server
-        left = [each.transport for each in (server.connections if server else ()) if each.transport is not None]
+        transports = (each.transport for each in (server.connections if server else ()))
+        left = [each.get_extra_info("socket") for each in transports if each is not None]
         await self._runner.cleanup()
         for _ in range(GOODBYE):
-            left = [each for each in left if _open(each)]
+            left = [each for each in left if each is not None and each.fileno() >= 0]
             if not left:
-                break
+                return
             await asyncio.sleep(0.01)
         for each in left:
-            each.abort()
-        await asyncio.sleep(0)
-
-
-def _open(transport: asyncio.Transport) -> bool:
-    socket = transport.get_extra_info("socket")
-    return socket is not None and socket.fileno() >= 0
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        await asyncio.sleep(0.01)
 
 
 async def serve(app: web.Application, host: str, port: int, ssl_context: ssl.SSLContext | None = None) -> Listener:
