@@ -4,9 +4,10 @@ Ends with the exit code of the error that stopped the start, its cause and next 
 """
 
 import argparse
-import asyncio
 import sys
 from pathlib import Path
+
+import uvloop
 
 from connector.app import run
 from kernel.errors import KizunaError
@@ -17,7 +18,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="connector")
     parser.add_argument("--dir", type=Path, required=True)
     try:
-        asyncio.run(run(parser.parse_args().dir))
+        uvloop.run(run(parser.parse_args().dir))
     except KizunaError as error:
         sys.stderr.write(f"kizuna: {error.detail or error.code}\n")
         if error.next_step:

@@ -9,10 +9,11 @@ Rules
 - A policy that cannot be read, or an asset without a profile, permits nothing.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from catalog import describe
 from catalog.dcat import Asset, OfferTerms
@@ -28,6 +29,8 @@ from identity.verify import VerifiedParticipant
 from kernel.clock import Clock
 from policies.odrl import Decision, Phase, PolicyError, Request, evaluate, same_terms
 from policies.profiles import Profile, bounds
+
+_CALLERS: Final = 4_096
 
 
 class Rules:
@@ -47,6 +50,7 @@ class Rules:
         """`profiles_dropped_by`: peers (DIDs) that lose a policy's `profile` on the way."""
         self._store, self._profile, self._clock = store, profile, clock
         self._participant, self._name, self._endpoint = participant, name, endpoint
+        self._known: OrderedDict[tuple[int, str, tuple[str, ...]], tuple[Mapping[str, Any], dict[str, Any]]] = OrderedDict()
         self._shelf, self._dropping = Shelf(profile), profiles_dropped_by
         self.usage = Usage(profile, clock)
 
@@ -135,7 +139,16 @@ class Rules:
         return self._shelf.visible(self._facts(who.claims, who.did), self._now(), after=after, party=who.did)
 
     def _facts(self, claims: Mapping[str, Any], participant: str, purposes: Sequence[str] = ()) -> dict[str, Any]:
-        return self._profile.facts(claims, purpose=purposes, participant=participant)
+        """Facts of a caller. Its claims are the same object for as long as its presentation counts, so they are read once for a purpose."""
+        key = (id(claims), participant, tuple(purposes))
+        known = self._known.get(key)
+        if known is not None and known[0] is claims:
+            return known[1]
+        found = self._profile.facts(claims, purpose=purposes, participant=participant)
+        self._known[key] = (claims, found)
+        if len(self._known) > _CALLERS:
+            self._known.popitem(last=False)
+        return found
 
     def hidden(self, offer: OfferTerms, who: VerifiedParticipant) -> list[str]:
         """Why the caller may not see the offer; empty when it may."""

@@ -21,7 +21,8 @@ class SystemClock:
 
 def iso(moment: datetime) -> str:
     """ISO 8601 in UTC with milliseconds: `2026-11-24T09:00:00.000Z`. Sorts like the time it means."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    found = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return found.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def parse_iso(text: str) -> datetime:

@@ -48,7 +48,9 @@ class Database:
         self.path = path
         self._lock = lock
         self._reader = _connect(path, read_only=True)
-        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
+        self._gathered: list[_Job] = []
+        self._turn: asyncio.AbstractEventLoop | None = None
         self._listeners: list[Callable[[], None]] = []
         self._rider: Callable[[], Rider | None] = lambda: None
         self._closed = False
@@ -91,8 +93,17 @@ class Database:
             raise UnavailableError("the database is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._queue.put((work, future, loop))
+        if not self._gathered or self._turn is not loop:
+            loop.call_soon(self._hand_over)
+            self._turn = loop
+        self._gathered.append((work, future, loop))
         return await asyncio.shield(future)
+
+    def _hand_over(self) -> None:
+        """Give the writer everything that this turn of the loop has asked for: it is woken once, and commits it together."""
+        jobs, self._gathered = self._gathered, []
+        for start in range(0, len(jobs), GROUP):
+            self._queue.put(jobs[start : start + GROUP])
 
     def accompany(self, rider: Callable[[], Rider | None]) -> None:
         """Ask `rider`, on the loop and in the caller's context, what else belongs into each write."""
@@ -107,6 +118,7 @@ class Database:
         if self._closed:
             return
         self._closed = True
+        self._hand_over()
         self._queue.put(None)
         self._thread.join()
         self._reader.close()
@@ -119,7 +131,7 @@ class Database:
             jobs: list[_Job] = []
             first = self._queue.get()
             while first is not None:
-                jobs.append(first)
+                jobs += first
                 if len(jobs) >= GROUP or self._queue.empty():
                     break
                 first = self._queue.get()

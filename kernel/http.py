@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -31,6 +32,9 @@ from kernel.errors import BadInput, UnavailableError
 Lookup = Callable[[str, int], Awaitable[list[str]]]
 _UNICAST = ipaddress.ip_network("2000::/3")  # all IPv6 that is routed publicly
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+PER_HOST = 16  # connections to one host: each costs a handshake, and more are of no use to small messages
+KEPT = 60.0  # seconds that an idle connection is kept; less than our own servers keep theirs
+_named: WeakKeyDictionary[Any, list[str]] = WeakKeyDictionary()  # what the certificate of a connection names, read once
 _expected: ContextVar[str | None] = ContextVar("expected_did", default=None)
 
 
@@ -145,7 +149,9 @@ class GuardedClient:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            connector = aiohttp.TCPConnector(ssl=self._tls(), resolver=self._resolver, limit=256, limit_per_host=64)
+            connector = aiohttp.TCPConnector(
+                ssl=self._tls(), resolver=self._resolver, limit=256, limit_per_host=PER_HOST, keepalive_timeout=KEPT
+            )
             self._session = aiohttp.ClientSession(
                 connector=connector, request_class=_Request, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
             )
@@ -266,14 +272,19 @@ class _Request(aiohttp.ClientRequest):
 
 def _check_did(transport: asyncio.Transport | None, did: str) -> None:
     tls = transport.get_extra_info("ssl_object") if transport is not None else None
-    der = tls.getpeercert(True) if tls is not None else b""
-    try:
-        names = x509.load_der_x509_certificate(der).extensions.get_extension_for_class(x509.SubjectAlternativeName)
-        found = names.value.get_values_for_type(x509.UniformResourceIdentifier)
-    except (ValueError, x509.ExtensionNotFound):
-        found = []
+    found = [] if tls is None else _named.get(tls)
+    if found is None and tls is not None:
+        found = _named[tls] = _names(tls.getpeercert(True))
     if found != [did]:
         raise WrongServer(f"the server's certificate names {found[0] if found else 'no DID'}, not {did}")
+
+
+def _names(der: bytes) -> list[str]:
+    try:
+        names = x509.load_der_x509_certificate(der).extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        return names.value.get_values_for_type(x509.UniformResourceIdentifier)
+    except (ValueError, x509.ExtensionNotFound):
+        return []
 
 
 async def _retire(session: aiohttp.ClientSession) -> None:

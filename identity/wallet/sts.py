@@ -1,6 +1,7 @@
 """The secure token service of one participant, in process (DCP 1.0 section 4.3; identity.md 1.2, 1.3).
 
 - SI tokens: fresh `jti` for every call, five minutes, bound by `cnf` to the member certificate of the moment when there is one.
+- An access token goes with all calls to one verifier for a minute.
 - Access tokens for our own credential service: signed by us for us (`iss` = `aud` = own DID), for one verifier (`sub`), for named scopes,
   usable until they expire after five minutes, so that a verifier may repeat a query that timed out.
 
@@ -8,6 +9,7 @@ Not done here: the OAuth2 interface for other programs.
 """
 
 import uuid
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -17,6 +19,8 @@ from kernel.errors import Unauthorized
 
 _TYPE: Final = "at+jwt"
 LIFE: Final = 300  # seconds
+RENEWED: Final = 60  # seconds after which a caller gets a new access token
+_CAPACITY: Final = 1_024
 
 
 class Sts:
@@ -24,12 +28,25 @@ class Sts:
 
     def __init__(self, did: str, signer: Signer, clock: Clock, thumbprint: Callable[[], str | None] = lambda: None) -> None:
         self.did, self._signer, self._clock, self._thumbprint = did, signer, clock, thumbprint
+        self._access: OrderedDict[tuple[str, tuple[str, ...]], tuple[str, float]] = OrderedDict()
 
     def token(self, audience: str, *, scopes: Sequence[str] = (), inner: str | None = None) -> str:
         """An SI token for one call; `scopes` lets the receiver query our credentials, `inner` hands a received token back."""
-        given = self.access_token(audience, scopes) if scopes and inner is None else inner
+        given = self._given(audience, tuple(scopes)) if scopes and inner is None else inner
         now, jti = self._clock.now(), str(uuid.uuid4())
         return token_for(self._signer, audience, now=now, jti=jti, token=given, thumbprint=self._thumbprint())
+
+    def _given(self, verifier: str, scopes: tuple[str, ...]) -> str:
+        """An access token with most of its life before it: it may be used until it ends, so the next calls carry it too."""
+        now = self._clock.now().timestamp()
+        known = self._access.get((verifier, scopes))
+        if known is not None and known[1] <= now < known[1] + RENEWED:
+            return known[0]
+        made = self.access_token(verifier, scopes)
+        self._access[verifier, scopes] = (made, now)
+        if len(self._access) > _CAPACITY:
+            self._access.popitem(last=False)
+        return made
 
     def access_token(self, verifier: str, scopes: Sequence[str]) -> str:
         """A token with which `verifier` may query credentials of these scopes."""

@@ -49,12 +49,19 @@ class Difference(Struct, frozen=True):
 
 def differences(first: Any, second: Any) -> list[Difference]:
     """What is not the same in the terms of two policies; none: the terms are the same."""
+    if isinstance(first, dict) and isinstance(second, dict) and _bare(first) == _bare(second):
+        return []
     return _differences("", _normal(first), _normal(second))
 
 
 def same_terms(first: Any, second: Any) -> list[str]:
     """The differences as lines `path: what`."""
     return [str(each) for each in differences(first, second)]
+
+
+def _bare(policy: dict[str, Any]) -> dict[str, Any]:
+    """A policy without what is no term of it, as it stands."""
+    return {key: each for key, each in policy.items() if key not in _NOT_POLICY_TERMS}
 
 
 def digest(value: Any) -> str:

@@ -1,4 +1,7 @@
-"""`./run bench NAME... [--json]`: measures on this machine; every module here but `measure` is a benchmark. Exit code 1 when a target is missed."""
+"""`./run bench NAME... [--peer edc] [--json]`: measures on this machine; every module here but `measure` is a benchmark. Exit code 1 when a target is missed.
+
+With `--peer edc`, `all` means what can be measured beside Eclipse EDC, in alternating rounds.
+"""
 
 import argparse
 import asyncio
@@ -9,12 +12,15 @@ from pathlib import Path
 NAMES = sorted(each.stem for each in Path(__file__).parent.glob("*.py") if each.stem not in ("__main__", "measure"))
 
 
-async def run(names: list[str], *, as_json: bool) -> bool:
+BESIDE = ("negotiation", "catalog", "transfer", "start")  # those that take a peer
+
+
+async def run(names: list[str], *, peer: str, as_json: bool) -> bool:
     """Run the benchmarks one after the other, printing each figure as it comes; whether all targets were met."""
     met = True
     for name in names:
         module = importlib.import_module(f"tests.perf.{name}")
-        async for measure in module.measures():
+        async for measure in module.measures(peer) if name in BESIDE else module.measures():
             print(measure.line(as_json=as_json), flush=True)
             met = met and measure.ok
     return met
@@ -23,10 +29,11 @@ async def run(names: list[str], *, as_json: bool) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./run bench", description=__doc__)
     parser.add_argument("names", nargs="+", metavar="NAME", choices=[*NAMES, "all"], help=", ".join([*NAMES, "all"]))
+    parser.add_argument("--peer", choices=["edc"], default="", help="measure it in the same run")
     parser.add_argument("--json", action="store_true", help='lines {"name","value","unit","target","ok"}')
     given = parser.parse_args()
-    names = NAMES if "all" in given.names else given.names
-    return 0 if asyncio.run(run(names, as_json=given.json)) else 1
+    names = (BESIDE if given.peer else NAMES) if "all" in given.names else given.names
+    return 0 if asyncio.run(run(list(names), peer=given.peer, as_json=given.json)) else 1
 
 
 if __name__ == "__main__":

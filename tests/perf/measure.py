@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
+from statistics import median
 
 
 @dataclass(frozen=True)
@@ -31,3 +32,49 @@ def at_most(name: str, value: float, unit: str, target: float) -> Measure:
 
 def told(name: str, value: float, unit: str) -> Measure:
     return Measure(name, round(value, 3), unit, None, True)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One figure of ours beside a peer's (None: nobody was measured beside us), medians of alternating rounds. `ratio` is how many times better ours is.
+
+    `settings` says how both ran, with the least and the greatest round, CPU per operation, and the ratio like for like where there is one.
+    """
+
+    name: str
+    ours: float
+    peer: float | None
+    ratio: float | None
+    unit: str
+    settings: dict
+    wanted: float = 0.0  # the ratio that has to be reached
+
+    @property
+    def ok(self) -> bool:
+        return self.ratio is None or self.ratio >= self.wanted
+
+    def line(self, *, as_json: bool) -> str:
+        if as_json:
+            return json.dumps(asdict(self))
+        beside = (
+            ""
+            if self.peer is None
+            else f", peer {self.peer:,.6g}: {self.ratio:,.4g} times (at least {self.wanted:g}: {'met' if self.ok else 'MISSED'})"
+        )
+        more = ", ".join(f"{name} {value}" for name, value in self.settings.items())
+        return f"{self.name}: {self.ours:,.6g} {self.unit}{beside}   ({more})"
+
+
+def compared(
+    name: str, ours: list[float], peer: list[float], unit: str, wanted: float, *, more_is_better: bool = False, **settings: object
+) -> Comparison:
+    """The comparison of rounds; `wanted` is the ratio to reach."""
+    mine, theirs = median(ours), median(peer) if peer else None
+    ratio = None if theirs is None else (mine / theirs if more_is_better else theirs / max(mine, 1e-9))
+    spread = {"ours min..max": _spread(ours), **({"peer min..max": _spread(peer)} if peer else {})}
+    rounded = None if ratio is None else round(ratio, 2)
+    return Comparison(name, round(mine, 5), None if theirs is None else round(theirs, 5), rounded, unit, spread | settings, wanted)
+
+
+def _spread(values: list[float]) -> str:
+    return f"{min(values):.5g}..{max(values):.5g}"

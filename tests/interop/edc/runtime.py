@@ -114,7 +114,14 @@ class Edc(Jvm):
     async def negotiate(self, peer: str, address: str, policy: dict, asset: str, *, callback: str = "") -> str:
         """Ask for a contract under an offer as its catalog call showed it; returns our id of the negotiation."""
         asked = {**policy, "@context": "http://www.w3.org/ns/odrl.jsonld", "@type": "Offer", "assigner": peer, "target": asset}  # fmt: skip
-        hooks = [{"@type": "CallbackAddress", "uri": callback, "events": ["contract.negotiation"], "transactional": False}]
+        hooks = [
+            {
+                "@type": "CallbackAddress",
+                "uri": callback,
+                "events": ["contract.negotiation.finalized", "contract.negotiation.terminated"],
+                "transactional": False,
+            }
+        ]
         made = await self.call("POST", "/contractnegotiations", {
             "@type": "ContractRequest", "counterPartyAddress": address, "counterPartyId": peer, "protocol": PROTOCOL, "policy": asked,
             "callbackAddresses": hooks if callback else [],
@@ -130,7 +137,14 @@ class Edc(Jvm):
             if destination
             else {"@type": "DataAddress", "type": "HttpProxy"}
         )
-        hooks = [{"@type": "CallbackAddress", "uri": callback, "events": ["transfer.process"], "transactional": False}]
+        hooks = [
+            {
+                "@type": "CallbackAddress",
+                "uri": callback,
+                "events": ["transfer.process.started", "transfer.process.terminated"],
+                "transactional": False,
+            }
+        ]
         made = await self.call("POST", "/transferprocesses", {
             "@type": "TransferRequest", "counterPartyAddress": address, "counterPartyId": peer, "protocol": PROTOCOL, "contractId": contract,
             "transferType": kind, "dataDestination": to, "callbackAddresses": hooks if callback else [],

@@ -1,0 +1,119 @@
+"""The peer's side: two runtimes of Eclipse EDC as they come (in memory, mock identity, plain HTTP), with default or tuned state machines."""
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from aiohttp import web
+
+from kernel.web import serve
+from tests.interop.edc.runtime import Edc
+from tests.perf.side.process import Spent
+
+AT_ONCE = 50
+LONGEST = 300  # seconds for a round
+
+
+class EdcSide:
+    """Both runtimes, and the listener that their events go to."""
+
+    def __init__(self, provider: Edc, consumer: Edc) -> None:
+        self.provider, self.consumer = provider, consumer
+        self._ended: dict[str, tuple[str, float]] = {}
+        self._moved = asyncio.Event()
+        self.lost = 0
+
+    @property
+    def pids(self) -> list[int]:
+        return [self.provider.pid, self.consumer.pid]
+
+    async def listen(self) -> None:
+        app = web.Application()
+        app.add_routes([web.post("/events", self._event), web.get("/source", self._source)])
+        self._listener = await serve(app, "127.0.0.1", 0)
+        self.url = f"http://localhost:{self._listener.port}"
+
+    async def _event(self, request: web.Request) -> web.Response:
+        event = await request.json()
+        payload = event["payload"]
+        self._ended[payload.get("contractNegotiationId") or payload["transferProcessId"]] = (event["type"], time.perf_counter())
+        self._moved.set()
+        return web.Response()
+
+    async def _source(self, _request: web.Request) -> web.Response:
+        return web.Response(body=b"x" * 1000)
+
+    async def publish(self) -> None:
+        """One asset with the offer that everybody negotiates."""
+        await self.provider.publish("asset", f"{self.url}/source", name="data")
+        await self.provider.offer("all", {"permission": [{"action": "use"}]})
+        (dataset,) = await self.consumer.catalog(self.provider.participant, self.provider.dsp)
+        policy = next(value for name, value in dataset.items() if name.rpartition(":")[2] == "hasPolicy")
+        policy = policy[0] if isinstance(policy, list) else policy
+        self._policy = {"@id": policy["@id"], "permission": [{"action": "use"}]}
+
+    async def negotiate(self, count: int) -> tuple[float, Spent]:
+        """`count` negotiations, all asked for at once: (seconds from the first request to the last FINALIZED, what both spent)."""
+        return await self._many(self._ask_contract, count)
+
+    async def negotiate_one(self) -> float:
+        """Seconds of a negotiation alone, from the request to FINALIZED."""
+        seconds, _ = await self._many(self._ask_contract, 1)
+        (key,) = self._keys
+        self.agreement = (await self.consumer.call("GET", f"/contractnegotiations/{key}"))["contractAgreementId"]
+        return seconds
+
+    async def transfer(self, count: int) -> tuple[float, Spent]:
+        """The same for pull transfers to STARTED, all under one agreement."""
+        return await self._many(self._ask_transfer, count)
+
+    async def _ask_contract(self) -> str:
+        return await self.consumer.negotiate(
+            self.provider.participant, self.provider.dsp, self._policy, "asset", callback=f"{self.url}/events"
+        )
+
+    async def _ask_transfer(self) -> str:
+        return await self.consumer.transfer(
+            self.provider.participant, self.provider.dsp, self.agreement, "HttpData-PULL", callback=f"{self.url}/events"
+        )
+
+    async def _many(self, ask, count: int) -> tuple[float, Spent]:
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def gated() -> str:
+            async with gate:
+                return await ask()
+
+        self._ended.clear()
+        began = time.perf_counter()
+        with Spent(self.pids) as spent:
+            self._keys = await asyncio.gather(*(gated() for _ in range(count)))
+            async with asyncio.timeout(LONGEST):
+                while not all(key in self._ended for key in self._keys):
+                    self._moved.clear()
+                    await self._moved.wait()
+        done = [self._ended[key] for key in self._keys]
+        self.lost += sum("Terminated" in kind for kind, _ in done)
+        return max(when for _, when in done) - began, spent
+
+    async def stop(self) -> None:
+        await asyncio.gather(self.provider.stop(), self.consumer.stop())
+        await self._listener.close()
+
+
+@asynccontextmanager
+async def running(place: Path, *, tuned: bool):
+    """Two runtimes, warm, with one offer."""
+    side = EdcSide(Edc(place, "provider", "provider", tuned=tuned), Edc(place, "consumer", "consumer", tuned=tuned))
+    await side.listen()
+    try:
+        for each in (side.provider, side.consumer):
+            each.launch()
+        for each in (side.provider, side.consumer):
+            await each.ready()
+        await side.publish()
+        await side.negotiate_one()
+        yield side
+    finally:
+        await side.stop()

@@ -1,0 +1,191 @@
+"""Our side: a provider and a consumer, as users run them (DCP tokens, mTLS, durable SQLite, an identity service beside them), or `plain`: without tokens and
+TLS, like for like with a peer that has neither. The store is durable in both."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import urlencode
+
+import aiohttp
+from msgspec import structs
+
+from connector.settings import Peer
+from deploy.demo import topology
+from deploy.demo.processes import Node
+from deploy.demo.world import World, free_ports
+from tests.perf.side.process import Spent
+from tests.support import plain
+
+PARTS = ("provider", "consumer")
+AT_ONCE = 50
+
+
+class Party:
+    """One connector through its management API."""
+
+    def __init__(self, node: Node, did: str) -> None:
+        self.node, self.did = node, did
+        key = (node.directory / "management.key").read_text().strip()
+        self._headers = {"Authorization": f"Bearer {key}"}
+        self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=AT_ONCE), timeout=aiohttp.ClientTimeout(600))
+
+    @property
+    def pid(self) -> int:
+        return self.node._process.pid
+
+    async def call(self, method: str, path: str, body: object = None, data: bytes | None = None) -> dict:
+        async with self.session.request(
+            method, self.node._management + path, json=body, data=data, headers=self._headers
+        ) as answer:
+            found = await answer.json(content_type=None)
+            if answer.status >= 400:
+                raise RuntimeError(f"{method} {path}: {answer.status} {found}")
+            return found
+
+    async def upload(self, title: str, data: bytes) -> str:
+        """A dataset; its id."""
+        query = urlencode({"title": title, "mediaType": "application/octet-stream"})
+        return (await self.call("POST", f"/v1/assets?{query}", data=data))["id"]
+
+    async def listed(self, path: str) -> list[dict]:
+        found, after = [], ""
+        while True:
+            page = await self.call("GET", f"{path}?limit=1000" + (f"&after={after}" if after else ""))
+            found += page["items"]
+            after = page["next"]
+            if not after or not page["items"]:
+                return found
+
+
+class Ours:
+    """Both parties, running."""
+
+    def __init__(self, provider: Party, consumer: Party, others: list[Node]) -> None:
+        self.provider, self.consumer, self._others = provider, consumer, others
+        self.dataset = self.offer = ""
+        self.terms: dict = {}
+
+    @property
+    def pids(self) -> list[int]:
+        return [self.provider.pid, self.consumer.pid]
+
+    async def publish(self) -> None:
+        """One dataset with the offer that everybody negotiates."""
+        self.dataset = await self.provider.upload("data", b"x" * 1000)
+        offer = await self.provider.call("POST", "/v1/offers", {"asset": self.dataset, "template": "public"})
+        self.offer, self.terms = offer["id"], offer["contract"]
+
+    async def negotiate(self, count: int) -> tuple[float, Spent]:
+        """`count` negotiations, all asked for at once: (seconds from the first request to the last FINALIZED, what both spent)."""
+        asked = {"peer": self.provider.did, "dataset": self.dataset, "offer": self.offer, "terms": self.terms}
+        return await self._many("/v1/negotiations", asked, count, "FINALIZED")
+
+    async def negotiate_one(self) -> float:
+        """Seconds of a negotiation alone, from the request to FINALIZED."""
+        asked = {"peer": self.provider.did, "dataset": self.dataset, "offer": self.offer, "terms": self.terms}
+        began = time.perf_counter()
+        made = await self.consumer.call("POST", "/v1/negotiations?wait=30", asked)
+        taken = time.perf_counter() - began
+        assert made["state"] == "FINALIZED", made
+        self.agreement = made["agreement"]["id"]
+        return taken
+
+    async def transfer(self, count: int) -> tuple[float, Spent]:
+        """The same for pull transfers to STARTED, all under one agreement."""
+        return await self._many("/v1/transfers", {"agreement": self.agreement, "format": "HttpData-PULL"}, count, "STARTED")
+
+    async def _many(self, path: str, body: dict, count: int, state: str) -> tuple[float, Spent]:
+        began = time.time()
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def ask() -> str:
+            async with gate:
+                return (await self.consumer.call("POST", path, body))["id"]
+
+        with Spent(self.pids) as spent:
+            ids = await asyncio.gather(*(ask() for _ in range(count)))
+            while (await self.consumer.call("GET", f"{path}/{ids[-1]}"))["state"] != state:
+                await asyncio.sleep(0.1)
+            mine = set(ids)
+            while True:
+                found = [each for each in await self.consumer.listed(path) if each["id"] in mine]
+                if all(each["state"] == state for each in found):
+                    break
+                await asyncio.sleep(0.1)
+        last = max(datetime.fromisoformat(each["updated"]).timestamp() for each in found)
+        return last - began, spent
+
+    async def stop(self) -> None:
+        for party in (self.provider, self.consumer):
+            await party.session.close()
+        for node in [self.consumer.node, self.provider.node, *self._others]:
+            node.stop()
+
+
+class PlainNode(Node):
+    """A process of `serve`."""
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "tests.perf.side.serve", str(self.directory)]
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+
+@asynccontextmanager
+async def running(place: Path, *, as_plain: bool = False):
+    """Two connectors, members of one data space, with one offer."""
+    made = await asyncio.to_thread(_plain if as_plain else _members, place)
+    nodes, dids = made
+    try:
+        side = Ours(*(Party(nodes[part], dids[part]) for part in PARTS), [node for key, node in nodes.items() if key not in PARTS])
+        await side.publish()
+        await side.negotiate_one()
+        yield side
+        await side.stop()
+    finally:
+        for node in nodes.values():
+            node.stop()
+
+
+def _plain(place: Path) -> tuple[dict[str, Node], dict[str, str]]:
+    base = free_ports(20_000)
+    dids = {part: f"did:web:localhost%3A{base + 4 * n}" for n, part in enumerate(PARTS)}
+    nodes: dict[str, Node] = {}
+    for number, part in enumerate(PARTS):
+        port = base + 4 * number
+        peers = tuple(Peer(did=did, mtls="off") for did in dids.values())
+        plain.make(place / part, (port, port + 1, port + 2), peers)
+        nodes[part] = PlainNode(part, place / part, (), f"http://127.0.0.1:{port + 2}")
+    _start(list(nodes.values()))
+    return nodes, dids
+
+
+def _members(place: Path) -> tuple[dict[str, Node], dict[str, str]]:
+    space = structs.replace(topology.load("battery"), profile="base")
+    world = World(place / "world", "battery", space, 21_000)
+    world.make_identity()
+    for part in PARTS:
+        world.make_connector(part, "")
+    nodes = {part: world.connectors[part] for part in PARTS} | {"identity": world.identity}
+    _start(list(nodes.values()))
+    for part in PARTS:
+        company, api = world.company(part), nodes[part].api
+        invited = world.identity.api.post("/v1/invitations", {
+            "did": world.did(part), "name": company.name, "corporateNumber": company.corporate_number, "roles": list(company.roles),
+        })  # fmt: skip
+        api.post("/v1/membership", {"invitation": invited["invitation"]}, wait=20)
+        world.identity.api.post(f"/v1/members/{invited['member']}/approve", {})
+        joined = api.post("/v1/membership/wait", {"state": "ACTIVE"}, wait=30)
+        assert joined["state"] == "ACTIVE", joined
+    return nodes, {part: world.did(part) for part in PARTS}
+
+
+def _start(nodes: list[Node]) -> None:
+    for node in nodes:
+        node.start()
+    for node in nodes:
+        node.wait_ready()
