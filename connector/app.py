@@ -13,7 +13,7 @@ import signal
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,7 @@ class Connector:
     replicas: Replicas
     trust: Trust
     public: list[Route]
+    working: list[asyncio.Task[None]] = field(default_factory=list)  # what runs until the end; none ends by itself
     member_listener: Listener | None = None
 
     async def listen_for_members(self) -> None:
@@ -479,6 +480,7 @@ async def serving(
             connector.trust,
         )  # fmt: skip
         tasks = [asyncio.create_task(each.run()) for each in workers]
+        connector.working.extend(tasks)
         yield connector
     finally:
         for task in tasks:
@@ -524,4 +526,9 @@ async def run(directory: Path) -> None:
         found = connector.settings
         settle()
         log.info("ready", did=found.did, url=found.public_url, management_port=found.management_port)
-        await stop.wait()
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait([stopped, *connector.working], return_when=asyncio.FIRST_COMPLETED)
+        for each in connector.working:
+            if each.done():  # half a connector is worse than none: whoever watches it starts it again
+                log.critical("a worker has ended", exc_info=each.exception())
+                await each

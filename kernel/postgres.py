@@ -35,6 +35,7 @@ Notice = Callable[[str, str], None]
 COMMIT: Final = "commit"
 APART: Final = 0.02  # seconds between two notices of commits
 QUIET: Final = 60.0  # seconds after which a silent listening connection is tried
+ALIVE: Final = "EXISTS (SELECT 1 FROM pg_stat_activity WHERE application_name = 'kizuna ' || {})"  # a replica by its name
 TIMEOUT: Final = 30.0  # seconds for one statement
 _UNREACHABLE: Final = (
     asyncpg.PostgresConnectionError,
@@ -44,6 +45,7 @@ _UNREACHABLE: Final = (
     asyncpg.TooManyConnectionsError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.QueryCanceledError,
+    asyncpg.TransactionRollbackError,  # a deadlock, for one; what was to be written was not
     asyncpg.InterfaceError,
     OSError,  # and TimeoutError, which is one
 )
@@ -77,8 +79,8 @@ class Rider(Protocol):
 class Postgres:
     """An open database. Make it with `open`, end it with `close`."""
 
-    def __init__(self, url: str, channel: str, pool: Any) -> None:
-        self.replica = uuid.uuid4().hex[:12]
+    def __init__(self, url: str, channel: str, replica: str, pool: Any) -> None:
+        self.replica = replica  # a part of the name of all our connections, `ALIVE`
         self._url, self._channel, self._pool = url, channel, pool
         self._commits: list[Callable[[], None]] = []
         self._notices: list[Notice] = []
@@ -92,6 +94,7 @@ class Postgres:
 
         Raises `UnavailableError`, `Misconfigured`, `NewerData`.
         """
+        replica = uuid.uuid4().hex[:12]
         with _translating():
             if await _revision(url) != head:
                 await asyncio.to_thread(upgrade)
@@ -102,9 +105,9 @@ class Postgres:
                     next_step="run the version that wrote it, or restore a backup of this one",
                 )
             pool = await asyncpg.create_pool(url, min_size=1, max_size=connections, command_timeout=TIMEOUT, reset=_as_it_is,
-                server_settings={"application_name": "kizuna", "idle_in_transaction_session_timeout": "10s"},
+                server_settings={"application_name": f"kizuna {replica}", "idle_in_transaction_session_timeout": "10s"},
             )  # fmt: skip
-            made = cls(url, channel, pool)
+            made = cls(url, channel, replica, pool)
             await made._start()
             return made
 

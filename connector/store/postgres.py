@@ -6,7 +6,7 @@ Rules
 - Every claim raises the row's fence. Who comes back from a pause that was longer than its lease finds its attempt broken off, and its postponing and
   dropping of the row without effect. What it learned from the peer stays true: the version of the process decides whether it still changes anything.
 - What makes an exchange right are the conditions of the commit (version, used tokens, inbox); leases only keep two replicas from doing the same work.
-- A replica that ends gives its leases back.
+- A replica that ends gives its leases back; those of one that the server has no connection of any more are void, so that a killed one is not waited for.
 
 Points where a test may end the process: `database:before-commit`, `database:after-commit`.
 """
@@ -27,7 +27,7 @@ from identity.access.postgres import PostgresAccess
 from identity.access.service import AccessStore
 from kernel.errors import UnavailableError
 from kernel.migrate import upgrade_server
-from kernel.postgres import NotUnique, Postgres, Rows, Unchanged, channel_of
+from kernel.postgres import ALIVE, NotUnique, Postgres, Rows, Unchanged, channel_of
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _NOW: Final = "to_char(({}) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
@@ -48,8 +48,12 @@ SELECT t.id, t.process, t.act, t.message, t.path, t.body, t.due, t.attempts, t.f
 FROM taken t LEFT JOIN process p ON p.id = t.process ORDER BY t.due, t.seq"""  # noqa: S608  the parts stand here
 _FOLLOWING: Final = "SELECT due FROM outbox WHERE participant = ? AND due > ? ORDER BY due LIMIT 1"
 _LIVING: Final = "SELECT id FROM outbox WHERE id = ANY(?) AND owner = ?"
-_RENEW: Final = f"UPDATE outbox SET leased_until = {_UNTIL} WHERE id = ANY(?) AND owner = ? RETURNING id"  # noqa: S608
-_GIVE_BACK: Final = "UPDATE outbox SET owner = '', leased_until = '' WHERE owner = ? AND participant = ?"
+# What changes several rows takes those that are free and waits for none, so that no two replicas can wait for one another.
+_FREE: Final = "WHERE seq IN (SELECT seq FROM outbox WHERE {} FOR UPDATE SKIP LOCKED)"
+_RENEW: Final = f"UPDATE outbox SET leased_until = {_UNTIL} {_FREE.format('id = ANY(?) AND owner = ?')}"  # noqa: S608
+_GONE: Final = f"participant = ? AND leased_until <> '' AND NOT {ALIVE.format('owner')}"
+_VOID: Final = f"UPDATE outbox SET owner = '', leased_until = '' {_FREE.format(_GONE)}"  # noqa: S608
+_GIVE_BACK: Final = f"UPDATE outbox SET owner = '', leased_until = '' {_FREE.format('owner = ? AND participant = ?')}"  # noqa: S608
 
 
 class PostgresStore(SqlStore):
@@ -61,7 +65,7 @@ class PostgresStore(SqlStore):
         self._db, self._lease = database, lease
         self.access: AccessStore = PostgresAccess(database, participant)
         self.patience = lease / 3
-        self._renewed = time.monotonic()
+        self._renewed = self._swept = time.monotonic()
 
     @classmethod
     async def open(cls, url: str, participant: str, lease: float) -> "PostgresStore":
@@ -70,7 +74,9 @@ class PostgresStore(SqlStore):
         def upgrade() -> None:
             upgrade_server(url, MIGRATIONS)
 
-        return cls(await Postgres.open(url, channel=channel_of(participant), head=HEAD, upgrade=upgrade), participant, lease)
+        made = cls(await Postgres.open(url, channel=channel_of(participant), head=HEAD, upgrade=upgrade), participant, lease)
+        await made._sweep()
+        return made
 
     async def _rows(self, sql: str, *arguments: Any) -> Rows:
         return await self._db.rows(sql, *arguments)
@@ -93,6 +99,8 @@ class PostgresStore(SqlStore):
     # outbox ----------------------------------------------------------------------------------------------------------
 
     async def claim(self, now: str, limit: int, busy: frozenset[str]) -> tuple[list[Claim], str | None]:
+        if time.monotonic() - self._swept >= self.patience:
+            await self._sweep()
         own, until = list(busy), time.monotonic() + self._lease
         rows = await self._db.once(_CLAIM, self._me, now, own, own, now, limit, self._db.replica, self._lease)
         claims = [
@@ -108,15 +116,17 @@ class PostgresStore(SqlStore):
         following = await self._rows(_FOLLOWING, self._me, now) if len(claims) < limit else ()
         return claims, following[0][0] if following else None
 
+    async def _sweep(self) -> None:
+        self._swept = time.monotonic()
+        await self._db.once(_VOID, self._me)
+
     async def living(self, keys: frozenset[str]) -> frozenset[str]:
         if not keys:
             return keys
-        if time.monotonic() - self._renewed < self.patience:
-            rows = await self._rows(_LIVING, list(keys), self._db.replica)
-        else:
-            rows = await self._db.once(_RENEW, self._lease, list(keys), self._db.replica)
+        if time.monotonic() - self._renewed >= self.patience:
             self._renewed = time.monotonic()
-        return frozenset(row[0] for row in rows)
+            await self._db.once(_RENEW, self._lease, list(keys), self._db.replica)
+        return frozenset(row[0] for row in await self._rows(_LIVING, list(keys), self._db.replica))
 
     # replicas --------------------------------------------------------------------------------------------------------
 

@@ -85,8 +85,10 @@ class Outbox:
 
     async def _cut(self) -> None:
         """Break off the attempts of rows that were withdrawn, so that they cannot arrive when they would be legal again."""
-        for key in set(self._running) - await self._store.living(frozenset(self._running)):
-            self._running[key].cancel()
+        running = frozenset(self._running)
+        for key in running - await self._store.living(running):
+            if key in self._running:  # it may have ended while the store was asked
+                self._running[key].cancel()
 
     async def _sleep(self, following: str | None) -> None:
         seconds = self._store.patience

@@ -60,12 +60,16 @@ class Relay:
             self._open.add(task)
             task.add_done_callback(self._open.discard)
         with contextlib.suppress(OSError, asyncio.CancelledError):
-            there, back = await asyncio.open_connection(HOST, self._target)
+            there, back = await asyncio.open_connection(*self._where())
             try:
                 await asyncio.gather(_pump(reader, back), _pump(there, writer))
             finally:
                 back.transport.abort()
         writer.transport.abort()
+
+    def _where(self) -> tuple[str, int]:
+        """Where the next connection goes."""
+        return HOST, self._target
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=10)

@@ -1,9 +1,10 @@
 """A process dies at every commit, send and answer of a negotiation and of a pull transfer, in either role, and starts again.
 
 For k = 1, 2, ... the connector under test ends at the k-th crash point (`os._exit`), is started anew, and the exchange must end with one agreement and one
-journal row per transition on each side. The loop ends with the first k that is never reached. Real processes, real database, real TLS.
+journal row per transition on each side. The loop ends with the first k that is never reached. Real processes, real databases (SQLite, PostgreSQL), real TLS.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -12,16 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from deploy.demo import topology
 from deploy.demo.processes import Node
-from deploy.demo.world import World
 from kernel.cli import Refused
 from kernel.errors import KizunaError, UnavailableError
+from tests.faults.consortium import consortium, publish
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 NEGOTIATED = ["REQUESTED", "AGREED", "VERIFIED", "FINALIZED"]
 TRANSFERRED = ["REQUESTED", "STARTED", "COMPLETED"]
 PATIENCE = 40.0
+PARTS = ("provider", "consumer")
 MOST = 200
 CRASHING = Path(__file__).with_name("crashing.py")
 
@@ -31,11 +32,13 @@ class Crashing(Node):
 
     limit = 0
     died = False
+    database = ""
 
     def start(self) -> None:
         with self.log_file.open("ab") as log:
             command = [sys.executable, str(CRASHING), str(self.limit), "--dir", str(self.directory)]
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            environment = {**os.environ, "KIZUNA_CONNECTOR_DATABASE": self.database}
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
 
     def revive(self) -> None:
         """Start it again if it has died."""
@@ -46,53 +49,44 @@ class Crashing(Node):
             self.wait_ready()
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory, first_port):
-    """A consortium, two members, one dataset; the connectors stopped, their directories kept as they were."""
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def world(request, tmp_path_factory, first_port):
+    """A consortium, two members, one dataset; the connectors stopped, their directories kept as they were.
+
+    Gives as well what begins anew with the state of that moment: databases that are copied, or nothing where they lie in the directories.
+    """
     place = tmp_path_factory.mktemp("crash")
-    made = World(place / "w", "battery", topology.load("battery"), first_port)
-    made.make_identity()
-    made.identity.start()
-    made.identity.wait_ready()
-    for part in ("provider", "consumer"):
-        made.make_connector(part, "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK")
-        node = made.connectors[part]
-        node.start()
-        node.wait_ready()
-        _join(made, part)
-    dataset = _publish(made)
-    for part in ("provider", "consumer"):
+    databases = Databases(request.getfixturevalue("postgres")) if request.param == "postgres" else None
+    made = consortium(place / "w", first_port, {part: databases.template(part) for part in PARTS} if databases else {})
+    dataset = publish(made)
+    for part in PARTS:
         made.connectors[part].stop()
         shutil.copytree(made.connectors[part].directory, place / part)
-    yield made, place, dataset
+    yield made, place, dataset, databases
     made.identity.stop()
 
 
-def _join(world, part):
-    company = world.company(part)
-    invitation = world.identity.api.post(
-        "/v1/invitations",
-        {"did": world.did(part), "name": company.name, "corporateNumber": company.corporate_number, "roles": list(company.roles)},
-    )
-    api = world.connectors[part].api
-    api.post("/v1/membership", {"invitation": invitation["invitation"]})
-    world.identity.api.post(f"/v1/members/{invitation['member']}/approve", {})
-    assert api.post("/v1/membership/wait", {"state": "ACTIVE"}, wait=30)["state"] == "ACTIVE"
+class Databases:
+    """A database for each part, copied for every run from the state of the beginning."""
 
+    def __init__(self, server):
+        self.server, self._run = server, 0
 
-def _publish(world):
-    space, api = world.space, world.connectors["provider"].api
-    asset = api.upload(f"/v1/assets?schema={space.schema}&title=Passport", world.samples / space.payload)
-    api.post("/v1/offers", {"asset": asset["id"], "template": space.template, "parameters": space.parameters})
-    return asset
+    def template(self, part):
+        return self.server.create_database(f"crash_{part}")
+
+    def fresh(self, part):
+        self._run += 1
+        self.server.drop_database(f"crash_{part}_{self._run - len(PARTS)}")
+        return self.server.create_database(f"crash_{part}_{self._run}", f"crash_{part}")
 
 
 @pytest.mark.parametrize("role", ["provider", "consumer"])
 def test_a_process_that_dies_at_every_point(world, role, figure):
-    made, place, dataset = world
+    made, place, dataset, databases = world
     reached = 0
     for k in range(1, MOST):
-        nodes = _fresh(made, place)
+        nodes = _fresh(made, place, databases)
         nodes[role].limit = k
         try:
             died = _exchange(made, nodes, role, dataset)
@@ -107,13 +101,15 @@ def test_a_process_that_dies_at_every_point(world, role, figure):
     assert k < MOST - 1
 
 
-def _fresh(world, place):
+def _fresh(world, place, databases):
     nodes = {}
     for part in ("provider", "consumer"):
         old = world.connectors[part]
         shutil.rmtree(old.directory, ignore_errors=True)
         shutil.copytree(place / part, old.directory)
         nodes[part] = Crashing(old.name, old.directory, (), old._management)
+        if databases:
+            nodes[part].database = databases.fresh(part)
     return nodes
 
 
@@ -146,6 +142,7 @@ def _ready(node) -> None:
 
 def _until(deadline, tested, act):
     """What `act` gives, tried until it gives something; the process under test is revived whenever it is dead."""
+    last: Exception | None = None
     while time.monotonic() < deadline:
         try:
             found = act()

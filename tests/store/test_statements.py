@@ -1,0 +1,149 @@
+"""How many statements each hot path costs, on every backend (DESIGN 7). A new one must be meant: it is paid with every message."""
+
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from connector import errors
+from connector.dsp import messages, routes
+from connector.dsp.messages import Acknowledgement
+from connector.dsp.outbound import Answer
+from connector.processes import exchange, tables
+from connector.processes.exchange import Change
+from connector.processes.model import Agreement, Commit, InboxRow, JournalRow, OutboxRow, Process, TokenUse
+from connector.worker.outbox import Outbox
+from kernel.clock import SystemClock, iso
+from kernel.errors import Unauthorized
+from kernel.web import application
+from tests.support.node import BASE, Shelf, node
+from tests.support.participant import participant
+
+ME, PEER = "did:web:me.example", "did:web:peer.example"
+NOW = "2026-11-24T09:00:00.000Z"
+
+
+@pytest.fixture
+async def count(store, backend, monkeypatch):
+    """`async with count(sqlite=6, postgres=1):` holds the block to that many statements; a transaction's own BEGIN and COMMIT are not counted."""
+    said: list[str] = []
+    if backend == "sqlite":
+        store._db._reader.set_trace_callback(said.append)
+        await store._db.write(lambda c: c.set_trace_callback(said.append))
+    else:
+        pool = store._db._pool
+        held = [await pool.acquire() for _ in range(pool.get_max_size())]
+        for each in held:
+            each._con.add_query_logger(lambda found: said.append(found.query))
+        for each in held:
+            await pool.release(each)
+
+    @asynccontextmanager
+    async def counted(*, sqlite, postgres):
+        said.clear()
+        yield
+        found = [each for each in said if not each.startswith(("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE", "SELECT pg_notify"))]
+        wanted = {"sqlite": sqlite, "postgres": postgres}[backend]
+        assert len(found) == wanted, found
+
+    return counted
+
+
+def process(**more):
+    values = {"state": "REQUESTED", "version": 1, "peer_pid": "theirs", "created": NOW, "updated": NOW} | more
+    return Process(id="urn:uuid:1", participant=ME, kind="negotiation", role="provider", peer=PEER, **values)
+
+
+def row(key):
+    return OutboxRow(id=key, process="urn:uuid:1", act="dsp", message="ContractAgreementMessage", path="/x", body=b"{}")
+
+
+async def test_the_largest_commit(store, count):
+    """Two steps and our next one, with inbox, token and agreement: one statement a table, one in all on a server."""
+    await store.commit(Commit(process=process(), expected=0, outbox=(row("a"),)))
+    steps = (JournalRow("", "X", "m", "consumer", "i", NOW), JournalRow("X", "Y", "m", "provider", "i", NOW))
+    agreement = Agreement(
+        id="a", participant=ME, role="provider", peer=PEER, negotiation="n", dataset="d", policy={}, hash="h", at=NOW
+    )
+    made = Commit(
+        process=process(version=3),
+        expected=1,
+        journal=steps,
+        outbox=(row("b"), row("c")),
+        confirmed=("a",),
+        inbox=InboxRow(PEER, "urn:uuid:1", "m2", b"", 200),
+        token=TokenUse(PEER, "j", 9_999_999_999),
+        agreement=agreement,
+    )
+    async with count(sqlite=7, postgres=1):
+        await store.commit(made)
+
+
+@asynccontextmanager
+async def serving(store):
+    async def by_header(caller, fresh):
+        did, _, jti = caller.authorization[0].removeprefix("Bearer ").partition(" ")
+        if await store.seen(did, jti):
+            raise Unauthorized("authentication failed", reason="jti")
+        return participant(did, jti=jti)
+
+    datasets = [{"@id": f"d{number:03}"} for number in range(120)]
+    made = node(store, catalog=Shelf(*datasets), authenticate=by_header)
+    numbers = iter(range(1000))
+    async with TestClient(TestServer(application(routes.routes(made), errors=errors.response))) as client:
+
+        async def post(path, body):
+            headers = {"Content-Type": "application/json", "Authorization": f"Bearer {PEER} {next(numbers)}"}
+            reply = await client.post(f"/dsp/2025-1{path}", data=body, headers=headers)
+            return reply.status, await reply.json()
+
+        yield post
+
+
+async def test_an_inbound_message(store, count):
+    """Token, process, inbox, commit. A first message has no inbox to look into; a repeat spends its token instead of the commit."""
+    offer = {"@id": "o", "@type": "Offer", "target": "d", "permission": [{"action": "use"}]}
+    first = messages.encode("ContractRequestMessage", **{"@id": "urn:uuid:a"}, consumerPid="c", offer=offer, callbackAddress=BASE)
+    async with serving(store) as post:
+        async with count(sqlite=2 + 5, postgres=2 + 1):
+            status, begun = await post("/negotiations/request", first)
+        assert status == 201
+        ended = messages.encode(
+            "ContractNegotiationTerminationMessage", **{"@id": "urn:uuid:b"}, consumerPid="c", providerPid=begun["providerPid"]
+        )
+        path = f"/negotiations/{begun['providerPid']}/termination"
+        async with count(sqlite=3 + 5, postgres=3 + 1):
+            status, _ = await post(path, ended)
+        assert status == 200
+        async with count(sqlite=4, postgres=4):
+            status, _ = await post(path, ended)
+        assert status == 200
+
+
+async def test_a_catalog_page(store, count):
+    """The token alone: what is shown stands on the shelf, wherever the page lies."""
+    async with serving(store) as post:
+        for _ in range(2):
+            async with count(sqlite=2, postgres=2):
+                status, found = await post("/catalog/request", messages.encode("CatalogRequestMessage"))
+            assert (status, len(found["dataset"])) == (200, 50)
+
+
+async def test_an_outbox_step(store, count, backend):
+    """One claim, whatever the number of rows (and a look at what follows, on a server); one commit an answer, without reading the process again."""
+    change = exchange.propose(tables.NEGOTIATION, process(version=0), row("a"), now=NOW)
+    await store.commit(exchange.commit(Change(process=change.process, outbox=change.outbox), 0))
+
+    async def send(_process, _row):
+        return Answer(200, Acknowledgement(), "", "")
+
+    async def no_push(_process):
+        raise AssertionError("nothing to push")
+
+    outbox = Outbox(store, send, no_push, SystemClock(), lambda: "x")
+    async with count(sqlite=1, postgres=2):
+        (claim,), _ = await store.claim(iso(SystemClock().now()), 64, frozenset())
+    async with count(sqlite=3, postgres=1):
+        await outbox._carry(claim)
+    assert (await store.process("urn:uuid:1")).state == "AGREED"
+    assert not await store.outbox()
