@@ -11,7 +11,7 @@ from identity.trust import ANY, Claim, ClaimTable, IssuerRule, TrustPolicy
 from identity.verify import TokenUse, VerifiedParticipant, VerifierProfile, authenticate
 from kernel import wire
 from kernel.errors import Unauthorized
-from tests.unit.identity_core.world import ALL, MEMBERSHIP, ROLE, Party, StatusHost, World, replace, signer
+from tests.unit.identity_core.world import ALL, MEMBERSHIP, ROLE, Party, StatusHost, World, json_reply, replace, signer
 
 
 async def refused(world: World, reason: str, *, stage: str | None = None, fresh: bool = True) -> Unauthorized:
@@ -133,6 +133,19 @@ async def test_g23_old_presentation(world: World, member: Party) -> None:
     assert await authenticate(world.door, member.caller(), fresh=True)
     world.clock.forward(1)
     await refused(world, "presentation-expired")
+
+
+async def test_presentation_of_tomorrow(world: World, member: Party) -> None:
+    claims = jose.parse(member.present()).claims
+    later = int(world.clock.now().timestamp()) + 11
+    member.shows(jose.sign(claims | {"nbf": later}, member.key, typ="vp+jwt"))
+    await refused(world, "presentation-window", stage="window")
+
+
+@pytest.mark.parametrize("answer", [[], "x", {}, {"type": "PresentationQueryMessage", "presentation": ["x"]}, {"presentation": []}])
+async def test_answer_that_is_no_presentation(world: World, member: Party, answer: object) -> None:
+    world.web.answers[f"{member.base}/cs/presentations/query"] = lambda *_: json_reply(answer)
+    await refused(world, "query-form", stage="parse")
 
 
 async def test_g24_payload_issuer_is_trusted_but_another_signed(world: World, member: Party) -> None:

@@ -116,6 +116,7 @@ async def test_entry_that_is_not_read(world: World, given: dict, reason: str) ->
         (Reply(302, {"Location": "https://thief.example"}, b""), "schema-status"),
         (Reply(200, {}, b"not json"), "schema-form"),
         (Reply(200, {}, b"[]"), "schema-form"),
+        (Reply(200, {}, b"true"), "schema-form"),
         (Reply(200, {}, b'{"type":5}'), "schema-form"),
         (Reply(200, {}, b'{"type":"object","type":"array"}'), "schema-form"),
         (Reply(200, {}, b'{"$ref":"https://thief.example/more.json"}'), "schema-form"),

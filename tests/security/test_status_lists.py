@@ -497,3 +497,16 @@ async def test_a_fetch_that_began_too_early_does_not_count(world: World, host: S
     gate.set()
     assert await first == frozenset()
     assert await second == {"revocation"}
+
+
+async def test_a_list_that_is_invalidated_while_it_comes_and_again_is_no_list(world: World, host: StatusHost) -> None:
+    """Changes are told faster than lists can be read: then there is none that is new enough, and the caller is denied."""
+
+    def answer(*given: Any) -> Reply:
+        world.status.invalidate(world.issuer.did)
+        return host.answer(*given)
+
+    world.web.answers[host.url] = answer
+    await refused(world, credential(world, host.entry(1)), "stale", 900)
+    world.web.answers[host.url] = host.answer
+    assert await world.status.read(credential(world, host.entry(1)), max_age=900) == frozenset()

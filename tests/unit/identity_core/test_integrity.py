@@ -135,6 +135,14 @@ def test_g44_chain_that_misses_a_previous_proof(gone: int) -> None:
     refused(document, "previous-proof")
 
 
+def test_g44_a_proof_is_not_verified_without_those_that_it_follows() -> None:
+    third = integrity.parse_proofs(chain(3))[2]
+    for previous in ((), integrity.parse_proofs(chain(1)), integrity.parse_proofs(chain(3))):
+        with pytest.raises(BadCredential) as caught:
+            integrity.verify(third, key_of(third), purpose="assertionMethod", previous=previous, contexts=WITH_EXAMPLES)
+        assert caught.value.facts["reason"] == "previous-proof"
+
+
 def test_g44_chain_whose_previous_proof_was_exchanged() -> None:
     document = chain(3)
     document["proof"][0]["proofValue"], document["proof"][1]["proofValue"] = (
