@@ -71,6 +71,7 @@ def routes_page() -> str:
             revocation=operator,
             trust=operator,
             certificates=operator,
+            requests=operator,
             access=access,
         ).routes()
     )

@@ -125,6 +125,7 @@ def open_service(directory: Path, clock: Clock) -> Service:
         resolver=resolver,
         client=client,
         give_up=timedelta(days=settings.delivery_days),
+        issuer_url=settings.url + ISSUER,
     )
     admission = Admission(books, settings.invitation_days)
     enrolment = Enrolment(books, authority, timedelta(hours=settings.certificate_hours), settings.certificates_per_hour)
@@ -181,6 +182,7 @@ def open_service(directory: Path, clock: Clock) -> Service:
             revocation=Revocation(books, publish),
             trust=trust,
             certificates=certificates,
+            requests=requests,
         ),
         access=access,
     )

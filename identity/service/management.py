@@ -5,23 +5,24 @@ Every route but health needs the role that it names, in the scope `membership` (
 Members are addressed by id or by DID (percent-encoded as one path segment).
 """
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from aiohttp import web
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from identity.access.pages import PageOf, listed, page
 from identity.access.principal import Role
 from identity.access.service import Access
 from identity.access.trail import about
-from identity.service.authority.admission import Admission, Invite, Invited
+from identity.service.authority.admission import Admission, Attest, Invite, Invited
 from identity.service.authority.standing import EFFECTS, Effect, Standing
 from identity.service.authority.trust import Differences, Shown, TrustLists
 from identity.service.bodies import read
 from identity.service.ca.revocation import CertificateRevocation, Revoke
+from identity.service.issuer.requests import Requests
 from identity.service.issuer.revocation import Revocation
-from identity.service.store.issuance import Issued, Which
+from identity.service.store.issuance import Issuance, Issued, Which
 from identity.service.store.ledger import Ledger
 from identity.service.store.members import Member
 from kernel.web import Handler, Route, json_response, openapi
@@ -103,6 +104,28 @@ class EventView(Struct, frozen=True):
     at: str
 
 
+class Reject(Struct, frozen=True, forbid_unknown_fields=True):
+    """Why; the holder is told."""
+
+    reason: Annotated[str, Meta(max_length=500)] = ""
+
+
+class OfferWanted(Struct, frozen=True, forbid_unknown_fields=True):
+    """Ids of definitions to offer."""
+
+    definitions: Annotated[tuple[str, ...], Meta(min_length=1, max_length=20)]
+
+
+class Decided(Struct, frozen=True, kw_only=True):
+    """A credential request or an offer, and its state."""
+
+    id: str
+    holder: str
+    definitions: tuple[str, ...]
+    state: str
+    reason: str | None
+
+
 class Replaces(Struct, frozen=True, forbid_unknown_fields=True):
     """Which trust list a publication replaces: the number that the differences were compared with."""
 
@@ -128,6 +151,7 @@ class Management:
         revocation: Revocation,
         trust: TrustLists,
         certificates: CertificateRevocation,
+        requests: Requests,
         access: Access,
     ) -> None:
         self._ledger = ledger
@@ -136,6 +160,7 @@ class Management:
         self._revocation = revocation
         self._trust = trust
         self._certificates = certificates
+        self._requests = requests
         self._access = access
 
     def routes(self) -> list[Route]:
@@ -206,6 +231,36 @@ class Management:
                     ("reinstate", "Lift suspensions of credentials"),
                     ("revoke", "Revoke credentials for good"),
                 )
+            ),
+            _route(
+                "POST", "/v1/issuances/{id}/approve", self.approve_request, "admin", "Approve a waiting request", response=Decided
+            ),
+            _route(
+                "POST",
+                "/v1/issuances/{id}/reject",
+                self.reject_request,
+                "admin",
+                "Reject a waiting request; the holder is told why",
+                request=Reject,
+                response=Decided,
+            ),
+            _route(
+                "POST",
+                "/v1/members/{id}/offers",
+                self.offer,
+                "admin",
+                "Offer credentials to a member",
+                request=OfferWanted,
+                response=Decided,
+                status=202,
+            ),
+            _route(
+                "POST",
+                "/v1/members/{id}/attestations",
+                self.attest,
+                "admin",
+                "Attest a fact about a member, as a source of claims",
+                request=Attest,
             ),
             _route(
                 "GET",
@@ -291,6 +346,26 @@ class Management:
 
         return change
 
+    async def approve_request(self, request: web.Request) -> web.StreamResponse:
+        key = request.match_info["id"]
+        about(key)
+        return _answer(_decided(await self._requests.approve(key)))
+
+    async def reject_request(self, request: web.Request) -> web.StreamResponse:
+        key = request.match_info["id"]
+        about(key)
+        return _answer(_decided(await self._requests.reject(key, read(await request.read(), Reject).reason)))
+
+    async def offer(self, request: web.Request) -> web.StreamResponse:
+        key = request.match_info["id"]
+        about(key)
+        return _answer(_decided(await self._requests.offer(key, read(await request.read(), OfferWanted).definitions)), status=202)
+
+    async def attest(self, request: web.Request) -> web.StreamResponse:
+        key = request.match_info["id"]
+        about(key)
+        return json_response({"attested": await self._admission.attest(key, read(await request.read(), Attest))})
+
     async def issuances(self, request: web.Request) -> web.StreamResponse:
         wanted = page(request)
         found = self._ledger.database.read(lambda c: self._ledger.issuances.overview(c, wanted.after, wanted.limit))
@@ -341,6 +416,10 @@ def _route(
         status=status,
         query=query,
     )
+
+
+def _decided(found: Issuance) -> Decided:
+    return msgspec.convert(found, Decided, from_attributes=True)
 
 
 def _credentials(found: list[Issued]) -> CredentialList:

@@ -1,7 +1,7 @@
 """State machines of the service as tables: a row is (state, event) -> next state, and nothing else knows what is legal.
 
-Three tables: a membership (governance of the consortium, identity.md 8.6), one issuance process (DCP 1.0, 6.4; states of
-identity.md 1.4) and one credential (identity.md 2.4). Suspension is reversible, revocation is final: REVOKED has no row.
+Four tables: a membership (governance of the consortium, identity.md 8.6), one issuance process (DCP 1.0, 6.4; states of
+identity.md 1.4), one offer of credentials (6.6) and one credential (identity.md 2.4). Suspension is reversible, revocation is final: REVOKED has no row.
 
 Not done here: effects. The modules that call `step` write the new state and everything that hangs on it in one transaction.
 """
@@ -54,11 +54,27 @@ ISSUANCE: Final = Table(
     "SUBMITTED",
     frozenset({"DELIVERED", "REJECTED", "ERRORED"}),
     (
-        Row("SUBMITTED", "approve", "APPROVED", "DCP 6.4: the record supports every definition asked for"),
+        Row(
+            "SUBMITTED",
+            "approve",
+            "APPROVED",
+            "DCP 6.4: the record supports every definition asked for; or a person has decided so",
+        ),
         Row("SUBMITTED", "reject", "REJECTED", "DCP 6.4: all or nothing"),
         Row("APPROVED", "deliver", "DELIVERED", "DCP 6.5: the credential service took all of them"),
         Row("APPROVED", "reject", "REJECTED", "the membership ended before delivery"),
         Row("APPROVED", "fail", "ERRORED", "not deliverable for the whole delivery period"),
+    ),
+)
+
+OFFER: Final = Table(
+    "offer",
+    "OFFERING",
+    frozenset({"OFFERED", "UNOFFERED"}),
+    (
+        Row("OFFERING", "deliver", "OFFERED", "DCP 6.6: the credential service has taken the offer"),
+        Row("OFFERING", "reject", "UNOFFERED", "the membership ended before"),
+        Row("OFFERING", "fail", "UNOFFERED", "not deliverable for the whole delivery period"),
     ),
 )
 

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from sqlite3 import Connection
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import unquote
 from uuid import uuid4
 
@@ -61,6 +61,13 @@ class Apply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     invitation: Annotated[str, Meta(min_length=1, max_length=256)]
     hosts: Annotated[tuple[str, ...], Meta(max_length=16)] = ()
+
+
+class Attest(Struct, frozen=True, forbid_unknown_fields=True):
+    """A fact about a member that the operator answers for; without a value it is taken back."""
+
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+    value: str | float | bool | None = None
 
 
 class Applied(Struct, frozen=True, kw_only=True):
@@ -137,6 +144,16 @@ class Admission:
         if found is None or found.did != applicant:
             raise NotFound("no such application")
         return Applied(id=found.id, state=self.ledger.members.get(connection, found.member).state)
+
+    async def attest(self, reference: str, wanted: Attest) -> dict[str, Any]:
+        """Keep what the operator attests of a member, as a source of claims; returns all of it. Raises `NotFound`."""
+
+        def work(connection: Connection) -> dict[str, Any]:
+            member = self.ledger.members.get(connection, reference)
+            self.ledger.members.attest(connection, member.id, wanted.name, wanted.value, self.ledger.now())
+            return self.ledger.members.attested(connection, member.id)
+
+        return await self.ledger.database.write(work)
 
     async def approve(self, reference: str) -> Member:
         """Make an applicant an active member; raises `NotFound` and `Conflict` (it has not applied, or is one already)."""

@@ -20,6 +20,7 @@ def commands() -> typer.Typer:
     group.command("suspend", help=SAY("suspend_help"))(suspend)
     group.command("reinstate", help=SAY("reinstate_help"))(reinstate)
     group.command("revoke", help=SAY("revoke_help"))(revoke)
+    group.command("attest", help=SAY("attest_help"))(attest)
     group.command("certificates", help=SAY("certificates_help"))(certificates)
     group.command("revoke-certificate", help=SAY("revoke_certificate_help"))(revoke_certificate)
     return group
@@ -97,6 +98,21 @@ def revoke(
     as_json: Json = False,
 ) -> None:
     _change(client(directory, management, key_file), member, "revoke", "revoked", as_json=as_json)
+
+
+def attest(
+    member: MemberReference,
+    name: Annotated[str, typer.Argument(help=SAY("attest_name"))],
+    value: Annotated[str, typer.Argument(help=SAY("attest_value"))] = "",
+    directory: MaybeDirectory = None,
+    management: Address = "",
+    key_file: KeyFile = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    path = f"/v1/members/{quote(member, safe='')}/attestations"
+    found = client(directory, management, key_file).post(path, {"name": name, "value": value or None})
+    print_result(found if as_json else found["attested"], as_json=as_json)
 
 
 def certificates(

@@ -1,10 +1,15 @@
 """Credential definitions as data: what the issuer offers and how a claim is taken from the member's record.
 
 Rules
-- `definitions.toml` holds `[[credential]]` tables: `id`, `type`, `format`, `days`, optional `schema` and `contexts`, and `claims`.
-- A claim value that starts with `$` names a field of the member's record (`FIELDS`); `$$` escapes. Lists and tables nest.
-- A definition is supported by a record when every field that it names is there and not empty. Nothing else decides it: a
-  member without roles gets no credential about roles.
+- `definitions.toml` holds `[[credential]]` tables: `id`, `type`, `format`, `days`, optional `schema` and `contexts`, `statuses`, `approval`, `rule` and
+  `claims`.
+- A claim value that starts with `$` names a field of the member's record; `$$` escapes. Lists and tables nest. Sources: the register (`FIELDS`), and what the
+  operator has attested of the member (`$attested.NAME`, set by `kizuna member attest`).
+- A definition is supported by a record when every field that it names is there and not empty, and every rule holds: a member without roles
+  gets no credential about roles.
+- A rule names a field and one condition: `equals`, `one_of` (the value is one of these), `contains` (the list has this entry), `at_least` (a number).
+- `approval = "person"`: the request waits until the operator approves or rejects it; `"rule"`, the default: the record decides at once.
+- `statuses`: the purposes of its status entries, `revocation` and `suspension` unless fewer are named.
 - `id` of the subject is always the holder's DID and cannot be mapped.
 - Formats are the two profile aliases of DCP 1.0 (identity.md 1.7), and documents with a Data Integrity proof of either data model.
 
@@ -25,8 +30,32 @@ VC20: Final = "vc20-bssl/jwt"
 VC11: Final = "vc11-sl2021/jwt"
 Format = Literal["vc20-bssl/jwt", "vc11-sl2021/jwt", "vc20-bssl/data-integrity", "vc11-sl2021/data-integrity"]
 FIELDS: Final = frozenset({"did", "name", "memberNumber", "corporateNumber", "roles", "since", "dataSpace"})
+ATTESTED: Final = "attested."
 _MAX_DAYS: Final = 3660
 _DEPTH: Final = 8
+
+
+class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A condition on one field of the record."""
+
+    field: str
+    equals: str | int | bool | None = None
+    one_of: tuple[str, ...] = ()
+    contains: str = ""
+    at_least: float | None = None
+
+    def holds(self, record: Mapping[str, Any]) -> bool:
+        """Whether the record fulfils it; a field that is not there fulfils nothing."""
+        found = value_of(record, self.field)
+        if found is None:
+            return False
+        if self.one_of:
+            return found in self.one_of
+        if self.contains:
+            return isinstance(found, list) and self.contains in found
+        if self.at_least is not None:
+            return isinstance(found, int | float) and not isinstance(found, bool) and found >= self.at_least
+        return bool(found == self.equals)
 
 
 class Definition(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -38,6 +67,9 @@ class Definition(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     days: int = 90
     schema: str = ""
     contexts: tuple[str, ...] = ()
+    statuses: tuple[Literal["revocation", "suspension"], ...] = ("revocation", "suspension")
+    approval: Literal["rule", "person"] = "rule"
+    rule: tuple[Rule, ...] = ()
     claims: dict[str, Any] = field(default_factory=dict)
 
 
@@ -76,15 +108,29 @@ def load(path: Path) -> dict[str, Definition]:
 
 def subject(definition: Definition, record: Mapping[str, Any]) -> dict[str, Any]:
     """Claims about the holder, `id` first; raises `Unsupported` naming the field that is missing in the record."""
+    for rule in definition.rule:
+        if not rule.holds(record):
+            raise Unsupported(
+                f"{definition.type} is not given to this member: {rule.field} does not fulfil the issuer's rule",
+                definition=definition.id,
+                field=rule.field,
+            )
     claims = _fill(definition.claims, record, definition)
     return {"id": record["did"], **claims}
+
+
+def value_of(record: Mapping[str, Any], name: str) -> Any:
+    """A field of the record, also `attested.NAME`; None when it is not there."""
+    group, dot, rest = name.partition(".")
+    return (record.get(group) or {}).get(rest) if dot else record.get(name)
 
 
 def schema(definition: Definition) -> dict[str, Any]:
     """JSON Schema (2020-12) of the subject: its claims are all required, further ones are allowed."""
     properties: dict[str, Any] = {"id": {"type": "string"}}
     for name, value in definition.claims.items():
-        properties[name] = {"type": _json_type(value)}
+        attested = isinstance(value, str) and value.startswith(f"${ATTESTED}")  # its form is the operator's
+        properties[name] = {} if attested else {"type": _json_type(value)}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": definition.type,
@@ -113,8 +159,8 @@ def _fill(value: Any, record: Mapping[str, Any], definition: Definition) -> Any:
         return value
     if value.startswith("$$"):
         return value[1:]
-    found = record.get(value[1:])
-    if not found:
+    found = value_of(record, value[1:])
+    if found in (None, "", [], {}):
         raise Unsupported(
             f"{definition.type} needs {value[1:]}, which the member's record does not hold",
             definition=definition.id,
@@ -132,8 +178,13 @@ def _check(one: Definition) -> None:
         raise _wrong(f"definition {one.id}: days must lie between 1 and {_MAX_DAYS}")
     if "id" in one.claims:
         raise _wrong(f"definition {one.id}: the claim id is always the holder's DID")
-    for name in _references(one.claims, _DEPTH):
-        if name not in FIELDS:
+    for rule in one.rule:
+        if sum([rule.equals is not None, bool(rule.one_of), bool(rule.contains), rule.at_least is not None]) != 1:
+            raise _wrong(f"definition {one.id}: a rule on {rule.field} has not exactly one of equals, one_of, contains, at_least")
+    if len(set(one.statuses)) != len(one.statuses):
+        raise _wrong(f"definition {one.id}: a status purpose is named twice")
+    for name in _references(one.claims, _DEPTH) | {rule.field for rule in one.rule}:
+        if name not in FIELDS and not (name.startswith(ATTESTED) and name.removeprefix(ATTESTED).isidentifier()):
             raise _wrong(f"definition {one.id}: ${name} is no field of a member's record ({', '.join(sorted(FIELDS))})")
 
 

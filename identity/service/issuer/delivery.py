@@ -30,7 +30,7 @@ from identity.service.issuer.statuslists import StatusLists
 from identity.service.store.issuance import Due, Issuance, Issued
 from identity.service.store.ledger import Ledger
 from identity.service.store.status import Entry
-from identity.service.transitions import ISSUANCE, step
+from identity.service.transitions import ISSUANCE, OFFER, Table, step
 from identity.vc import as_jwt
 from kernel import wire
 from kernel.clock import iso, parse_iso
@@ -39,7 +39,6 @@ from kernel.faults import crashpoint
 from kernel.http import GuardedClient
 from kernel.telemetry import get
 
-PURPOSES: Final = ("revocation", "suspension")
 _FIRST: Final = 1.0
 _CAP: Final = 3600.0
 _log = get(__name__)
@@ -62,6 +61,7 @@ class Delivery:
     resolver: Resolver
     client: GuardedClient
     give_up: timedelta
+    issuer_url: str = ""
 
     async def deliver(self, row: Due) -> None:
         """Bring one delivery as far as it goes; a failure is written into the outbox row, not raised."""
@@ -93,7 +93,7 @@ class Delivery:
     def _allocate(self, connection: Connection, key: str) -> Issuance:
         """Ids and status positions, unless they are there; rejects when the membership ended meanwhile."""
         issuance = self._process(connection, key)
-        if issuance.state != "APPROVED" or self.ledger.issuances.credentials(connection, key):
+        if issuance.state not in ("APPROVED", OFFER.initial) or self.ledger.issuances.credentials(connection, key):
             return issuance
         member = self.ledger.members.get(connection, issuance.member)
         if member.state == "REVOKED":
@@ -102,7 +102,9 @@ class Delivery:
             raise _Suspended("the member was suspended a moment ago")
         if not self.definitions.keys() >= set(issuance.definitions):
             return self._reject(connection, issuance, "a credential of this request is no longer issued")
-        facts = record(member, self.data_space)
+        if issuance.state == OFFER.initial:
+            return issuance
+        facts = record(self.ledger, connection, member, self.data_space)
         now = self.ledger.clock.now()
         for name in issuance.definitions:
             definition = self.definitions[name]
@@ -119,12 +121,12 @@ class Delivery:
                 valid_until=iso(now + timedelta(days=definition.days)),
             )
             self.ledger.issuances.allocate(connection, credential)
-            for purpose in PURPOSES:
+            for purpose in definition.statuses:
                 self.ledger.statuses.allocate(connection, credential.id, as_jwt(definition.format), purpose)
         return issuance
 
     def _reject(self, connection: Connection, issuance: Issuance, reason: str) -> Issuance:
-        state = step(ISSUANCE, issuance.state, "reject")
+        state = step(_table(issuance), issuance.state, "reject")
         self.ledger.issuances.move(connection, issuance.id, state, self.ledger.now(), reason)
         return self._process(connection, issuance.id)
 
@@ -157,14 +159,21 @@ class Delivery:
             jti=secrets.token_urlsafe(16),
             token=issuance.grant_token,
         )
+        if issuance.state == OFFER.initial:
+            path, message = "offers", messages.credential_offer(self.ledger.participant, self._offered(issuance), self.issuer_url)
+        else:
+            path, message = "credentials", messages.credential_message(issuance, credentials)
         reply = await self.client.request(
             "POST",
-            f"{endpoint.removesuffix('/')}/credentials",
+            f"{endpoint.removesuffix('/')}/{path}",
             headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
-            body=wire.dumps(messages.credential_message(issuance, credentials)),
+            body=wire.dumps(message),
         )
         if not 200 <= reply.status < 300:
             raise UnavailableError(f"the credential service answered {reply.status}")
+
+    def _offered(self, issuance: Issuance) -> list[Definition]:
+        return [self.definitions[name] for name in issuance.definitions]
 
     async def _postpone(self, row: Due, issuance: Issuance, failure: KizunaError) -> None:
         now = self.ledger.clock.now()
@@ -178,8 +187,9 @@ class Delivery:
 
     def _close(self, connection: Connection, issuance: Issuance, event: str) -> None:
         now = self.ledger.now()
-        if self._process(connection, issuance.id).state == "APPROVED":
-            self.ledger.issuances.move(connection, issuance.id, step(ISSUANCE, "APPROVED", event), now)
+        state = self._process(connection, issuance.id).state
+        if state in ("APPROVED", OFFER.initial):
+            self.ledger.issuances.move(connection, issuance.id, step(_table(issuance), state, event), now)
         self.ledger.issuances.forget_grant(connection, issuance.id)
         self.ledger.issuances.arrived(connection, issuance.id)
 
@@ -188,6 +198,10 @@ class Delivery:
         if found is None:
             raise LookupError(key)  # an outbox row without its process: the foreign key of one transaction was broken
         return found
+
+
+def _table(issuance: Issuance) -> Table:
+    return OFFER if issuance.state == OFFER.initial else ISSUANCE
 
 
 def back_off(attempts: int) -> float:

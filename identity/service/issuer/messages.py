@@ -86,6 +86,16 @@ def _payload(credential: Issued) -> Any:
     return wire.loads(credential.jwt or "") if credential.format in DOCUMENTS else credential.jwt
 
 
+def credential_offer(issuer: str, offered: Iterable[Definition], base_url: str) -> dict[str, Any]:
+    """An offer: complete entries, as in the metadata (DCP 6.6)."""
+    return {
+        "@context": [CONTEXT],
+        "type": "CredentialOfferMessage",
+        "issuer": issuer,
+        "credentials": [_credential_object(base_url, one) for one in offered],
+    }
+
+
 def issuer_metadata(issuer: str, base_url: str, definitions: Iterable[Definition]) -> dict[str, Any]:
     """Everything that can be asked for, each entry complete (DCP 6.7)."""
     return {

@@ -86,6 +86,24 @@ class Members(Struct, frozen=True):
             ),
         )
 
+    def attested(self, connection: Connection, member: str) -> dict[str, Any]:
+        """What the operator has attested of a member: name -> value."""
+        rows = connection.execute(
+            "SELECT name, value FROM attestation WHERE participant = ? AND member = ? ORDER BY name", (self.participant, member)
+        )
+        return {name: msgspec.json.decode(value) for name, value in rows}
+
+    def attest(self, connection: Connection, member: str, name: str, value: str | float | bool | None, now: str) -> None:
+        """Keep an attestation; None takes it back."""
+        connection.execute(
+            "DELETE FROM attestation WHERE participant = ? AND member = ? AND name = ?", (self.participant, member, name)
+        )
+        if value is not None:
+            connection.execute(
+                "INSERT INTO attestation (participant, member, name, value, at) VALUES (?,?,?,?,?)",
+                (self.participant, member, name, msgspec.json.encode(value).decode(), now),
+            )
+
     def next_number(self, connection: Connection) -> str:
         """The next free member number, `M000001` upwards; numbers are never given twice."""
         (taken,) = connection.execute("SELECT COUNT(number) FROM member WHERE participant = ?", (self.participant,)).fetchone()

@@ -64,6 +64,17 @@ class ApplicationRow(Table, table=True):
     submitted: str
 
 
+class AttestationRow(Table, table=True):
+    """What the operator has attested of a member: a source of claims beside the register. `value` is JSON text."""
+
+    __tablename__: ClassVar[str] = "attestation"
+    participant: str = Field(primary_key=True)
+    member: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    value: str
+    at: str
+
+
 class IssuanceRow(Table, table=True):
     """One DCP issuance process; its id is the issuerPid."""
 

@@ -59,7 +59,7 @@ def test_the_migrations_make_exactly_the_declared_schema(database):
         differences = compare_metadata(context, Table.metadata)
     engine.dispose()
     assert not differences
-    assert len(Table.metadata.tables) == 16
+    assert len(Table.metadata.tables) == 17
     for table in Table.metadata.tables.values():
         assert [column.name for column in table.primary_key.columns][0] == "participant", table.name
 

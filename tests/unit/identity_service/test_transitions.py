@@ -4,10 +4,10 @@ import itertools
 
 import pytest
 
-from identity.service.transitions import CREDENTIAL, ISSUANCE, MEMBERSHIP, WIRE_STATUS, step
+from identity.service.transitions import CREDENTIAL, ISSUANCE, MEMBERSHIP, OFFER, WIRE_STATUS, step
 from kernel.errors import Conflict
 
-TABLES = [MEMBERSHIP, ISSUANCE, CREDENTIAL]
+TABLES = [MEMBERSHIP, ISSUANCE, CREDENTIAL, OFFER]
 
 
 def states(table):

@@ -75,6 +75,15 @@ def _members() -> None:
 
 def _issuance() -> None:
     op.create_table(
+        "attestation",
+        _text("participant"),
+        _text("member"),
+        _text("name"),
+        _text("value"),
+        _text("at"),
+        sa.PrimaryKeyConstraint("participant", "member", "name"),
+    )
+    op.create_table(
         "issuance",
         _text("participant"),
         _text("id"),

@@ -1,0 +1,74 @@
+"""What stops a start of the identity service: default or short secrets, keys that others can read or that cannot be read, plain HTTP."""
+
+import pytest
+
+from identity.keys import KeyStore
+from identity.service import setup
+from identity.service.app import open_service
+from identity.service.settings import Settings, check
+from identity.tls.web import WebCa
+from kernel.clock import SystemClock
+from kernel.errors import Misconfigured
+
+DEFINITIONS = '[[credential]]\nid = "membership"\ntype = "MembershipCredential"\n'
+
+
+@pytest.fixture
+def directory(tmp_path):
+    made = WebCa.create().issue(["localhost"])
+    for name, data in (("server.pem", made[0]), ("server.key", made[1]), ("definitions.toml", DEFINITIONS.encode())):
+        (tmp_path / name).write_bytes(data)
+    settings = Settings(name="x", data_space="Space", port=8443, management_port=8444)
+    setup.initialise(
+        tmp_path / "service", settings, certificate=tmp_path / "server.pem", key=tmp_path / "server.key",
+        credential_definitions=tmp_path / "definitions.toml", roots=None, clock=SystemClock(),
+    )  # fmt: skip
+    return tmp_path / "service"
+
+
+def refused(directory, said):
+    with pytest.raises(Misconfigured, match=said) as found:
+        open_service(directory, SystemClock()).database.close()
+    assert found.value.next_step
+
+
+def test_it_starts_as_it_was_made_and_every_secret_is_its_own(directory, tmp_path):
+    open_service(directory, SystemClock()).database.close()
+    assert len(setup.management_key(directory / "management.key")) >= 32
+
+
+@pytest.mark.parametrize(
+    "file", ["management.key", "tls/server.key", "keys/si-1.pem", "keys/vc-1.pem", "keys/trust-1.pem", "ca/issuing.key"]
+)
+def test_a_key_that_others_can_read_or_that_is_gone(directory, file):
+    (directory / file).chmod(0o644)
+    refused(directory, "readable by others")
+    (directory / file).unlink()
+    with pytest.raises(Misconfigured):
+        open_service(directory, SystemClock()).database.close()
+
+
+@pytest.mark.parametrize("secret", ["", "admin", "changeme", "x" * 31])
+def test_a_default_or_short_management_key(directory, secret):
+    (directory / "management.key").write_text(secret)
+    with pytest.raises(Misconfigured, match="no management key"):
+        setup.management_key(directory / "management.key")
+
+
+def test_plain_http_outside_of_the_machine():
+    settings = {"name": "x", "data_space": "Space", "port": 8443, "management_port": 8444}
+    check(Settings(**settings))
+    for wrong in ({"management_bind": "0.0.0.0"}, {"events_url": "http://space.example/events"}, {"management_port": 8443}):
+        with pytest.raises(Misconfigured):
+            check(Settings(**settings | wrong))
+
+
+def test_a_key_that_is_no_key(directory):
+    (directory / "keys/vc-1.pem").write_text("nonsense")
+    (directory / "keys/vc-1.pem").chmod(0o600)
+    refused(directory, "no private key")
+
+
+def test_keys_are_found_under_their_purposes(directory):
+    keys = KeyStore(directory / "keys", "did:web:localhost%3A8443")
+    assert [len(keys.all(purpose)) for purpose in ("si", "vc", "trust")] == [1, 1, 1]
