@@ -9,16 +9,16 @@ from pathlib import Path
 
 import uvloop
 
-from connector.app import run
+from connector.host import run
 from kernel.errors import KizunaError
 
 
 def main() -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
     parser = argparse.ArgumentParser(prog="connector")
-    parser.add_argument("--dir", type=Path, required=True)
+    parser.add_argument("--dir", type=Path, required=True, action="append", help="again for further participants in this process")
     try:
-        uvloop.run(run(parser.parse_args().dir))
+        uvloop.run(run(*parser.parse_args().dir))
     except KizunaError as error:
         sys.stderr.write(f"kizuna: {error.detail or error.code}\n")
         if error.next_step:

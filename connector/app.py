@@ -8,8 +8,6 @@ Start: settings, keys, database (locked), certificates, listeners, workers, one 
 """
 
 import asyncio
-import gc
-import signal
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -18,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from connector import errors, install, management, settings
@@ -142,7 +141,7 @@ def wire_up(
     for folder in ("payloads", "inbox"):
         files.sweep(payloads / folder, untouched=_ABANDONED if found.database else 0.0)
     channel = Channel(directory / "tls")
-    client = GuardedClient(Outbound(allow=frozenset(found.allow_private), require_https=_tls(found)), tls=channel.client)
+    client = GuardedClient(Outbound(allow=frozenset(found.allow_private), require_https=tls(found)), tls=channel.client)
     resolver = Resolver(client, clock, scheme=found.scheme)
     standing = Standing(found.authority, RevocationLists(clock), silence=found.feed_silence)
     status = StatusReader(resolver, client, clock)
@@ -297,7 +296,7 @@ def wire_up(
         follower=follower,
         replicas=Replicas(store, rules.follow, enrolled),
         trust=trust,
-        public=[*_own_routes(found, keys), *routes.routes(node), *wallet.routes(), *endpoint.routes()],
+        public=_below(found, [*_own_routes(found, keys), *routes.routes(node), *wallet.routes(), *endpoint.routes()]),
     )
     return connector
 
@@ -427,7 +426,7 @@ def _is_member(store: Store) -> Callable[[], Awaitable[bool]]:
     return active
 
 
-def _tls(found: Settings) -> bool:
+def tls(found: Settings) -> bool:
     return found.scheme == "https"
 
 
@@ -445,19 +444,28 @@ def _published(found: Settings, keys: KeyRing) -> dict[str, Any]:
     return document(found.did, keys.published(), services)
 
 
+def _below(found: Settings, table: list[Route]) -> list[Route]:
+    """The routes of one participant of a host."""
+    return [msgspec.structs.replace(each, path=found.below + each.path) for each in table]
+
+
 def _own_routes(found: Settings, keys: KeyRing) -> list[Route]:
     async def did_document(_request: web.Request) -> web.Response:
         published = _published(found, keys)
         return json_response(published, headers={"Cache-Control": "max-age=60"}, content_type="application/did+json")
 
-    return [Route(method="GET", path="/.well-known/did.json", handler=did_document, auth="none", summary="DID document")]
+    path = "/did.json" if found.base_path else "/.well-known/did.json"
+    return [Route(method="GET", path=path, handler=did_document, auth="none", summary="DID document")]
 
 
 @asynccontextmanager
 async def serving(
-    directory: Path, clock: Clock | None = None, found: Settings | None = None, **stand_ins: Any
+    directory: Path, clock: Clock | None = None, found: Settings | None = None, *, public: bool = True, **stand_ins: Any
 ) -> AsyncIterator[Connector]:
-    """Open the directory, listen, work; everything is closed on leaving. `found` are its settings unless a test brings its own."""
+    """Open the directory, listen, work; everything is closed on leaving. `found` are its settings unless a test brings its own.
+
+    Without `public` somebody else serves the public routes (`connector.together`).
+    """
     found = found or settings.load(directory)
     store = await open_store(directory, found)
     try:
@@ -471,8 +479,9 @@ async def serving(
     try:
         await connector.follower.load()
         await connector.trust.load()
-        app = application(connector.public, errors=errors.response)
-        listeners.append(await serve(app, found.bind, found.public_port, connector.channel.public if _tls(found) else None))
+        if public:
+            app = application(connector.public, errors=errors.response)
+            listeners.append(await serve(app, found.bind, found.public_port, connector.channel.public if tls(found) else None))
         await connector.listen_for_members()
         listeners.append(await _serve_management(connector))
         workers = (
@@ -507,28 +516,3 @@ def _management_key(directory: Path) -> str:
     if path.stat().st_mode & 0o077:
         raise Misconfigured(f"{path} is readable by others", next_step=f"chmod 600 {path}")
     return path.read_text(encoding="ascii").strip()
-
-
-def settle() -> None:
-    """Take what a started process keeps for good out of the collector's sight, and let it look less often: most of what serving makes dies by itself."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
-
-
-async def run(directory: Path) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    telemetry.configure(settings.load(directory).log_level)
-    stop = asyncio.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    async with serving(directory) as connector:
-        found = connector.settings
-        settle()
-        log.info("ready", did=found.did, url=found.public_url, management_port=found.management_port)
-        stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait([stopped, *connector.working], return_when=asyncio.FIRST_COMPLETED)
-        for each in connector.working:
-            if each.done():  # half a connector is worse than none: whoever watches it starts it again
-                log.critical("a worker has ended", exc_info=each.exception())
-                await each

@@ -22,6 +22,7 @@ from kernel.errors import Misconfigured
 FILE = "connector.toml"
 ENVIRONMENT = "KIZUNA_CONNECTOR_"
 DSP_PATH = "/dsp/2025-1"
+RESERVED = frozenset({"dsp", "cs", "data", "inbox", "sts"})
 
 
 class Issuer(Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,6 +61,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     scheme: ClassVar[str] = "https"
     name: Annotated[str, Meta(description="Name of the company, shown in catalogs.")]
     host: Annotated[str, Meta(description="Host name of both listeners; part of the DID.")] = "localhost"
+    base_path: Annotated[
+        str,
+        Meta(
+            description="Path of this participant below the host, where several share it; part of the DID. Empty: directly below it.",
+            pattern=r"^([a-z0-9][a-z0-9-]{0,62})?$",
+        ),
+    ] = ""
     bind: Annotated[str, Meta(description="Address that the public and the member listener bind to.")] = "127.0.0.1"
     public_port: Annotated[int, Meta(description="HTTPS port of the public listener; part of the DID.", gt=0, lt=65536)]
     member_port: Annotated[int, Meta(description="HTTPS port of the member listener.", gt=0, lt=65536)]
@@ -128,17 +136,22 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def did(self) -> str:
         """The participant's DID: `did:web` over the public listener."""
-        return f"did:web:{self.host}%3A{self.public_port}"
+        return f"did:web:{self.host}%3A{self.public_port}" + (f":{self.base_path}" if self.base_path else "")
+
+    @property
+    def below(self) -> str:
+        """What our addresses have between host and path: `/<base_path>`, or nothing."""
+        return f"/{self.base_path}" if self.base_path else ""
 
     @property
     def public_url(self) -> str:
         """Base URL of the public listener, without a trailing slash."""
-        return f"{self.scheme}://{self.host}:{self.public_port}"
+        return f"{self.scheme}://{self.host}:{self.public_port}{self.below}"
 
     @property
     def member_url(self) -> str:
         """Base URL of the member listener, without a trailing slash."""
-        return f"{self.scheme}://{self.host}:{self.member_port}"
+        return f"{self.scheme}://{self.host}:{self.member_port}{self.below}"
 
     @property
     def dsp_url(self) -> str:
@@ -158,5 +171,9 @@ def check(found: Settings) -> None:
     ports = (found.public_port, found.member_port, found.management_port)
     if len(set(ports)) != len(ports):
         raise Misconfigured("two listeners have the same port", next_step="give each listener a port of its own")
+    if found.base_path in RESERVED:
+        raise Misconfigured(
+            f"base_path = {found.base_path} is a path of ours", next_step="choose another one, such as the company's name"
+        )
     check_listener(found.management_bind, found.management_certificate, found.management_key)
     check_oidc(found.oidc)

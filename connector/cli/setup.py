@@ -42,6 +42,7 @@ def init(
     member_port: Port,
     management_port: Port,
     host: Annotated[str, typer.Option()] = "localhost",
+    base_path: Annotated[str, typer.Option(help=SAY("base_path"))] = "",
     allow_private: Annotated[list[str] | None, typer.Option()] = None,
     issuer: Annotated[list[str] | None, typer.Option(help="DID=Type,Type")] = None,
     authority_key: Annotated[str, typer.Option(help=SAY("authority_key"))] = "",
@@ -59,6 +60,7 @@ def init(
         authority=authority,
         authority_key=authority_key,
         host=host,
+        base_path=base_path,
         public_port=public_port,
         member_port=member_port,
         management_port=management_port,
@@ -75,8 +77,11 @@ def init(
     print_result({"did": found.did, "directory": str(directory), "next": SAY("next_run", directory=directory)}, as_json=as_json)
 
 
-def run(directory: Directory = HERE) -> None:
-    command = [sys.executable, "-P", "-m", "connector", "--dir", str(directory)]
+def run(
+    directory: Directory = HERE, also: Annotated[list[Path] | None, typer.Option("--with", help=SAY("connector_with"))] = None
+) -> None:
+    command = [sys.executable, "-P", "-m", "connector"]
+    command += [part for each in (directory, *(also or ())) for part in ("--dir", str(each))]
     os.execv(sys.executable, command)  # noqa: S606  our own interpreter; -P keeps the working directory out of the path
 
 
