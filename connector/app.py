@@ -28,7 +28,10 @@ from connector.contracts import Contracts
 from connector.dsp import outbound, routes
 from connector.dsp.node import Node, spent
 from connector.evidence import Exporter, Witness, signs
+from connector.holdings import Holdings
 from connector.membership import Joining
+from connector.obligations import TYPE as STATEMENT
+from connector.obligations import Obligations
 from connector.peers import Peers
 from connector.plane import files
 from connector.plane.endpoint import Endpoint
@@ -47,6 +50,7 @@ from connector.store.opening import open_store
 from connector.store.port import Store
 from connector.worker.feed import Follower
 from connector.worker.measures import Measures
+from connector.worker.monitor import Monitor
 from connector.worker.outbox import Outbox
 from connector.worker.replicas import Replicas
 from connector.worker.timers import Timers
@@ -97,6 +101,9 @@ class Connector:
     joining: Joining
     commands: Commands
     contracts: Contracts
+    obligations: Obligations
+    holdings: Holdings
+    monitor: Monitor
     outbox: Outbox
     timers: Timers
     access: Access
@@ -188,6 +195,8 @@ def wire_up(
     async def proven(caller: Caller, fresh: bool) -> VerifiedParticipant:
         return await authenticate(door, caller, fresh=fresh)
 
+    holdings = Holdings(store, rules.usage, clock, payloads)
+    obligations = Obligations(store, rules.usage, holdings, clock, new_id, signs(contract_key, STATEMENT), resolver.resolve)
     refusals = Refusals(clock)
     node = Node(
         participant=found.did,
@@ -201,6 +210,7 @@ def wire_up(
         now=lambda: clock.now().timestamp(),
         page_size=found.page_size,
         page_key=(directory / install.PAGE_KEY).read_bytes(),
+        stated=obligations.taken,
         witness=Witness(resolver, status, own_document, clock),
     )
     commands = Commands(
@@ -220,6 +230,9 @@ def wire_up(
 
     exporter = Exporter(store, found.did, signs(contract_key, SEAL), own_document, clock)
     contracts = Contracts(store, commands, peers, clock, contexts.own_negotiation, exporter)
+    monitor = Monitor(
+        store=store, usage=rules.usage, commands=commands, contracts=contracts, obligations=obligations, clock=clock, on_overdue=found.on_overdue,
+    )  # fmt: skip
 
     async def proven_again(request: web.Request) -> VerifiedParticipant:
         caller = Caller(tuple(request.headers.getall("Authorization", [])), client_certificate(request))
@@ -235,20 +248,10 @@ def wire_up(
         door, sts, keys.signer("vp"), store, profiles=lambda did: rule(did).profile, trusts=issuers.__contains__, woken=renewal.wake
     )
 
-    async def carry_push(process: Process) -> None:
-        asset = await store.asset(process.data["dataset"])
-        if asset is None:
-            raise UnavailableError(f"the dataset {process.data['dataset']} is gone", next_step="terminate the transfer")
-        if not transfer.open_now(process):
-            return
-        if (why := gate.closed(process.peer)) is not None:
-            raise UnavailableError(f"the authority keeps the consumer out: {why}", next_step="it is pushed when that ends")
-        await push(client, payloads, asset, process.data["dataAddress"], expect_did=peers.pin(process.peer))
-        await commands.step("transfer", process.id, "complete", "")
-
+    carry_push = _pushing(client, payloads, gate, peers, commands)
     follower, trust = _following(
         found, profile, door, standing, store=store, client=client, sts=sts, status=status,
-        measures=Measures(store, commands, found.on_suspension), tls=directory / "tls",
+        measures=Measures(store, commands, found.on_suspension, _losing(monitor, Gate(door, standing))), tls=directory / "tls",
     )  # fmt: skip
     connector: Connector
 
@@ -276,6 +279,9 @@ def wire_up(
         ),
         commands=commands,
         contracts=contracts,
+        obligations=obligations,
+        holdings=holdings,
+        monitor=monitor,
         outbox=Outbox(store, peers.send, carry_push, clock, new_id, parallel=found.parallel_sends),
         timers=Timers(store, clock, contracts.look),
         access=Access(
@@ -299,6 +305,34 @@ def wire_up(
         public=_below(found, [*_own_routes(found, keys), *routes.routes(node), *wallet.routes(), *endpoint.routes()]),
     )
     return connector
+
+
+def _losing(monitor: Monitor, gate: Gate) -> Callable[[str], Awaitable[None]]:
+    """What follows when a credential of a participant does not count any more."""
+
+    async def credential_changed(did: str) -> None:
+        await monitor.lost(did, await gate.lost(did))
+
+    return credential_changed
+
+
+def _pushing(
+    client: GuardedClient, payloads: Path, gate: Gate, peers: Peers, commands: Commands
+) -> Callable[[Process], Awaitable[None]]:
+    """What carries out a push, and completes its transfer."""
+
+    async def carry_push(process: Process) -> None:
+        asset = await commands.store.asset(process.data["dataset"])
+        if asset is None:
+            raise UnavailableError(f"the dataset {process.data['dataset']} is gone", next_step="terminate the transfer")
+        if not transfer.open_now(process):
+            return
+        if (why := gate.closed(process.peer)) is not None:
+            raise UnavailableError(f"the authority keeps the consumer out: {why}", next_step="it is pushed when that ends")
+        await push(client, payloads, asset, process.data["dataAddress"], expect_did=peers.pin(process.peer))
+        await commands.step("transfer", process.id, "complete", "")
+
+    return carry_push
 
 
 def _following(
@@ -485,7 +519,7 @@ async def serving(
         await connector.listen_for_members()
         listeners.append(await _serve_management(connector))
         workers = (
-            connector.outbox, connector.joining, connector.timers, connector.renewal, connector.follower, connector.replicas,
+            connector.outbox, connector.joining, connector.timers, connector.renewal, connector.follower, connector.replicas, connector.monitor,
             connector.trust,
         )  # fmt: skip
         tasks = [asyncio.create_task(each.run()) for each in workers]

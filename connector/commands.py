@@ -14,6 +14,8 @@ from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import quote
 
+from msgspec.structs import replace
+
 from catalog import describe
 from catalog.dcat import Asset, OfferTerms
 from connector.dsp import messages
@@ -24,7 +26,7 @@ from connector.plane.tokens import DataTokens
 from connector.processes import negotiation, tables, transfer
 from connector.processes.decisions import Otherwise
 from connector.processes.errors import AgreementRetired, AgreementUnknown, UnknownProcess, VersionConflict
-from connector.processes.model import Commit, Kind, Process
+from connector.processes.model import Commit, Decided, Kind, Process
 from connector.store.port import ReceivedObject, Store
 from identity.access.trail import about
 from kernel import wire
@@ -202,14 +204,16 @@ class Commands:
         await self.store.commit(commit)
         return commit.process
 
-    async def step(self, kind: Kind, key: str, name: str, reason: str, *, code: str = "", person: str = "") -> Process:
-        """Our own step in a process: suspend, resume, complete, terminate; `person` is who decided it."""
+    async def step(
+        self, kind: Kind, key: str, name: str, reason: str, *, code: str = "", person: str = "", decided: Decided | None = None
+    ) -> Process:
+        """Our own step in a process: suspend, resume, complete, terminate; `person` is who decided it, or `decided` by which decision."""
         message = STEPS[kind, name]
         for _ in range(ATTEMPTS):
             process = await self.process(kind, key)
             try:
                 commit = self._command(process, message, reason=reason, code=code, person=person)
-                await self.store.commit(commit)
+                await self.store.commit(replace(commit, decided=decided))
             except VersionConflict:
                 continue
             return commit.process

@@ -24,7 +24,7 @@ from connector.processes.negotiation import Judgement
 from connector.processes.tables import FINALIZE
 from connector.processes.transfer import Grant
 from connector.store.port import Store
-from connector.usage import Usage
+from connector.usage import RECIPIENT, Usage
 from identity.verify import VerifiedParticipant
 from kernel.clock import Clock
 from policies.odrl import Decision, Phase, PolicyError, Request, evaluate, same_terms
@@ -55,11 +55,13 @@ class Rules:
         self.usage = Usage(profile, clock)
 
     def decide(
-        self, policy: dict[str, Any], phase: Phase, who: VerifiedParticipant, purposes: Sequence[str], dataset: str
+        self, policy: dict[str, Any], phase: Phase, who: VerifiedParticipant, terms: dict[str, Any] | None, dataset: str
     ) -> Decision | str:
-        """The decision on the use of a dataset, or why there is none."""
+        """The decision on the use of a dataset, or why there is none; `terms` are those that the consumer binds itself to."""
         try:
-            facts = self._facts(who.claims, who.did, purposes)
+            facts = self._facts(who.claims, who.did, self.usage.purposes(terms) if terms else ())
+            if terms and (recipients := self.usage.recipients(terms)):
+                facts[RECIPIENT] = recipients
             return evaluate(self._profile.policy(policy), Request(ACTION, phase, facts, self._now(), party=who.did, target=dataset))
         except PolicyError as error:
             return f"the policy cannot be read: {error.detail}"
@@ -152,7 +154,7 @@ class Rules:
 
     def hidden(self, offer: OfferTerms, who: VerifiedParticipant) -> list[str]:
         """Why the caller may not see the offer; empty when it may."""
-        decision = self.decide(offer.access, "catalog", who, (), offer.asset)
+        decision = self.decide(offer.access, "catalog", who, None, offer.asset)
         if isinstance(decision, str):
             return [decision]
         return [] if decision.permitted else decision.explain()
@@ -200,7 +202,7 @@ class CallerRules:
 
     def _decided(self, policy: dict[str, Any], requested: dict[str, Any], dataset: str) -> list[str]:
         """Why a policy does not permit the caller a contract; empty when it does."""
-        decision = self._rules.decide(policy, "negotiation", self._who, self._rules.usage.purposes(requested), dataset)
+        decision = self._rules.decide(policy, "negotiation", self._who, requested, dataset)
         if isinstance(decision, str):
             return [decision]
         return [] if decision.permitted else decision.explain()

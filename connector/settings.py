@@ -87,6 +87,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         int,
         Meta(description="Seconds without the authority's event feed after which every decision reads status anew.", ge=30, le=60),
     ] = 50
+    on_overdue: Annotated[
+        Literal["notice", "terminate"],
+        Meta(
+            description="What a provider does when a duty is overdue and its policy names no consequence: a warning, or the end of the agreement."
+        ),
+    ] = "notice"
     on_suspension: Annotated[
         Literal["suspend", "terminate"], Meta(description="What happens to the running transfers of a member that is suspended.")
     ] = "suspend"

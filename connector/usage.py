@@ -1,7 +1,7 @@
 """What our side knows and decides about the use of data under an agreement: facts, duties, counters, decisions.
 
 Rules
-- Facts come from the consumer's verified claims by the profile's paths, from the agreement (its purposes, the moment it began) and from our own ledger of it
+- Facts come from the consumer's verified claims by the profile's paths, from the agreement (its purposes and recipients, the moment it began) and from our own ledger of it
   (duties, counters); never from anybody's word. `elapsedTime` and `delayPeriod` run from the agreement's moment.
 - An agreement begins at the time that stands in it, so that both sides have the same due dates, but not later than we kept it.
 - A new transfer is decided with the counters as they would be afterwards; one that goes on with the counters as they are, since it is counted already.
@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from catalog.offers import ACTION
@@ -26,12 +27,21 @@ from kernel.clock import Clock, parse_iso
 from kernel.errors import BadInput
 from policies.duties import counted, granted, opened, states, ticked
 from policies.duties.counters import Exhausted, facts
+from policies.duties.ledger import by_path
 from policies.odrl import ODRL, PURPOSE, Phase, Policy, PolicyError, Request, evaluate, record
 from policies.profiles import Profile
 
 RUNNING = (ODRL + "elapsedTime", ODRL + "delayPeriod")
+RECIPIENT = ODRL + "recipient"
 Claims = Mapping[str, Sequence[Mapping[str, Any]]]
 log = telemetry.get(__name__)
+
+
+class Stated(Struct, frozen=True):
+    """What somebody binds itself to, by terms or by word: purposes and recipients."""
+
+    purposes: Sequence[str] = ()
+    recipients: Sequence[str] = ()
 
 
 class Usage:
@@ -46,8 +56,15 @@ class Usage:
 
     def purposes(self, policy: Mapping[str, Any]) -> tuple[str, ...]:
         """The purposes that the terms bind the consumer to; none where they cannot be read."""
+        return self._named(policy, PURPOSE)
+
+    def recipients(self, policy: Mapping[str, Any]) -> tuple[str, ...]:
+        """The recipients that the terms bind the consumer to, in the same way."""
+        return self._named(policy, RECIPIENT)
+
+    def _named(self, policy: Mapping[str, Any], operand: str) -> tuple[str, ...]:
         try:
-            return tuple(str(each) for each in self._profile.policy(policy).values(PURPOSE))
+            return tuple(str(each) for each in self._profile.policy(policy).values(operand))
         except PolicyError:
             return ()
 
@@ -60,15 +77,22 @@ class Usage:
             return Ledger()
         return Ledger(duties=tuple(opened(agreement.id, policy, moment(agreement))), counters=tuple(counted(agreement.id, policy)))
 
-    def request(
-        self, agreement: Agreement, ledger: Ledger, claims: Claims, phase: Phase, purposes: Sequence[str] | None = None
-    ) -> Request:
-        """What is asked of the agreement's policy; `purposes` are those of the agreement unless given. Raises `PolicyError`."""
+    def owing(self, agreement: Agreement, path: str) -> str:
+        """The DID of who owes a duty: the consumer, unless the duty names the provider as its assignee."""
+        consumer, provider = agreement.participant, agreement.peer
+        if agreement.role == "provider":
+            consumer, provider = provider, consumer
+        named = {name for function, name in by_path(self.policy(agreement))[path].parties if function.endswith("assignee")}
+        return provider if provider in named else consumer
+
+    def request(self, agreement: Agreement, ledger: Ledger, claims: Claims, phase: Phase, stated: Stated | None = None) -> Request:
+        """What is asked of the agreement's policy; purposes and recipients are those of the agreement unless stated. Raises `PolicyError`."""
         policy, now = self.policy(agreement), self._clock.now()
         consumer = agreement.participant if agreement.role == "consumer" else agreement.peer
-        stated = self.purposes(agreement.policy) if purposes is None else tuple(purposes)
+        stated = stated or Stated(self.purposes(agreement.policy), self.recipients(agreement.policy))
         duties, _ = ticked(ledger.duties, policy, now)
-        known = self._profile.facts(claims, purpose=stated, participant=consumer)
+        known = self._profile.facts(claims, purpose=stated.purposes, participant=consumer)
+        known |= {RECIPIENT: stated.recipients} if stated.recipients else {}
         known |= facts(ledger.counters) | dict.fromkeys(RUNNING, moment(agreement))
         return Request(ACTION, phase, known, now, party=consumer, target=agreement.dataset, duties=states(duties))
 

@@ -170,6 +170,20 @@ def _reply(commit: Commit) -> bytes:
     return last.answer if last is not None else b""
 
 
+async def stated(node: Node, request: web.Request) -> web.Response:
+    """What the peer of a negotiation says about a duty of its agreement: an endpoint of our own beside the protocol's (`connector.obligations`)."""
+    own = request.match_info["pid"]
+    request[CONVERSATION] = ("negotiation", own, own)
+    body = wire.loads(await request.read())
+    who = await node.authenticate(caller(request), False)
+    await node.processes.spend(spent(who.token))
+    process = await _own(node, own, who, "negotiation", None)
+    if node.stated is None:
+        raise UnknownProcess("no such process", peer=who.did)
+    await node.stated(process, who.did, body)
+    return _answer(outbound.acknowledgement(process), 200)
+
+
 async def show(node: Node, request: web.Request, kind: Kind) -> web.Response:
     """GET of a process by either of its parties."""
     own = request.match_info["pid"]

@@ -68,6 +68,7 @@ class Node:
     now: Callable[[], float]
     page_size: int
     page_key: bytes
+    stated: Callable[[Process, str, Any], Awaitable[Any]] | None = None  # takes what a peer says about a duty
     witness: Witness | None = None  # without one no evidence is kept, and signatures of peers are passed over
 
 

@@ -65,6 +65,9 @@ def routes(node: Node) -> list[Route]:
         _route("POST", f"{PATH}/catalog/request", partial(paging.catalog, node), "CatalogRequestMessage"),
         _route("GET", f"{PATH}/catalog/datasets/{{id:.+}}", partial(paging.dataset, node), "A dataset"),
         *posts,
+        _route(
+            "POST", f"{PATH}/negotiations/{{pid}}/duties", partial(_stated, node), "A statement about a duty, beside the protocol"
+        ),
         _route("GET", f"{PATH}/negotiations/{{pid}}", partial(_get, node, _N), "A contract negotiation"),
         _route("GET", f"{PATH}/transfers/{{pid}}", partial(_get, node, _T), "A transfer process"),
     ]
@@ -76,6 +79,10 @@ def _route(method: str, path: str, handler: Callable[[web.Request], Any], summar
 
 async def _post(node: Node, message: type[Message], kind: Kind, role: Role | None, request: web.Request) -> web.Response:
     return await inbound.receive(node, request, message, kind, role)
+
+
+async def _stated(node: Node, request: web.Request) -> web.Response:
+    return await inbound.stated(node, request)
 
 
 async def _get(node: Node, kind: Kind, request: web.Request) -> web.Response:

@@ -41,6 +41,14 @@ class Gate:
         """Why nothing flows to this participant any more; None while it may."""
         return self._standing.barred(did)
 
+    async def lost(self, did: str) -> frozenset[str] | None:
+        """Types of the credentials shown last that do not count any more; None where nothing is known of them, so that none counts."""
+        shown, profile = self._door.presentations.last(did), self._door.rules(did).profile
+        if not shown:
+            return None
+        denied = [each for each in shown if await self._denied(each, profile) is not None]
+        return frozenset(name for each in denied for name in each.types)
+
     async def _denied(self, credential: Credential, profile: VerifierProfile) -> str | None:
         if credential.valid_until is not None and credential.valid_until <= self._door.clock.now():
             return "a credential has expired"

@@ -52,6 +52,7 @@ class ReceivedObject(Struct, frozen=True, kw_only=True):
     file: str
     schema: str  # what it was validated against; empty when the dataset names no schema we know
     at: str
+    deleted: str = ""  # when the file was removed; the record stays
 
 
 class Membership(Struct, frozen=True, kw_only=True):
@@ -173,6 +174,7 @@ class Store(CredentialStore, Protocol):
     async def received_after(self, after: str, limit: int) -> list[ReceivedObject]:
         """By transfer; `after` is the last one seen."""
 
+    async def received_under(self, agreement: str) -> list[ReceivedObject]: ...
     async def add_received(self, found: ReceivedObject) -> None: ...
     async def membership(self) -> Membership: ...
     async def save_membership(self, membership: Membership) -> None: ...
@@ -183,6 +185,9 @@ class Store(CredentialStore, Protocol):
 
     def on_commit(self, listener: Callable[[], None]) -> None:
         """Call `listener` after every commit, also of other replicas."""
+
+    def on_ledger(self, listener: Callable[[str], None]) -> None:
+        """Call `listener(agreement)` after a commit here that made an agreement, changed its duties, or started a transfer under it."""
 
     def on_notice(self, listener: Notice) -> None:
         """Call `listener(kind, key)` when another replica has changed what may be held in memory: ("offer", id), ("membership", ""), or ("", "") for anything."""

@@ -95,6 +95,7 @@ class PostgresStore(SqlStore):
             raise VersionConflict("the process has moved meanwhile", pid=commit.process.id) from error
         except NotUnique as error:
             raise self.broken(error.table, statements) from error
+        self._committed(commit)
 
     # outbox ----------------------------------------------------------------------------------------------------------
 

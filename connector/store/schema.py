@@ -222,8 +222,10 @@ class ReceivedRecord(SQLModel, table=True):
     """Datasets received under an agreement: pushed to us or pulled by us."""
 
     __tablename__ = "received"
+    __table_args__ = (Index("received_under", "participant", "agreement"),)
     transfer: str = Field(primary_key=True)
     participant: str
+    agreement: str
     body: bytes = Field(sa_type=LargeBinary)
 
 

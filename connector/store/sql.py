@@ -10,7 +10,7 @@ Statements of one commit: process, token, journal, outbox (gone), outbox (new), 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -66,6 +66,7 @@ class SqlStore(ABC):
 
     def __init__(self, participant: str) -> None:
         self._me = participant
+        self._watchers: list[Callable[[str], None]] = []
 
     @abstractmethod
     async def _rows(self, sql: str, *arguments: Any) -> Sequence[Any]:
@@ -258,6 +259,7 @@ class SqlStore(ABC):
 
     async def save_duties(self, entries: Sequence[Entry]) -> None:
         await self._write(self._duties(entries))
+        self._tell({each.agreement for each in entries})
 
     def _duties(self, entries: Sequence[Entry]) -> Statement:
         rows = [(self._me, e.agreement, e.path, e.version, e.id, e.state, e.instant, encode(e)) for e in entries]
@@ -333,12 +335,16 @@ class SqlStore(ABC):
         sql = "SELECT body FROM received WHERE participant = ? AND transfer > ? ORDER BY transfer LIMIT ?"
         return await self._many(ReceivedObject, sql, self._me, after, limit)
 
+    async def received_under(self, agreement: str) -> list[ReceivedObject]:
+        sql = "SELECT body FROM received WHERE participant = ? AND agreement = ? ORDER BY transfer"
+        return await self._many(ReceivedObject, sql, self._me, agreement)
+
     async def add_received(self, found: ReceivedObject) -> None:
         sql = (
-            "INSERT INTO received (transfer, participant, body) VALUES (?,?,?)"
+            "INSERT INTO received (transfer, participant, agreement, body) VALUES (?,?,?,?)"
             " ON CONFLICT (transfer) DO UPDATE SET body = excluded.body"
         )
-        await self._write((sql, (found.transfer, self._me, encode(found))))
+        await self._write((sql, (found.transfer, self._me, found.agreement, encode(found))))
 
     async def membership(self) -> Membership:
         return await self._one(Membership, "SELECT body FROM membership WHERE participant = ?", self._me) or Membership()
@@ -388,6 +394,22 @@ class SqlStore(ABC):
             new = "INSERT INTO credential (id, participant, type, issuer, body) VALUES (?,?,?,?,?)"
             made += [(old, (self._me, each.type, each.issuer)), (new, (each.id, self._me, each.type, each.issuer, encode(each)))]
         await self._write(*made)
+
+    def on_ledger(self, listener: Callable[[str], None]) -> None:
+        self._watchers.append(listener)
+
+    def _committed(self, commit: Commit) -> None:
+        found = {each.agreement for each in commit.duties}
+        if commit.agreement is not None:
+            found.add(commit.agreement.id)
+        if commit.process.kind == "transfer" and any(row.after == "STARTED" for row in commit.journal):
+            found.add(commit.process.data["agreementId"])
+        self._tell(found)
+
+    def _tell(self, agreements: Iterable[str]) -> None:
+        for each in agreements:
+            for listener in self._watchers:
+                listener(each)
 
     def _told(self, kind: str, key: str) -> tuple[Statement, ...]:  # noqa: ARG002  replicas are told by a backend that has them
         """What tells other replicas, in the transaction of what it tells of."""

@@ -59,6 +59,7 @@ class SqliteStore(SqlStore):
     async def commit(self, commit: Commit) -> None:
         statements = self.statements(commit)
         await self._db.write(lambda c: self._commit(c, commit.process.id, statements))
+        self._committed(commit)
 
     def _commit(self, c: sqlite3.Connection, key: str, statements: list[Statement]) -> None:
         changed, _ = self._run(c, statements[:1])

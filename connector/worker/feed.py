@@ -45,6 +45,7 @@ _ROOT_AND_ISSUING: Final = 2
 _LARGEST_CRL: Final = 16 * 1024 * 1024
 TRUST_LIST: Final = "trust-list"
 _JOINED: Final = ("REQUESTED", "ACTIVE")
+_LOST: Final = ("credential-suspended", "credential-revoked")
 _STATUS_CHANGES: Final = frozenset(
     {
         feed.SUSPENDED,
@@ -159,6 +160,8 @@ class Follower:
         if event.did == self._sts.did:
             log.warning("the authority tells of ourselves", kind=event.kind)
             return
+        if event.kind in _LOST and event.did:
+            await self._measures.credential(event.did)
         if measure is not None and self._standing.barred(event.did) is None:
             log.info("member was kept out while we did not hear", peer=event.did, kind=event.kind, seq=event.seq)
         elif measure is not None:

@@ -5,10 +5,12 @@
 | suspended | suspended, or terminated (setting `on_suspension`) | stay; nothing is taken or sent |
 | reinstated | those that we suspended for that go on | go on: what waits in the outbox is sent |
 | revoked | terminated | terminated |
+| a credential is revoked or suspended | those that relied on it are suspended (`worker.monitor`) | the next message is judged anew |
 
 Every measure can be repeated: a process that has taken the step, or is about to, is left alone.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Final, Literal
 
 from connector.commands import Commands
@@ -19,14 +21,23 @@ from kernel.errors import KizunaError
 
 SUSPENDED: Final = "the authority has suspended the membership"
 REVOKED: Final = "the authority has ended the membership"
+Lost = Callable[[str], Awaitable[None]]
 log = telemetry.get(__name__)
 
 
 class Measures:
     """Own steps in the processes with one member."""
 
-    def __init__(self, store: Store, commands: Commands, on_suspension: Literal["suspend", "terminate"]) -> None:
-        self._store, self._commands, self._on_suspension = store, commands, on_suspension
+    def __init__(
+        self, store: Store, commands: Commands, on_suspension: Literal["suspend", "terminate"], lost: Lost | None = None
+    ) -> None:
+        """`lost` does what follows when a credential of a member does not count any more."""
+        self._store, self._commands, self._on_suspension, self._lost = store, commands, on_suspension, lost
+
+    async def credential(self, did: str) -> None:
+        """Decide anew what relied on a credential of this member."""
+        if self._lost is not None:
+            await self._lost(did)
 
     async def suspended(self, did: str) -> None:
         """Close the data to this member, in the protocol's terms."""

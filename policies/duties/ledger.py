@@ -126,7 +126,7 @@ def _limits(found: Iterable[Atomic], at: datetime) -> Iterator[tuple[bool, datet
 
 def violated(entries: Iterable[Entry], policy: Policy, prohibition: str, now: datetime) -> list[Entry]:
     """The entries after a prohibition (by path) was violated: its remedies begin."""
-    duties = _by_path(policy)
+    duties = by_path(policy)
     return [
         _begun(each, duties[each.path], now) if each.parent == prohibition and each.state == "inactive" else each
         for each in entries
@@ -136,7 +136,7 @@ def violated(entries: Iterable[Entry], policy: Policy, prohibition: str, now: da
 def ticked(entries: Iterable[Entry], policy: Policy, now: datetime) -> tuple[list[Entry], list[Act]]:
     """The entries at a moment: kept long enough is fulfilled, too late is overdue and has its consequences. Repeating changes nothing."""
     found = list(entries)
-    duties, acts = _by_path(policy), []
+    duties, acts = by_path(policy), []
     changed = True
     while changed:  # a consequence may itself be overdue at once
         changed = False
@@ -201,7 +201,8 @@ def retained(entries: Iterable[Entry], now: datetime) -> datetime | None:
     return latest if latest is not None and latest > now.astimezone(UTC) else None
 
 
-def _by_path(policy: Policy) -> dict[str, Duty]:
+def by_path(policy: Policy) -> dict[str, Duty]:
+    """All duties of a policy, consequences too."""
     found: dict[str, Duty] = {}
     open_ = list(policy.duties())
     while open_:

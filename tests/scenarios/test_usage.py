@@ -8,10 +8,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
+from connector.plane import files
+from connector.processes.errors import PolicyRefused
+from connector.processes.model import Process
+from connector.worker.monitor import NOT_PERMITTED, Monitor
 from kernel import faults
-from policies.duties import states
+from kernel.errors import Conflict, Forbidden, NotFound
+from policies.duties import opened, states
 from policies.duties.counters import COUNT
-from policies.odrl import broken, replay
+from policies.odrl import KZ, broken, replay
 from tests.support.company import Company, Directory
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
@@ -34,7 +39,7 @@ def clock():
 async def pair(tmp_path, clock):
     directory = Directory()
     async with AsyncExitStack() as stack:
-        sides = [Company(tmp_path / name, name, directory, clock=clock) for name in ("seller", "buyer")]
+        sides = [Company(tmp_path / name, name, directory, clock=clock, on_overdue="terminate") for name in ("seller", "buyer")]
         for each in sides:
             await stack.enter_async_context(each.running())
         yield sides
@@ -66,6 +71,25 @@ def asking(buyer, agreement):
         "@context": ["https://w3id.org/dspace/2025/1/context.jsonld"], "@type": "TransferRequestMessage", "agreementId": agreement,
         "consumerPid": f"urn:uuid:{uuid.uuid4()}", "format": "HttpData-PULL", "callbackAddress": buyer.base,
     }  # fmt: skip
+
+
+async def settled(company, watched=0):
+    """Once its monitor has looked at everything that was committed, and has so many instants."""
+    async with asyncio.timeout(5):
+        while len(company.monitor) < watched or not company.asleep or company.monitor._awake.is_set():
+            await asyncio.sleep(0.01)
+
+
+async def eventually(read, holds):
+    async with asyncio.timeout(10):
+        while not holds(found := await read()):
+            await asyncio.sleep(0.02)
+    return found
+
+
+async def duty_of(company, agreement):
+    (entry,) = (await company.store.ledger(agreement)).duties
+    return entry
 
 
 async def transfer(buyer, agreement, *states, seconds=10):
@@ -163,7 +187,7 @@ async def test_an_overdue_duty_refuses_though_nobody_has_written_it_down(pair, c
     await transfer(buyer, key)
     clock.moment += timedelta(days=6)
     await transfer(buyer, key, "TERMINATED")
-    assert set(states((await seller.store.ledger(key)).duties).values()) == {"active"}
+    assert set(states((await seller.store.ledger(key)).duties).values()) == {"active"}, "the monitor sleeps by another clock"
 
 
 async def test_decisions_are_kept_as_a_chain_that_can_be_replayed(pair):
@@ -177,3 +201,234 @@ async def test_decisions_are_kept_as_a_chain_that_can_be_replayed(pair):
     policy = (await seller.store.agreement(key)).policy
     assert [replay(each.record, policy, seller.profile.operands) for each in found] == [[], [], []]
     assert [each.record.facts[COUNT] for each in found] == ["1", "2", "3"]
+
+
+# what time changes ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_running_transfer_ends_at_the_instant_at_which_the_policy_does(pair, clock):
+    seller, buyer = pair
+    key = await contract(*pair, permission=[use(atom("dateTime", "lt", "2026-12-01T00:00:00Z"))])
+    running = await transfer(buyer, key)
+    await seller.until(running.peer_pid, "STARTED")
+    await settled(seller, 1)
+    clock.moment = datetime(2026, 11, 30, 23, 59, 59, tzinfo=UTC)
+    assert await seller.monitor.turn() == 1.0
+    assert (await seller.store.process(running.peer_pid)).pending is None
+    clock.moment = datetime(2026, 12, 1, tzinfo=UTC)
+    assert await seller.monitor.turn() is None
+    ended = await buyer.until(running.id, "TERMINATED")
+    assert ended.data["ending"] == {"code": "policy", "reason": [NOT_PERMITTED]}
+    ours = await seller.store.process(running.peer_pid)
+    assert ours.note == NOT_PERMITTED
+    last = (await seller.store.decided(ours.id)).record
+    assert (last.phase, last.permitted) == ("monitoring", False)
+    assert broken(each.record for each in await seller.store.decisions("", 10, agreement=key)) is None
+
+
+async def test_outside_of_its_hours_a_transfer_is_suspended_not_ended(pair, clock):
+    seller, buyer = pair
+    days = [
+        {"and": [atom("dateTime", "gteq", f"2026-11-{d}T00:00:00Z"), atom("dateTime", "lt", f"2026-11-{d}T12:00:00Z")]}
+        for d in (24, 25)
+    ]
+    key = await contract(*pair, permission=[use({"or": days})])
+    running = await transfer(buyer, key)
+    await settled(seller, 1)
+    clock.moment = datetime(2026, 11, 24, 12, tzinfo=UTC)
+    await seller.monitor.turn()
+    await buyer.until(running.id, "SUSPENDED")
+
+
+async def test_a_lost_credential_suspends_what_relied_on_it_and_a_new_one_lets_it_go_on(pair):
+    seller, buyer = pair
+    role = {"leftOperand": f"{KZ}role", "operator": "isAnyOf", "rightOperand": ["packMaker"]}
+    needs, free = await contract(*pair, permission=[use(role)]), await contract(*pair)
+    relying, other = await transfer(buyer, needs), await transfer(buyer, free)
+    await settled(seller)
+    await seller.monitor.lost(buyer.did, {"RoleCredential"})
+    await buyer.until(relying.id, "SUSPENDED")
+    assert (await seller.store.process(other.peer_pid)).state == "STARTED"
+    await buyer.commands.step("transfer", relying.id, "resume", "")
+    await buyer.until(relying.id, "STARTED")
+
+
+async def test_an_overdue_duty_ends_the_agreement_where_the_setting_says_so(pair, clock):
+    seller, buyer = pair
+    inform = {"action": "inform", "constraint": [atom("elapsedTime", "lteq", "P10D")]}
+    key = await contract(*pair, obligation=[inform])
+    running = await transfer(buyer, key)
+    await settled(seller, 1)
+    clock.moment += timedelta(days=11)
+    await seller.monitor.turn()
+    await buyer.until(running.id, "TERMINATED")
+    (entry,) = (await seller.store.ledger(key)).duties
+    assert entry.state == "overdue"
+    assert "inform" in (await seller.store.agreement(key)).retired.reason
+    refused = await transfer(buyer, key, "TERMINATED")
+    assert "403" in refused.note
+
+
+async def test_nothing_wakes_the_monitor_while_nothing_changes_and_a_start_reads_it_all(pair, clock, tmp_path):
+    seller, _ = pair
+    inform = {"action": "inform", "constraint": [atom("elapsedTime", "lteq", "P10D")]}
+    entries = [
+        entry for n in range(1200) for entry in opened(f"urn:uuid:{n}", seller.profile.policy({"@type": "Agreement", "assigner": "a:a", "assignee": "b:b", "permission": [use()], "obligation": [inform]}), NOW)
+    ]  # fmt: skip
+    for n in range(0, 1200, 300):
+        await seller.store.save_duties(entries[n : n + 300])
+    waits = []
+
+    async def wait(event, seconds):
+        waits.append(seconds)
+        await event.wait()
+
+    fresh = Monitor(
+        store=seller.store, usage=seller.rules.usage, commands=None, contracts=None, obligations=None, clock=clock, wait=wait
+    )
+    task = asyncio.create_task(fresh.run())
+    async with asyncio.timeout(20):
+        while not waits:
+            await asyncio.sleep(0.01)
+    assert len(fresh) == 1200
+    assert waits == [timedelta(days=10).total_seconds()]
+    for _ in range(50):  # commits about something else
+        await seller.store.save_membership(await seller.store.membership())
+    await asyncio.sleep(0.05)
+    assert len(waits) == 1, "it has slept through"
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+# consumer side -------------------------------------------------------------------------------------------------------
+
+
+async def received(buyer, agreement, body=b"{}"):
+    """An object that the buyer's store holds under an agreement."""
+    process = await transfer(buyer, agreement)
+
+    async def parts():
+        yield body
+
+    return await buyer.commands.keep(process, await files.spooled(parts(), buyer.place / "inbox", 1 << 20))
+
+
+async def received_without_transfer(buyer, agreement):
+    """The same, where the policy lets no transfer begin here."""
+    key = f"urn:uuid:{uuid.uuid4()}"
+    process = Process(
+        id=key, participant=buyer.did, kind="transfer", role="consumer", peer="did:web:seller.example", state="STARTED", data={"agreementId": agreement, "dataset": "d"}
+    )  # fmt: skip
+
+    async def parts():
+        yield b"{}"
+
+    return await buyer.commands.keep(process, await files.spooled(parts(), buyer.place / "inbox", 1 << 20))
+
+
+async def test_data_are_deleted_before_the_duty_is_due_and_the_provider_gets_the_evidence(pair, clock):
+    seller, buyer = pair
+    delete = {"action": "delete", "constraint": [atom("elapsedTime", "lteq", "P30D")]}
+    key = await contract(*pair, obligation=[delete])
+    held = await received(buyer, key)
+    file = buyer.place / held.file
+    await settled(buyer, 1)
+    clock.moment += timedelta(days=29, hours=22)
+    await buyer.monitor.turn()
+    assert file.exists()
+    clock.moment += timedelta(hours=1)
+    await buyer.monitor.turn()
+    assert not file.exists()
+    (mine,) = (await buyer.store.ledger(key)).duties
+    assert (mine.state, [each.kind for each in mine.evidence]) == ("fulfilled", ["E2"])
+    theirs = await eventually(lambda: duty_of(seller, key), lambda each: each.state != "active")
+    assert (theirs.state, theirs.evidence[0].by, theirs.evidence[0].digest) == ("fulfilled", buyer.did, held.sha256)
+    clock.moment += timedelta(days=30)
+    await seller.monitor.turn()
+    assert (await duty_of(seller, key)).state == "fulfilled"
+    with pytest.raises(NotFound):
+        await buyer.holdings.read(held.transfer, (), ())
+
+
+async def test_what_must_be_kept_is_not_deleted_by_a_person_or_by_a_duty(pair, clock):
+    _, buyer = pair
+    keep = {"action": "archive", "constraint": [atom("elapsedTime", "gteq", "P90D")]}
+    delete = {"action": "delete", "constraint": [atom("elapsedTime", "lteq", "P30D")]}
+    key = await contract(*pair, obligation=[keep, delete])
+    held = await received(buyer, key)
+    with pytest.raises(Conflict, match="must be kept until 2027-02-22"):
+        await buyer.holdings.discard(held.transfer)
+    clock.moment += timedelta(days=31)
+    await buyer.monitor.turn()
+    assert (buyer.place / held.file).exists()
+    assert sorted(each.state for each in (await buyer.store.ledger(key)).duties) == ["active", "overdue"]
+    clock.moment += timedelta(days=60)
+    await buyer.holdings.discard(held.transfer)
+    assert not (buyer.place / held.file).exists()
+
+
+async def test_data_in_our_store_are_read_for_the_agreed_purpose_and_recipient_only(pair):
+    _, buyer = pair
+    purpose = {"leftOperand": "purpose", "operator": "isAnyOf", "rightOperand": ["cfp.rollup:1"]}
+    recipient = {"leftOperand": "recipient", "operator": "isAnyOf", "rightOperand": ["did:web:auditor.example"]}
+    key = await contract(*pair, permission=[use(purpose, recipient)])
+    held = await received_without_transfer(buyer, key)
+    found, path = await buyer.holdings.read(held.transfer, ["cfp.rollup:1"], ["did:web:auditor.example"])
+    assert path.read_bytes() == b"{}"
+    assert found == held
+    for purposes, recipients in (
+        ([], ["did:web:auditor.example"]),
+        (["marketing"], ["did:web:auditor.example"]),
+        (["cfp.rollup:1"], []),
+        (["cfp.rollup:1"], ["did:web:x.example"]),
+    ):
+        with pytest.raises(PolicyRefused, match="the agreement does not permit it"):
+            await buyer.holdings.read(held.transfer, purposes, recipients)
+
+
+async def test_evidence_and_waivers_reach_the_other_side_signed(pair):
+    seller, buyer = pair
+    key = await contract(*pair, permission=[use(duty=[{"action": "inform"}])])
+    await transfer(buyer, key, "TERMINATED")
+    entry = await duty_of(buyer, key)
+    with pytest.raises(Forbidden, match="cannot waive"):
+        await buyer.obligations.waive(entry.id, "Sato Hanako", "no wish")
+    await buyer.obligations.fulfil(entry.id, "E1", "reported on 24 November", "", "Sato Hanako")
+    theirs = await eventually(lambda: duty_of(seller, key), lambda each: each.state == "fulfilled")
+    assert theirs.evidence[0].kind == "E1"
+    await transfer(buyer, key)
+    other = await contract(*pair, permission=[use(duty=[{"action": "inform"}])])
+    await seller.obligations.waive((await duty_of(seller, other)).id, "Mori Ken", "not needed")
+    await eventually(lambda: duty_of(buyer, other), lambda each: each.state == "waived")
+    await transfer(buyer, other)
+
+
+async def test_statements_that_are_forged_foreign_or_about_something_else_are_refused(pair):
+    seller, buyer = pair
+    key = await contract(*pair, permission=[use(duty=[{"action": "inform"}])])
+    entry, agreement = await duty_of(buyer, key), await buyer.store.agreement(key)
+    process = await buyer.store.process(agreement.negotiation)
+    path = f"/negotiations/{process.peer_pid}/duties"
+    good = {
+        "iss": buyer.did,
+        "duty": entry.id,
+        "agreement": key,
+        "at": "2026-11-24T09:00:00.000Z",
+        "kind": "E1",
+        "statement": "done",
+    }
+    sign = buyer.obligations._sign
+    wrong = {
+        "nothing": ({}, 400),
+        "foreign": ({"statement": seller.obligations._sign(good)}, 400),
+        "about another agreement": ({"statement": sign(good | {"agreement": "urn:uuid:other"})}, 404),
+        "no such duty": ({"statement": sign(good | {"duty": "x"})}, 404),
+        "a waiver by who owes it": ({"statement": sign(good | {"waived": "please"})}, 403),
+        "no class": ({"statement": sign(good | {"kind": "E9"})}, 400),
+    }
+    for name, (body, status) in wrong.items():
+        assert (await buyer.post(path, body, to=seller))[0] == status, name
+    assert (await duty_of(seller, key)).state == "active"
+    statement = {"statement": sign(good)}
+    assert [(await buyer.post(path, statement, to=seller))[0] for _ in range(2)] == [200, 200]
+    assert len((await duty_of(seller, key)).evidence) == 1

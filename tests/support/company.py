@@ -15,6 +15,9 @@ from connector.contracts import Contracts
 from connector.dsp import outbound, routes
 from connector.dsp.node import Node, spent
 from connector.evidence import Exporter, Witness, signs
+from connector.holdings import Holdings
+from connector.obligations import TYPE as STATEMENT
+from connector.obligations import Obligations
 from connector.peers import Peers
 from connector.plane.tokens import DataTokens
 from connector.processes import negotiation, transfer
@@ -23,6 +26,7 @@ from connector.processes.evidence import TYPE
 from connector.rules import OwnRules, Rules
 from connector.standing import Standing
 from connector.store.sqlite import SqliteStore, open_database
+from connector.worker.monitor import Monitor, until
 from connector.worker.outbox import Outbox
 from identity import jose
 from identity.did import Service
@@ -88,7 +92,9 @@ class Company:
         signed=True,
         credentials=None,
         lists=None,
+        on_overdue="notice",
     ):
+        self.place, self.asleep = place, False
         self.did, self.port = f"did:web:{name}.example", free_port()
         self.base = f"http://127.0.0.1:{self.port}{routes.PATH}"
         place.mkdir(parents=True, exist_ok=True)
@@ -117,13 +123,26 @@ class Company:
         tokens = DataTokens(self.did, keys.ensure("data"), self.clock, lambda _peer: f"http://127.0.0.1:{self.port}")
         self.tokens = tokens
         self.witness = Witness(directory, lists, lambda: self.published, self.clock)
+        self.holdings = Holdings(self.store, self.rules.usage, self.clock, place)
+        self.obligations = Obligations(
+            self.store, self.rules.usage, self.holdings, self.clock, self._new_id, signs(contract, STATEMENT), directory.resolve
+        )
         self.commands = Commands(
             directory=place, store=self.store, profile=self.profile, clock=self.clock, node=self.node(), own_negotiation=self._own, own_transfer=self._moving,
             peers=self.peers, tokens=tokens, new_id=self._new_id, show=self.rules.put, max_payload=1 << 30,
         )  # fmt: skip
         exporter = Exporter(self.store, self.did, signs(contract, SEAL), lambda: self.published, self.clock)
         self.contracts = Contracts(self.store, self.commands, self.peers, self.clock, self._own, exporter)
+        self.monitor = Monitor(
+            store=self.store, usage=self.rules.usage, commands=self.commands, contracts=self.contracts, obligations=self.obligations, clock=self.clock,
+            on_overdue=on_overdue, wait=self._sleep,
+        )  # fmt: skip
         self.outbox = Outbox(self.store, self.peers.send, self._push, self.clock, self._new_id)
+
+    async def _sleep(self, event, seconds):
+        self.asleep = not event.is_set()
+        await until(event, seconds)
+        self.asleep = False
 
     @staticmethod
     def _new_id():
@@ -165,7 +184,7 @@ class Company:
             participant=self.did, base_url=lambda _: self.base, authenticate=self.authenticate, processes=self.store, catalog=self.rules,
             negotiation=self._negotiating, transfer=self._transferring, check_callback=self.peers.check_callback,
             now=lambda: self.clock.now().timestamp(), page_size=self.page_size, page_key=b"k" * 32,
-            witness=self.witness,
+            witness=self.witness, stated=self.obligations.taken,
         )  # fmt: skip
 
     async def publish(self, template="passport-one-up", *, title="x", parameters=None, **said):
@@ -205,17 +224,18 @@ class Company:
         """Serve and work."""
         await self.rules.fill()
         listener = await serve(application(routes.routes(self.node()), errors=errors.response), "127.0.0.1", self.port)
-        task = asyncio.create_task(self.outbox.run())
+        tasks = [asyncio.create_task(each.run()) for each in (self.outbox, self.monitor)]
         try:
             yield self
         finally:
-            died = task.done()
-            task.cancel()
-            (error,) = await asyncio.gather(task, return_exceptions=True)
+            died = any(task.done() for task in tasks)
+            for task in tasks:
+                task.cancel()
+            endings = await asyncio.gather(*tasks, return_exceptions=True)
             await listener.close()
             await self.client.close()
             await self.store.close()
-            assert not died, f"the outbox has died: {error!r}"
+            assert not died, f"a worker has died: {endings!r}"
 
     async def post(self, path, value, *, to, headers=None):
         """A message of ours as a peer of the other side would send it by hand; (status, parsed body)."""

@@ -1,0 +1,162 @@
+"""Doing and showing duties: evidence of either side, waivers, and the deletion of what our own store holds.
+
+Rules
+- A duty is owed by the consumer, unless it names the provider as its assignee. Who owes it gives evidence; who it is owed to may waive it, or note evidence that came
+  another way. Both are told to the other side, in the transaction that writes them down.
+- What is told is a statement signed by who tells it (`evidence.statement`'s way: a key that its DID document lists for assertions), about the duty's id, which is the
+  same on both sides. The receiver checks the sender, the signature and the party's role, and its own ledger then decides.
+- Only a peer that signed the agreement in our form is told: it knows this endpoint. Others are simply not told.
+- Data that our store received are deleted before the time of the agreement's duty to delete, by a tenth of the period, an hour at most. The evidence is of class E2:
+  the digests of what was removed. A duty to keep goes first: until it ends, nothing is deleted.
+
+Not done here: waking up (`worker.monitor`), what an overdue duty leads to.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any, Final
+from urllib.parse import quote
+
+from msgspec.structs import replace
+
+from connector.holdings import Holdings
+from connector.processes.errors import UnknownProcess, VersionConflict
+from connector.processes.evidence import Sign, SignatureWrong
+from connector.processes.model import Agreement, Commit, OutboxRow, Process
+from connector.store.port import Store
+from connector.usage import Usage
+from identity import jose
+from identity.did import ASSERTION, BadDid
+from identity.did.document import DidDocument
+from identity.jose import BadToken
+from kernel import telemetry, wire
+from kernel.clock import Clock, iso, parse_iso
+from kernel.errors import BadInput, Conflict, Forbidden, NotFound
+from policies.duties import Entry, Evidence, fulfilled, moved, ticked, waived
+from policies.duties.ledger import EvidenceClass
+from policies.odrl import ODRL, PolicyError
+
+TYPE: Final = "duty+jwt"
+MESSAGE: Final = "DutyStatement"
+DELETE: Final = ODRL + "delete"
+MARGIN: Final = timedelta(hours=1)
+ATTEMPTS: Final = 5
+log = telemetry.get(__name__)
+Resolve = Callable[[str], Awaitable[DidDocument]]
+
+
+def deletion(entry: Entry) -> datetime | None:
+    """When our own store deletes for this duty; None where it is not one to delete by a date."""
+    if entry.action != DELETE or entry.state != "active" or not entry.due:
+        return None
+    due, began = parse_iso(entry.due), parse_iso(entry.triggered)
+    return due - min(MARGIN, (due - began) / 10)
+
+
+class Obligations:
+    """Duties under one participant's agreements."""
+
+    def __init__(
+        self, store: Store, usage: Usage, holdings: Holdings, clock: Clock, new_id: Callable[[], str], sign: Sign, resolve: Resolve
+    ) -> None:
+        """`sign` makes a compact JWS of type `TYPE`."""
+        self._store, self._usage, self._holdings, self._clock = store, usage, holdings, clock
+        self._new_id, self._sign, self._resolve = new_id, sign, resolve
+
+    async def fulfil(self, key: str, kind: EvidenceClass, statement: str, digest: str, person: str) -> Entry:
+        """Note evidence that a duty was done; the other side is told when it is ours. Raises `Conflict`, `BadInput`, `NotFound`."""
+        return await self._changed(key, {"kind": kind, "statement": statement, "digest": digest, "person": person})
+
+    async def waive(self, key: str, person: str, reason: str) -> Entry:
+        """Give up a duty that is owed to us. Raises `Conflict`, `Forbidden`, `NotFound`."""
+        return await self._changed(key, {"waived": reason or "no reason given", "person": person})
+
+    async def _changed(self, key: str, said: dict[str, Any]) -> Entry:
+        for _ in range(ATTEMPTS):
+            agreement, entry = await self._duty(key)
+            party = agreement.participant
+            claims = {"iss": party, "duty": entry.id, "agreement": agreement.id, "at": iso(self._clock.now()), **said}
+            mine = self._usage.owing(agreement, entry.path) == party
+            after = self._applied(agreement, entry, claims, self._sign(claims) if mine else "")
+            try:
+                return await self._save(agreement, entry, after, claims if mine or "waived" in said else None)
+            except VersionConflict:
+                continue
+        raise VersionConflict("the duty keeps changing", next_step="try again")
+
+    async def taken(self, process: Process, who: str, body: Any) -> Entry:
+        """What the peer of a negotiation says about a duty of the agreement; a repeat changes nothing. Raises what a wrong statement deserves."""
+        if not isinstance(body, dict) or not isinstance(body.get("statement"), str):
+            raise BadInput("a signed statement is expected")
+        claims = await self._verified(body["statement"], who)
+        agreement, entry = await self._duty(str(claims.get("duty", "")))
+        if agreement.peer != who or agreement.negotiation != process.id or claims.get("agreement") != agreement.id:
+            raise UnknownProcess("no such duty", peer=who)
+        if any(body["statement"] == each.statement for each in entry.evidence) or entry.state == "waived":
+            return entry
+        after = self._applied(agreement, entry, claims, body["statement"])
+        return await self._save(agreement, entry, after, None)
+
+    async def delete(self, agreement: Agreement) -> list[str]:
+        """Delete what we hold under an agreement, and show that; the digests. A duty to keep refuses it with `Conflict`."""
+        gone = await self._holdings.delete(agreement, "a duty of the agreement")
+        statement = f"{len(gone)} object(s) deleted" if gone else "nothing was held"
+        for entry in (await self._store.ledger(agreement.id)).duties:
+            if entry.action == DELETE and entry.state in ("active", "overdue"):
+                await self._changed(entry.id, {"kind": "E2", "statement": statement, "digest": " ".join(gone), "person": ""})
+        log.info("deleted by a duty", agreement=agreement.id, objects=len(gone))
+        return gone
+
+    async def _duty(self, key: str) -> tuple[Agreement, Entry]:
+        entry = await self._store.duty(key)
+        agreement = await self._store.agreement(entry.agreement) if entry is not None else None
+        if entry is None or agreement is None:
+            raise NotFound(f"no duty {key}", next_step="see `kizuna duty list`")
+        try:
+            now, _ = ticked((await self._store.ledger(agreement.id)).duties, self._usage.policy(agreement), self._clock.now())
+        except PolicyError as error:
+            raise Conflict(f"the agreement's policy cannot be read: {error.detail}") from error
+        return agreement, next(each for each in now if each.path == entry.path)
+
+    def _applied(self, agreement: Agreement, entry: Entry, claims: dict[str, Any], token: str) -> Entry:
+        party, owing = str(claims["iss"]), self._usage.owing(agreement, entry.path)
+        if "waived" in claims:
+            if party == owing:
+                raise Forbidden("who owes a duty cannot waive it", next_step="ask the other side of the agreement")
+            return waived(entry, party, str(claims["waived"])[:1000])
+        if party not in (owing, agreement.participant):
+            raise Forbidden("evidence comes from who owes the duty")
+        kind = claims.get("kind")
+        if kind not in ("E0", "E1", "E2", "E3"):
+            raise BadInput("the class of the evidence is E0 to E3")
+        shown = Evidence(
+            kind=kind, by=party, at=str(claims.get("at", "")), statement=token or str(claims.get("statement", "")), digest=str(claims.get("digest", ""))
+        )  # fmt: skip
+        return fulfilled(entry, shown, self._clock.now())
+
+    async def _save(self, agreement: Agreement, entry: Entry, after: Entry, told: dict[str, Any] | None) -> Entry:
+        """Write a change down, with the message to the other side where it is to be told and knows how to take it."""
+        (changed,) = moved([entry], [after])
+        process = await self._store.process(agreement.negotiation) if told is not None else None
+        if process is None or told is None or not process.data.get("peerSignature"):
+            await self._store.save_duties([changed])
+            return changed
+        key = self._new_id()
+        body = wire.dumps({"@id": key, "@type": MESSAGE, "statement": self._sign(told)})
+        path = f"/negotiations/{quote(process.peer_pid, safe=':')}/duties"
+        row = OutboxRow(id=key, process=process.id, act="dsp", message=MESSAGE, path=path, body=body)
+        moving = replace(process, version=process.version + 1)
+        await self._store.commit(Commit(process=moving, expected=process.version, outbox=(row,), duties=(changed,)))
+        return changed
+
+    async def _verified(self, token: str, who: str) -> dict[str, Any]:
+        try:
+            found = jose.parse(token)
+            if found.typ != TYPE or found.kid is None:
+                raise SignatureWrong(f"not a statement of type {TYPE} that names its key")
+            jose.verify(found, (await self._resolve(who)).key(found.kid, ASSERTION))
+        except (BadToken, BadDid) as error:
+            raise SignatureWrong(f"the statement's signature does not hold: {error.detail}") from error
+        if found.claims.get("iss") != who:
+            raise SignatureWrong("the statement is another party's")
+        return dict(found.claims)

@@ -1,0 +1,225 @@
+"""The policy monitor: what time or a revoked credential changes in a living agreement is done at that moment, and nothing is asked before.
+
+    instants (agreement -> when) -> sleep until the earliest -> look at that one agreement -> its next instant
+
+Rules
+- A look writes down what has become of the duties, has our own store delete what is to be deleted, and decides every running transfer anew, with the verified
+  claims that it was let in with, the counters and duties as they are, in phase `monitoring`.
+- A transfer that is not permitted any more is suspended where time alone will permit it again or a new credential may (`lost`), else terminated. The decision is
+  kept in the agreement's chain; the peer is told no more than that the policy does not permit it.
+- A duty that is overdue and has no consequence is a warning in the log and in `kizuna duty list`; with `on_overdue = "terminate"` the provider also retires the
+  agreement: running transfers end, none begins. What follows is done before the duty is written as overdue, so a crash in between repeats it.
+- The next instant is the first at which a duty or a decision changes. An agreement without a running transfer and without a dated duty has none, and costs nothing.
+- Commits that make agreements or duties, or start a transfer, wake it (`Store.on_ledger`). At the start everything is read in pages; replicas, which may have missed each
+  other's commits, do that again every ten minutes. Two that act on the same find the second commit refused.
+
+Not done here: ending what a member's suspension ends (`worker.measures`), renewing agreements (`worker.timers`). The end of a credential's own validity is seen when
+the peer renews its data token, every five minutes at the latest.
+"""
+
+import asyncio
+import heapq
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
+
+from msgspec.structs import replace
+
+from connector.commands import Commands
+from connector.contracts import Contracts
+from connector.obligations import Obligations, deletion
+from connector.processes.errors import VersionConflict
+from connector.processes.model import Agreement, Decided, Ledger, Process
+from connector.store.port import Store
+from connector.usage import Usage
+from kernel import telemetry
+from kernel.clock import Clock, parse_iso
+from kernel.errors import Conflict, KizunaError
+from policies.duties import moved, next_instant, ticked
+from policies.odrl import PolicyError, evaluate, next_change, record
+
+PAGE: Final = 500
+AGAIN: Final = timedelta(seconds=5)  # what failed is tried again
+EVERY: Final = 600.0  # seconds between full looks, where there are replicas
+NOT_PERMITTED: Final = "the agreement's policy does not permit it any more"
+log = telemetry.get(__name__)
+Wait = Callable[[asyncio.Event, float | None], Awaitable[None]]
+
+
+async def until(event: asyncio.Event, seconds: float | None) -> None:
+    """Return when the event is set, at the latest after that time."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+
+
+class Monitor:
+    """Watches one participant's agreements; `run` ends when it is cancelled."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        usage: Usage,
+        commands: Commands,
+        contracts: Contracts,
+        obligations: Obligations,
+        clock: Clock,
+        on_overdue: Literal["notice", "terminate"] = "notice",
+        wait: Wait = until,
+    ) -> None:
+        self._store, self._usage, self._commands, self._contracts = store, usage, commands, contracts
+        self._obligations, self._clock, self._on_overdue, self._wait = obligations, clock, on_overdue, wait
+        self._at: dict[str, datetime] = {}
+        self._heap: list[tuple[datetime, str]] = []
+        self._awake = asyncio.Event()
+        store.on_ledger(self.watch)
+
+    def __len__(self) -> int:
+        """Agreements that have a next instant."""
+        return len(self._at)
+
+    def watch(self, agreement: str) -> None:
+        """Look at this agreement now."""
+        self._set(agreement, self._clock.now())
+        self._awake.set()
+
+    async def run(self) -> None:
+        surveyed = False
+        while True:
+            self._awake.clear()
+            try:
+                if not surveyed:
+                    await self.survey()
+                    surveyed = True
+                seconds = await self.turn()
+            except KizunaError as error:
+                log.warning("agreements cannot be looked at", detail=error.detail)
+                seconds = AGAIN.total_seconds()
+            if self._store.patience is not None:
+                seconds = EVERY if seconds is None else min(seconds, EVERY)
+                surveyed = seconds < EVERY
+            await self._wait(self._awake, seconds)
+
+    async def survey(self) -> None:
+        """Learn the instants of everything that is stored."""
+        after = ""
+        while duties := await self._store.duties(after, PAGE, timed=True):
+            for each in duties:
+                self._set(each.agreement, min(parse_iso(each.instant), deletion(each) or parse_iso(each.instant)), earlier=True)
+            after = duties[-1].id
+            await asyncio.sleep(0)
+        after = ""
+        while running := await self._store.running(after, PAGE):
+            for process in running:
+                self._set(process.data["agreementId"], self._clock.now())
+            after = running[-1].id
+            await asyncio.sleep(0)
+
+    async def turn(self) -> float | None:
+        """Look at every agreement whose instant has come; seconds until the next one, None where there is none."""
+        while self._heap:
+            at, agreement = self._heap[0]
+            if self._at.get(agreement) != at:
+                heapq.heappop(self._heap)
+                continue
+            now = self._clock.now()
+            if at > now:
+                return (at - now).total_seconds()
+            heapq.heappop(self._heap)
+            del self._at[agreement]
+            try:
+                following = await self.look(agreement)
+            except KizunaError as error:
+                log.warning("an agreement is looked at again", agreement=agreement, detail=error.detail)
+                following = now + AGAIN
+            if following is not None:
+                self._set(agreement, following, earlier=True)
+        return None
+
+    def _set(self, agreement: str, at: datetime, *, earlier: bool = False) -> None:
+        known = self._at.get(agreement)
+        if earlier and known is not None and known <= at:
+            return
+        self._at[agreement] = at
+        heapq.heappush(self._heap, (at, agreement))
+
+    async def look(self, key: str) -> datetime | None:
+        """Do what this moment asks for in one agreement; its next instant."""
+        agreement = await self._store.agreement(key)
+        if agreement is None:
+            return None
+        try:
+            await self._tick(agreement)
+            ledger = await self._store.ledger(key)
+            instants = [next_instant(ledger.duties)]
+            if agreement.role == "consumer":
+                instants += [at for each in ledger.duties if (at := deletion(each)) is not None and at > self._clock.now()]
+            for process in await self._store.transfers_of(key):
+                instants.append(await self._decide(agreement, ledger, process))
+        except PolicyError as error:
+            log.warning("the agreement's policy cannot be read: nothing is watched", agreement=key, detail=error.detail)
+            return None
+        except VersionConflict:
+            return self._clock.now()
+        return min((each for each in instants if each is not None), default=None)
+
+    # duties ----------------------------------------------------------------------------------------------------------
+
+    async def _tick(self, agreement: Agreement) -> None:
+        ledger, now = await self._store.ledger(agreement.id), self._clock.now()
+        if agreement.role == "consumer" and any((at := deletion(each)) is not None and at <= now for each in ledger.duties):
+            try:
+                await self._obligations.delete(agreement)
+            except Conflict as error:
+                log.warning("not deleted", agreement=agreement.id, detail=error.detail)
+            ledger = await self._store.ledger(agreement.id)
+        after, acts = ticked(ledger.duties, self._usage.policy(agreement), now)
+        for act in acts:
+            said = {"agreement": agreement.id, "peer": agreement.peer, "duty": act.entry.id, "action": act.entry.action}
+            log.warning("a duty is overdue" if act.what == "end" else "a consequence has begun", **said, due=act.entry.due)
+            if act.what == "end" and self._on_overdue == "terminate" and agreement.role == "provider":
+                action = act.entry.action.rpartition("/")[2]
+                await self._contracts.retire(agreement.id, "policy monitor", f"the duty to {action} is overdue")
+        if changed := moved(ledger.duties, after):
+            await self._store.save_duties(changed)
+
+    # transfers -------------------------------------------------------------------------------------------------------
+
+    async def lost(self, peer: str, types: Collection[str] | None) -> None:
+        """Credentials of these types (None: all) of a peer do not count any more: what relied on them is suspended."""
+        for process in await self._store.open_with(peer):
+            agreement = await self._store.agreement(process.data.get("agreementId", "")) if process.kind == "transfer" else None
+            if agreement is None:
+                continue
+            claims = {} if types is None else {n: each for n, each in _claims(process).items() if n not in types}
+            left = replace(process, data={**process.data, "claims": claims})
+            try:
+                await self._decide(agreement, await self._store.ledger(agreement.id), left, renewable=True)
+            except KizunaError as error:
+                log.warning("a transfer is looked at again", pid=process.id, detail=error.detail)
+                self.watch(agreement.id)
+
+    async def _decide(self, agreement: Agreement, ledger: Ledger, process: Process, *, renewable: bool = False) -> datetime | None:
+        """Decide a transfer that we provide; the next instant at which that may come out otherwise."""
+        if process.role != "provider" or (process.pending is not None and process.pending.to != "STARTED"):
+            return None  # data are closed already
+        policy = self._usage.policy(agreement)
+        asked = self._usage.request(agreement, ledger, _claims(process), "monitoring")
+        decision, following = evaluate(policy, asked), next_change(policy, asked)
+        if decision.permitted:
+            return following
+        step = "suspend" if renewable or following is not None else "terminate"
+        if step == "suspend" and process.state != "STARTED":
+            return following
+        made = record(decision, agreement.policy, ledger.last)
+        decided = Decided(agreement=agreement.id, seq=ledger.decided + 1, transfer=process.id, record=made)
+        log.warning("not permitted any more", pid=process.id, peer=process.peer, step=step, reasons=decision.explain())
+        await self._commands.step("transfer", process.id, step, NOT_PERMITTED, code="policy", decided=decided)
+        return following
+
+
+def _claims(process: Process) -> dict[str, Any]:
+    found: dict[str, Any] = process.data.get("claims") or {}
+    return found
