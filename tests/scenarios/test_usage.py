@@ -219,7 +219,7 @@ async def test_a_running_transfer_ends_at_the_instant_at_which_the_policy_does(p
     assert await seller.monitor.turn() is None
     ended = await buyer.until(running.id, "TERMINATED")
     assert ended.data["ending"] == {"code": "policy", "reason": [NOT_PERMITTED]}
-    ours = await seller.store.process(running.peer_pid)
+    ours = await seller.until(running.peer_pid, "TERMINATED")
     assert ours.note == NOT_PERMITTED
     last = (await seller.store.decided(ours.id)).record
     assert (last.phase, last.permitted) == ("monitoring", False)
