@@ -300,7 +300,7 @@ def wire_up(
         standing=standing,
         refusals=refusals,
         follower=follower,
-        replicas=Replicas(store, rules.follow, enrolled),
+        replicas=Replicas(store, rules.follow, enrolled, keys.reload),
         trust=trust,
         public=_below(found, [*_own_routes(found, keys), *routes.routes(node), *wallet.routes(), *endpoint.routes()]),
     )

@@ -132,7 +132,8 @@ class Management:
         ]  # fmt: skip
         for kind in ("negotiation", "transfer"):
             table += self._process_routes(kind)
-        table += Wallet(self._connector.keys, self._connector.renewal, self._connector.tokens).routes(self._route)
+        wallet = Wallet(self._connector.keys, self._connector.renewal, self._connector.tokens, self._tell)
+        table += wallet.routes(self._route)
         decided = ContractRoutes(self._connector.contracts, _body, lambda request, process: self._shown(process, _seconds(request)))
         table += [self._route(*row) for row in decided.rows()]
         table += self._connector.access.routes(table)
@@ -234,6 +235,9 @@ class Management:
 
     async def _has_come_to(self, state: str) -> bool:
         return (await self._store.membership()).state in (state, "REFUSED")
+
+    async def _tell(self, kind: str) -> None:
+        await self._store.tell(kind)
 
     async def rotate(self, _request: web.Request) -> web.Response:
         await self._connector.joining.renew()

@@ -1,12 +1,13 @@
 """Management routes of the participant's keys and credentials (`identity.keys.ring`, `identity.wallet`)."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
 from msgspec import Struct
 
+from connector.worker.replicas import KEYS
 from identity.keys.ring import KeyRing, KeyState
 from identity.wallet.renewal import HeldState, Renewal
 from identity.wallet.tokens import TokenEndpoint
@@ -33,8 +34,9 @@ class OldKey(Struct, frozen=True, forbid_unknown_fields=True):
 class Wallet:
     """Handlers over the keys and credentials of a running connector."""
 
-    def __init__(self, keys: KeyRing, renewal: Renewal, tokens: TokenEndpoint) -> None:
-        self._keys, self._renewal, self._tokens = keys, renewal, tokens
+    def __init__(self, keys: KeyRing, renewal: Renewal, tokens: TokenEndpoint, tell: Callable[[str], Awaitable[None]]) -> None:
+        """`tell` lets other replicas know that the keys have changed."""
+        self._keys, self._renewal, self._tokens, self._tell = keys, renewal, tokens, tell
 
     def routes(self, route: Callable[..., Route]) -> list[Route]:
         """The table, its rows made by `route` (`connector.management.routes`)."""
@@ -52,11 +54,14 @@ class Wallet:
 
     async def rotate(self, request: web.Request) -> web.Response:
         wanted = await _body(request, NewKey)
-        return json_response(self._keys.rotate(wanted.purpose, wanted.alg), status=201)
+        made = self._keys.rotate(wanted.purpose, wanted.alg)
+        await self._tell(KEYS)
+        return json_response(made, status=201)
 
     async def retire(self, request: web.Request) -> web.Response:
         wanted = await _body(request, OldKey)
         self._keys.retire(wanted.kid, revoke=wanted.revoke)
+        await self._tell(KEYS)
         return json_response({"retired": wanted.kid})
 
     async def credentials(self, _request: web.Request) -> web.Response:

@@ -190,6 +190,9 @@ class Store(CredentialStore, Protocol):
         """Call `listener(agreement)` after a commit here that made an agreement, changed its duties, or started a transfer under it."""
 
     def on_notice(self, listener: Notice) -> None:
-        """Call `listener(kind, key)` when another replica has changed what may be held in memory: ("offer", id), ("membership", ""), or ("", "") for anything."""
+        """Call `listener(kind, key)` when another replica has changed what may be held in memory: ("offer", id), ("membership", ""), ("keys", ""), or ("", "") for anything."""
+
+    async def tell(self, kind: str) -> None:
+        """Tell the other replicas of a change outside of the store: "keys" for those of the data directory."""
 
     async def close(self) -> None: ...

@@ -143,6 +143,10 @@ class PostgresStore(SqlStore):
     def _told(self, kind: str, key: str) -> tuple[Statement, ...]:
         return (self._db.notice(kind, key),)
 
+    async def tell(self, kind: str) -> None:
+        sql, arguments = self._db.notice(kind, "")
+        await self._db.once(sql, *arguments)
+
     async def close(self) -> None:
         try:
             await self._write((_GIVE_BACK, (self._db.replica, self._me)))

@@ -116,5 +116,8 @@ class SqliteStore(SqlStore):
     def on_notice(self, listener: Notice) -> None:
         """There are no other replicas."""
 
+    async def tell(self, kind: str) -> None:
+        """There are no other replicas."""
+
     async def close(self) -> None:
         self._db.close()

@@ -1,4 +1,4 @@
-"""What a replica holds in memory, kept in step with the others: the catalog's shelf and the member certificate.
+"""What a replica holds in memory, kept in step with the others: the catalog's shelf, the member certificate, and our keys.
 
 A notice says what has changed; where some may have been missed, everything is read anew. What cannot be read is tried again after a second.
 """
@@ -14,15 +14,22 @@ from kernel.errors import KizunaError
 PAUSE: Final = 1.0
 OFFER: Final = "offer"
 MEMBERSHIP: Final = "membership"
+KEYS: Final = "keys"
 log = telemetry.get(__name__)
 
 
 class Replicas:
     """Follows the other replicas; `run` ends when it is cancelled."""
 
-    def __init__(self, store: Store, offer: Callable[[str], Awaitable[None]], membership: Callable[[], Awaitable[None]]) -> None:
-        """`offer` takes an id, or nothing for all of them."""
-        self._offer, self._membership = offer, membership
+    def __init__(
+        self,
+        store: Store,
+        offer: Callable[[str], Awaitable[None]],
+        membership: Callable[[], Awaitable[None]],
+        keys: Callable[[], None],
+    ) -> None:
+        """`offer` takes an id, or nothing for all of them; `keys` reads those of the data directory again."""
+        self._offer, self._membership, self._keys = offer, membership, keys
         self._heard: dict[tuple[str, str], None] = {}
         self._awake = asyncio.Event()
         store.on_notice(self._hear)
@@ -50,3 +57,5 @@ class Replicas:
             await self._offer(key)
         if kind in (MEMBERSHIP, ""):
             await self._membership()
+        if kind in (KEYS, ""):
+            self._keys()

@@ -118,6 +118,10 @@ class KeyRing:
     def _begins(self, key: FileSigner) -> datetime:
         return self._created(key) + LEAD
 
+    def reload(self) -> None:
+        """Read the keys again: another process that shares the folder has changed them."""
+        self._load()
+
     def _load(self) -> None:
         self._keys = {purpose: found for purpose in self._purposes if (found := self._store.all(purpose))}
 

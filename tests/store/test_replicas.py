@@ -265,10 +265,11 @@ async def test_what_is_held_in_memory_is_told_to_the_others_and_not_to_oneself(r
         Asset(id="d", participant=ME, profile="p", schema="", title={"en": "x"}, size=1, sha256="0", source="s", created=NOW)
     )
     await first.add_offer(OfferTerms(id="o", asset="d", access={}, contract={}))
+    await first.tell("keys")
     await first.save_membership(Membership(state="APPLIED"))
     async with asyncio.timeout(10):
         await done.wait()
-    assert heard == [("offer", "o"), ("membership", "")]
+    assert heard == [("offer", "o"), ("keys", ""), ("membership", "")]
     assert own == []
 
 
