@@ -59,7 +59,7 @@ def dataset(
 
 def catalog(
     participant_id: str,
-    datasets: Sequence[Mapping[str, Any]],
+    datasets: Sequence[Any],
     *,
     endpoint: str,
     service: str = "",

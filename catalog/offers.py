@@ -10,6 +10,7 @@ Not done here: the contract policy (decided in the negotiation), storing, pages 
 """
 
 from bisect import bisect_left, bisect_right, insort
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from heapq import merge
@@ -21,10 +22,12 @@ import msgspec
 from msgspec import Struct, field
 
 from catalog.dcat import Asset, OfferTerms
-from policies.odrl import Policy, PolicyError, Request, evaluate, undecidable
+from policies.odrl import DATE_TIME, Policy, PolicyError, Request, evaluate, undecidable
 from policies.profiles import Profile
 
 ACTION: Final = "use"
+_CALLERS: Final = 256  # whose decisions are kept
+_ORDERS: Final = 8
 LAST: Final = "\U0010ffff"  # behind every id
 Seen = tuple[Asset, list[OfferTerms]]
 
@@ -52,12 +55,21 @@ def visible(
 class Sight:
     """What one participant sees at one moment; every distinct access policy is decided once."""
 
-    __slots__ = ("_decided", "_profile", "_request")
+    __slots__ = ("_decided", "_lasting", "_profile", "_request")
 
-    def __init__(self, profile: Profile, facts: Mapping[str, Any], now: datetime, party: str = "") -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        facts: Mapping[str, Any],
+        now: datetime,
+        party: str = "",
+        lasting: dict[str, bool] | None = None,
+    ) -> None:
+        """`lasting` keeps decisions for the same facts at other moments: those that no clock changes."""
         self._profile = profile
         self._request = Request(ACTION, "catalog", facts, now, party=party)
         self._decided: dict[str, bool] = {}
+        self._lasting = self._decided if lasting is None else lasting
 
     def sees(self, offer: OfferTerms) -> bool:
         """Whether the offer may be seen."""
@@ -68,9 +80,13 @@ class Sight:
         """Whether the access policy of an offer of this asset permits."""
         if policy.scoped:
             return evaluate(policy, msgspec.structs.replace(self._request, target=asset)).permitted
-        if policy.digest not in self._decided:
-            self._decided[policy.digest] = evaluate(policy, self._request).permitted
-        return self._decided[policy.digest]
+        decided = self._lasting.get(policy.digest)
+        if decided is None:
+            decided = self._decided.get(policy.digest)
+        if decided is None:
+            decided = evaluate(policy, self._request).permitted
+            (self._lasting if _timeless(policy) else self._decided)[policy.digest] = decided
+        return decided
 
 
 def access_policy(offer: OfferTerms, profile: Profile) -> Policy | None:
@@ -80,6 +96,11 @@ def access_policy(offer: OfferTerms, profile: Profile) -> Policy | None:
     except PolicyError:
         return None
     return None if undecidable(policy, "catalog") else policy
+
+
+def _timeless(policy: Policy) -> bool:
+    """Whether the same facts get the same answer at any time."""
+    return not any(atom.operand.iri == DATE_TIME or atom.operand.type == "duration" for atom in policy.atoms())
 
 
 def _shared(policy: Policy, asset: str) -> str:
@@ -109,13 +130,15 @@ class Shelf:
     Adding costs a search; showing costs one decision per distinct access policy and the offers that are seen.
     """
 
-    __slots__ = ("_assets", "_groups", "_offers", "_profile")
+    __slots__ = ("_assets", "_groups", "_lasting", "_offers", "_order", "_profile")
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
         self._groups: dict[str, _Group] = {}
         self._offers: dict[str, tuple[OfferTerms, str]] = {}
         self._assets: dict[str, tuple[Asset, set[str]]] = {}
+        self._lasting: OrderedDict[tuple[int, str], tuple[Mapping[str, Any], dict[str, bool]]] = OrderedDict()
+        self._order: OrderedDict[frozenset[str], list[str]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._offers)
@@ -129,6 +152,7 @@ class Shelf:
         if policy is None:
             return False
         key = _shared(policy, asset.id)
+        self._order.clear()
         insort(self._groups.setdefault(key, _Group(policy, asset.id)).keys, (asset.id, offer.id))
         self._offers[offer.id] = (offer, key)
         _, others = self._assets.get(asset.id, (asset, set()))
@@ -142,6 +166,7 @@ class Shelf:
             return
         offer, key = found
         group, (asset, offers) = self._groups[key], self._assets[offer.asset]
+        self._order.clear()
         group.remove((offer.asset, offer_id))
         if not group.keys:
             del self._groups[key]
@@ -155,7 +180,34 @@ class Shelf:
 
         A page: take as many as it holds. What is put or dropped meanwhile shows on the next page.
         """
-        sight = Sight(self._profile, facts, now, party)
-        groups = [group.after(after) for group in self._groups.values() if sight.permits(group.policy, group.asset)]
+        seen = self._seen(facts, now, party)
+        groups = [self._groups[key].after(after) for key in seen]
         for asset, keys in groupby(merge(*groups), key=itemgetter(0)):
             yield self._assets[asset][0], [self._offers[offer][0] for _, offer in keys]
+
+    def window(self, facts: Mapping[str, Any], now: datetime, offset: int, limit: int, *, party: str = "") -> list[Seen]:
+        """The same by position. The order of what these groups hold is kept until something is put or dropped, so a far window costs no more."""
+        seen = frozenset(self._seen(facts, now, party))
+        order = self._order.get(seen)
+        if order is None:
+            order = self._order[seen] = [
+                key for key, _ in groupby(merge(*(self._groups[key].keys for key in seen)), key=itemgetter(0))
+            ]
+            if len(self._order) > _ORDERS:
+                self._order.popitem(last=False)
+        return [self._visible_of(asset, seen) for asset in order[offset : offset + limit]]
+
+    def _visible_of(self, asset: str, seen: frozenset[str]) -> Seen:
+        found, offers = self._assets[asset]
+        return found, [self._offers[offer][0] for offer in sorted(offers) if self._offers[offer][1] in seen]
+
+    def _seen(self, facts: Mapping[str, Any], now: datetime, party: str) -> list[str]:
+        """Keys of the groups that may be seen."""
+        key = (id(facts), party)
+        known = self._lasting.get(key)
+        if known is None or known[0] is not facts:
+            known = self._lasting[key] = (facts, {})
+            if len(self._lasting) > _CALLERS:
+                self._lasting.popitem(last=False)
+        sight = Sight(self._profile, facts, now, party, known[1])
+        return [name for name, group in self._groups.items() if sight.permits(group.policy, group.asset)]

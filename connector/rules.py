@@ -26,11 +26,13 @@ from connector.processes.transfer import Grant
 from connector.store.port import Store
 from connector.usage import RECIPIENT, Usage
 from identity.verify import VerifiedParticipant
+from kernel import wire
 from kernel.clock import Clock
 from policies.odrl import Decision, Phase, PolicyError, Request, evaluate, same_terms
 from policies.profiles import Profile, bounds
 
 _CALLERS: Final = 4_096
+_TEXTS: Final = 16_384  # datasets whose JSON is kept: about 25 MB
 
 
 class Rules:
@@ -50,6 +52,7 @@ class Rules:
         """`profiles_dropped_by`: peers (DIDs) that lose a policy's `profile` on the way."""
         self._store, self._profile, self._clock = store, profile, clock
         self._participant, self._name, self._endpoint = participant, name, endpoint
+        self._texts: OrderedDict[str, tuple[tuple[Any, ...], Any]] = OrderedDict()
         self._known: OrderedDict[tuple[int, str, tuple[str, ...]], tuple[Mapping[str, Any], dict[str, Any]]] = OrderedDict()
         self._shelf, self._dropping = Shelf(profile), profiles_dropped_by
         self.usage = Usage(profile, clock)
@@ -118,14 +121,15 @@ class Rules:
                     self._shelf.put(offer, asset)
             after = offers[-1].id
 
-    async def page(self, who: VerifiedParticipant, after: str, limit: int) -> tuple[list[dict[str, Any]], str]:
+    async def page(self, who: VerifiedParticipant, after: str, limit: int) -> tuple[list[Any], str]:
         """Datasets after an id, and the id to go on with."""
-        found = [self._described(*each) for each in islice(self._seen(who, after), limit + 1)]
-        return found[:limit], str(found[limit - 1]["@id"]) if len(found) > limit else ""
+        found = list(islice(self._seen(who, after), limit + 1))
+        return [self._rendered(*each) for each in found[:limit]], found[limit - 1][0].id if len(found) > limit else ""
 
-    async def slice(self, who: VerifiedParticipant, offset: int, limit: int) -> list[dict[str, Any]]:
+    async def slice(self, who: VerifiedParticipant, offset: int, limit: int) -> list[Any]:
         """Datasets by position."""
-        return [self._described(*each) for each in islice(self._seen(who, ""), offset, offset + limit)]
+        found = self._shelf.window(self._facts(who.claims, who.did), self._now(), offset, limit, party=who.did)
+        return [self._rendered(*each) for each in found]
 
     async def dataset(self, who: VerifiedParticipant, key: str) -> dict[str, Any] | None:
         """One dataset, unless it is hidden."""
@@ -133,7 +137,7 @@ class Rules:
         offers = [each for each in await self._store.offers_of(key) if not self.hidden(each, who)]
         return self._described(asset, offers) if asset and offers else None
 
-    def envelope(self, datasets: list[dict[str, Any]]) -> dict[str, Any]:
+    def envelope(self, datasets: list[Any]) -> dict[str, Any]:
         """The catalog around datasets."""
         return describe.catalog(self._participant, datasets, endpoint=self._endpoint, title={"en": self._name})
 
@@ -158,6 +162,18 @@ class Rules:
         if isinstance(decision, str):
             return [decision]
         return [] if decision.permitted else decision.explain()
+
+    def _rendered(self, asset: Asset, offers: list[OfferTerms]) -> Any:
+        """A dataset as JSON, kept with what it was made of."""
+        made_of = (asset, *offers)
+        known = self._texts.get(asset.id)
+        if known is not None and len(known[0]) == len(made_of) and all(a is b for a, b in zip(known[0], made_of, strict=True)):
+            return known[1]
+        text = wire.fragment(self._described(asset, offers))
+        self._texts[asset.id] = (made_of, text)
+        if len(self._texts) > _TEXTS:
+            self._texts.popitem(last=False)
+        return text
 
     def _described(self, asset: Asset, offers: list[OfferTerms]) -> dict[str, Any]:
         return describe.dataset(asset, offers, endpoint=self._endpoint)

@@ -91,6 +91,11 @@ def dumps(value: Any) -> bytes:
     return orjson.dumps(value)
 
 
+def fragment(value: Any) -> orjson.Fragment:
+    """JSON made now, to be put into other documents as it is."""
+    return orjson.Fragment(orjson.dumps(value))
+
+
 def dumps_sorted(value: Any) -> bytes:
     """JSON with sorted members: quick, for comparing what came in; not the canonical form."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)

@@ -39,16 +39,16 @@ class Witness(Protocol):
 class Catalog(Protocol):
     """What a participant may see."""
 
-    async def page(self, who: VerifiedParticipant, after: str, limit: int) -> tuple[list[dict[str, Any]], str]:
+    async def page(self, who: VerifiedParticipant, after: str, limit: int) -> tuple[list[Any], str]:
         """Datasets whose id follows `after`, and the id to go on with (empty at the end)."""
 
-    async def slice(self, who: VerifiedParticipant, offset: int, limit: int) -> list[dict[str, Any]]:
+    async def slice(self, who: VerifiedParticipant, offset: int, limit: int) -> list[Any]:
         """Datasets by position."""
 
     async def dataset(self, who: VerifiedParticipant, key: str) -> dict[str, Any] | None:
         """One dataset, or None when it is not there or hidden."""
 
-    def envelope(self, datasets: list[dict[str, Any]]) -> dict[str, Any]:
+    def envelope(self, datasets: list[Any]) -> dict[str, Any]:
         """The catalog around datasets."""
 
 

@@ -48,7 +48,7 @@ class Jvm:
         """Start the process; `ready` waits for it."""
         command = [
             "java",
-            f"-Xmx{self._heap}",
+            *([f"-Xmx{self._heap}"] if self._heap else []),
             "-XX:+UseSerialGC",
             f"-Dedc.fs.config={self._config}",
             "-cp",

@@ -5,10 +5,13 @@ import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
+import orjson
 from aiohttp import web
 
+from connector.dsp.messages import CONTEXT
 from kernel.web import serve
-from tests.interop.edc.runtime import Edc
+from tests.interop.edc.runtime import Edc, authorization
 from tests.perf.side.process import Spent
 
 AT_ONCE = 50
@@ -97,9 +100,56 @@ class EdcSide:
         self.lost += sum("Terminated" in kind for kind, _ in done)
         return max(when for _, when in done) - began, spent
 
+    async def stock(self, count: int) -> None:
+        """`count` assets under one contract definition."""
+        gate = asyncio.Semaphore(16)
+
+        async def add(number: int) -> None:
+            async with gate:
+                text = {
+                    "name": f"Dataset {number}",
+                    "contenttype": "application/octet-stream",
+                    "description": "A dataset among many, for measuring",
+                }
+                await self.provider.publish(f"asset-{number:07}", f"{self.url}/source", **text)
+
+        await asyncio.gather(*(add(number) for number in range(count)))
+
+    async def reader(self) -> "Reader":
+        return Reader(self)
+
     async def stop(self) -> None:
         await asyncio.gather(self.provider.stop(), self.consumer.stop())
         await self._listener.close()
+
+
+class Reader:
+    """Asks the provider's DSP endpoint for its catalog."""
+
+    def __init__(self, side: EdcSide) -> None:
+        self._url = f"{side.provider.dsp}/catalog/request"
+        self.session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(600))
+
+    async def page(self, url: str = "", **query: int) -> tuple[list[dict], str]:
+        """(datasets, address of the next page)."""
+        message = {"@context": [CONTEXT], "@type": "CatalogRequestMessage"}
+        if query:
+            message["filter"] = [{"@type": "QuerySpec", **query}]
+        headers = {"Authorization": authorization("consumer"), "Content-Type": "application/json", "Accept-Encoding": "identity"}
+        async with self.session.post(url or self._url, data=orjson.dumps(message), headers=headers) as answer:
+            body = await answer.read()
+            assert answer.status == 200, body[:500]
+            link = answer.links.get("next", {}).get("url", "")
+        return orjson.loads(body).get("dataset", []), str(link)
+
+    async def walk(self, size: int) -> int:
+        """The number of datasets in the whole catalog, by `Link`."""
+        seen, url, first = 0, "", {} if size == 50 else {"offset": 0, "limit": size}
+        while True:
+            datasets, url = await (self.page(url) if url else self.page(**first))
+            seen += len(datasets)
+            if not url:
+                return seen
 
 
 @asynccontextmanager

@@ -11,13 +11,21 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import aiohttp
+import orjson
 from msgspec import structs
 
+from connector.channel import Channel
+from connector.dsp.messages import CONTEXT
 from connector.settings import Peer
 from deploy.demo import topology
 from deploy.demo.processes import Node
 from deploy.demo.world import World, free_ports
+from identity.keys import KeyStore
+from identity.wallet.sts import Sts
+from kernel.clock import SystemClock
+from policies.profiles import load
 from tests.perf.side.process import Spent
+from tests.perf.side.stock import fill
 from tests.support import plain
 
 PARTS = ("provider", "consumer")
@@ -119,11 +127,61 @@ class Ours:
         last = max(datetime.fromisoformat(each["updated"]).timestamp() for each in found)
         return last - began, spent
 
+    async def reader(self) -> "Reader":
+        """The consumer's own way to the provider's catalog, without its management API in between."""
+        return Reader(self)
+
     async def stop(self) -> None:
         for party in (self.provider, self.consumer):
             await party.session.close()
         for node in [self.consumer.node, self.provider.node, *self._others]:
             node.stop()
+
+
+class Reader:
+    """Asks the provider for its catalog as the consumer, from the measuring process: token, TLS and all."""
+
+    def __init__(self, side: Ours) -> None:
+        directory, self._peer = side.consumer.node.directory, side.provider.did
+        self._sts = self._tls = None
+        base = int(side.provider.node._management.rpartition(":")[2]) - 2
+        self._url = f"http://localhost:{base}/dsp/2025-1/catalog/request"
+        if not isinstance(side.consumer.node, PlainNode):
+            channel = Channel(directory / "tls")
+            signer = KeyStore(directory / "keys", side.consumer.did).open("si")
+            self._sts = Sts(side.consumer.did, signer, SystemClock(), lambda: channel.thumbprint)
+            self._tls = channel.client()
+            self._url = f"https://localhost:{base + 1}/dsp/2025-1/catalog/request"
+        self._mine = plain.mock_authorization(side.consumer.did)
+        self._scopes = load("base").scopes + load("base").optional_scopes
+        self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=self._tls or False))
+
+    async def page(self, url: str = "", **query: int) -> tuple[list[dict], str]:
+        """(datasets, address of the next page) of the first page, or of the one at `url`, or of a QuerySpec with offset and limit."""
+        authorization = f"Bearer {self._sts.token(self._peer, scopes=self._scopes)}" if self._sts else self._mine
+        message = {"@context": [CONTEXT], "@type": "CatalogRequestMessage"}
+        if query:
+            message["filter"] = [{"@type": "QuerySpec", **query}]
+        headers = {"Authorization": authorization, "Content-Type": "application/json", "Accept-Encoding": "identity"}
+        async with self.session.post(url or self._url, data=orjson.dumps(message), headers=headers) as answer:
+            body = await answer.read()
+            assert answer.status == 200, body[:500]
+            link = answer.links.get("next", {}).get("url", "")
+        return orjson.loads(body).get("dataset", []), str(link)
+
+    async def walk(self, size: int) -> int:
+        """The number of datasets in the whole catalog: by `Link` in pages of 50, by offset and limit in others."""
+        if size != 50:
+            seen = 0
+            while page := (await self.page(offset=seen, limit=size))[0]:
+                seen += len(page)
+            return seen
+        seen, url = 0, ""
+        while True:
+            datasets, url = await self.page(url)
+            seen += len(datasets)
+            if not url:
+                return seen
 
 
 class PlainNode(Node):
@@ -136,11 +194,15 @@ class PlainNode(Node):
 
 
 @asynccontextmanager
-async def running(place: Path, *, as_plain: bool = False):
-    """Two connectors, members of one data space, with one offer."""
+async def running(place: Path, *, as_plain: bool = False, assets: int = 0, **stock: int):
+    """Two connectors, members of one data space, with one offer; with `assets`, the provider has that many (`stock.fill`)."""
     made = await asyncio.to_thread(_plain if as_plain else _members, place)
     nodes, dids = made
     try:
+        if assets:
+            await asyncio.to_thread(nodes["provider"].stop)
+            await fill(nodes["provider"].directory, dids["provider"], assets, **stock)
+            await asyncio.to_thread(_start, [nodes["provider"]])
         side = Ours(*(Party(nodes[part], dids[part]) for part in PARTS), [node for key, node in nodes.items() if key not in PARTS])
         await side.publish()
         await side.negotiate_one()

@@ -143,3 +143,15 @@ def test_every_refusal_reads_the_same_outside_and_says_why_inside(sts, clock):
         reasons.add(caught.value.facts["reason"])
     assert all(each == problems[0] for each in problems)
     assert len(reasons) == 3
+
+
+def test_calls_of_a_minute_carry_one_access_token_and_each_its_own_identity_token(sts, clock):
+    first, second = (jose.parse(sts.token(VERIFIER, scopes=SCOPES)).claims for _ in range(2))
+    assert first["jti"] != second["jti"]
+    assert first["token"] == second["token"]
+    assert jose.parse(sts.token(THIEF, scopes=SCOPES)).claims["token"] != first["token"]
+    assert jose.parse(sts.token(VERIFIER, scopes=SCOPES[:1])).claims["token"] != first["token"]
+    clock.forward(61)
+    later = jose.parse(sts.token(VERIFIER, scopes=SCOPES)).claims["token"]
+    assert later != first["token"]
+    assert sts.granted(later, VERIFIER) == SCOPES
