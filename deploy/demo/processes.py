@@ -10,7 +10,7 @@ from typing import Any
 from kernel.cli import ManagementClient
 from kernel.errors import KizunaError, UnavailableError
 
-READY_SECONDS = 30.0
+READY_SECONDS = 90.0  # a machine under load takes its time
 
 
 class Node:
