@@ -8,7 +8,8 @@ Rules
 - No thing is described in two places: RDF joins them, so parts of one description could be moved to where no reader looks.
 - Every member and every type is defined by the contexts, no value is null and no IRI is relative: JSON-LD drops all these silently,
   and what is dropped is not signed.
-- The work on blank nodes is capped: a few of them can be arranged so that canonicalising takes for ever.
+- The number of values is capped, and the work on blank nodes: expanding a long list takes quadratic time, and a few blank nodes can be arranged so that
+  canonicalising takes for ever.
 
 pyld does the expansion and the algorithm, imported at the first use: issuing and all other formats live without it.
 """
@@ -22,7 +23,7 @@ from identity.vc.errors import BadCredential
 from identity.vc.model import inner_contexts, objects
 
 _MOST_STEPS: Final = 1_000  # hashes of blank nodes that look alike
-_MOST_QUADS: Final = 4_096
+_MOST_VALUES: Final = 500
 _BASE: Final = "https://relative.invalid/"  # what a relative address would become, to be recognised
 
 
@@ -31,8 +32,21 @@ def canonical_rdf(document: Mapping[str, Any], contexts: Contexts, hash_name: st
 
     Reasons: `context`, `inner-context`, `member-name`, `described-twice`, `undefined-term`, `rdf`.
     """
+    if _values(document) > _MOST_VALUES:
+        raise BadCredential(f"more than {_MOST_VALUES} values to canonicalise", reason="rdf")
     _checked(document, contexts)
     return _normalised(dict(document), contexts, hash_name)
+
+
+def _values(document: Mapping[str, Any]) -> int:
+    """The number of values in a document, counted to a little over the limit at the most."""
+    count, stack = 0, [document]
+    while stack and count <= _MOST_VALUES:
+        each: Any = stack.pop()
+        count += 1
+        if isinstance(each, Mapping | list):
+            stack.extend(each.values() if isinstance(each, Mapping) else each)
+    return count
 
 
 def _checked(document: Mapping[str, Any], contexts: Contexts) -> None:
@@ -80,8 +94,6 @@ def _normalised(document: dict[str, Any], contexts: Contexts, hash_name: str) ->
         expanded = jsonld.expand(document, options, on_property_dropped=_dropped)
         _absolute(expanded)
         dataset = jsonld.to_rdf(expanded, {**options, "produceGeneralizedRdf": False})
-        if sum(len(graph) for graph in dataset.values()) > _MOST_QUADS:
-            raise BadCredential("more statements than are read", reason="rdf")
         found: str = _algorithm(hash_name).main(dataset, {"format": "application/n-quads"})
     except jsonld.JsonLdError as error:
         raise BadCredential(f"JSON-LD: {error.type}", reason="rdf") from error

@@ -4,6 +4,7 @@ The vectors are those of vc-di-eddsa 1.0 (B.1, B.2, proof sets and chains) and v
 keys as did:key, and the expected proof values.
 """
 
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -314,6 +315,15 @@ def test_g43_a_description_split_over_two_places_does_not_hide_a_part_of_it() ->
     entry = PLAIN["credentialStatus"]
     moved = [{"id": entry["id"], "type": entry["type"]}, {name: value for name, value in entry.items() if name != "type"}]
     rdf("described-twice", {**PLAIN, "credentialStatus": moved})
+
+
+def test_more_values_than_are_read_are_refused_before_they_cost_anything() -> None:
+    """A proven member may send half a megabyte of them in a presentation of its own; expanding that takes seconds."""
+    began = time.process_time()
+    rdf("rdf", {**PLAIN, "name": [str(number) for number in range(50_000)]})
+    rdf("rdf", {**PLAIN, "verifiableCredential": [PLAIN] * 100})
+    assert time.process_time() - began < 1
+    assert canonical_rdf({**PLAIN, "name": [str(number) for number in range(400)]}, BUNDLED, "sha256")
 
 
 def test_blank_nodes_that_take_for_ever_are_given_up() -> None:
