@@ -21,7 +21,6 @@ from identity.resolve import Resolver
 from identity.schemas import CredentialSchemas
 from identity.service import app as identity_service
 from identity.service import setup
-from identity.service.issuer import delivery
 from identity.service.settings import Settings
 from identity.service.store.members import Member
 from identity.statusread import StatusReader
@@ -42,6 +41,7 @@ SCOPE = "org.eclipse.dspace.dcp.vc.type:MembershipCredential:read"
 TYPES = ("MembershipCredential", "SensitiveDataCredential")
 HOLDER_PID, CLIENT = "conformance-holder-pid", "dcp-kit"
 LOOPBACK = frozenset({"localhost", "127.0.0.1"})
+# The kit reads one status entry per credential.
 DEFINITIONS = "".join(
     f"""
 [[credential]]
@@ -49,6 +49,7 @@ id = "{each}-1"
 type = "{each}"
 format = "vc11-sl2021/jwt"
 days = 30
+statuses = ["revocation"]
 [credential.claims]
 memberOf = "$dataSpace"
 """
@@ -195,8 +196,6 @@ class IssuerUnderTest(UnderTest):
         await self._admit(did_of(self.kit, "holder"))
         self.service.database.on_commit(self.service.worker.wake.set)
         await self.service.publish()
-        self.purposes = mock.patch.object(delivery, "PURPOSES", ("revocation",))  # the kit reads one status entry
-        self.purposes.start()
         self.worker = asyncio.create_task(self.service.worker.run())
         self.properties |= {"did.issuer": self.did, "credentials.correlation.id": HOLDER_PID}
         return [self._plain(each) for each in self.service.public]
@@ -235,7 +234,6 @@ class IssuerUnderTest(UnderTest):
     async def close(self):
         self.worker.cancel()
         await asyncio.gather(self.worker, return_exceptions=True)
-        self.purposes.stop()
         await self.service.client.close()
         await self.client.close()
         self.service.database.close()
