@@ -74,6 +74,7 @@ def test_a_remedy_begins_with_the_violation():
         ([c("delayPeriod", "gt", "P1D")], "", "2026-02-01T09:00:00.000Z"),
         ([c("dateTime", "gteq", "2027-01-01T00:00:00Z")], "", "2027-01-01T00:00:00.000Z"),
         ([c("elapsedTime", "neq", "P1D"), c("elapsedTime", "lteq", "P2D")], "2026-02-02T09:00:00.000Z", ""),
+        ([{"and": [c("elapsedTime", "neq", "P1D"), c("elapsedTime", "lteq", "P2D")]}], "2026-02-02T09:00:00.000Z", ""),
         ([c("meteredTime", "lteq", "P1D")], "", ""),
         ([c("elapsedTime", "isAnyOf", ["P1D"])], "", ""),
         ([c("count", "lteq", "5")], "", ""),
