@@ -102,7 +102,6 @@ class Connector:
     commands: Commands
     contracts: Contracts
     obligations: Obligations
-    holdings: Holdings
     monitor: Monitor
     outbox: Outbox
     timers: Timers
@@ -280,7 +279,6 @@ def wire_up(
         commands=commands,
         contracts=contracts,
         obligations=obligations,
-        holdings=holdings,
         monitor=monitor,
         outbox=Outbox(store, peers.send, carry_push, clock, new_id, parallel=found.parallel_sends),
         timers=Timers(store, clock, contracts.look),

@@ -60,7 +60,7 @@ class Obligations:
         self, store: Store, usage: Usage, holdings: Holdings, clock: Clock, new_id: Callable[[], str], sign: Sign, resolve: Resolve
     ) -> None:
         """`sign` makes a compact JWS of type `TYPE`."""
-        self._store, self._usage, self._holdings, self._clock = store, usage, holdings, clock
+        self._store, self.usage, self.holdings, self._clock = store, usage, holdings, clock
         self._new_id, self._sign, self._resolve = new_id, sign, resolve
 
     async def fulfil(self, key: str, kind: EvidenceClass, statement: str, digest: str, person: str) -> Entry:
@@ -76,7 +76,7 @@ class Obligations:
             agreement, entry = await self._duty(key)
             party = agreement.participant
             claims = {"iss": party, "duty": entry.id, "agreement": agreement.id, "at": iso(self._clock.now()), **said}
-            mine = self._usage.owing(agreement, entry.path) == party
+            mine = self.usage.owing(agreement, entry.path) == party
             after = self._applied(agreement, entry, claims, self._sign(claims) if mine else "")
             try:
                 return await self._save(agreement, entry, after, claims if mine or "waived" in said else None)
@@ -99,7 +99,7 @@ class Obligations:
 
     async def delete(self, agreement: Agreement) -> list[str]:
         """Delete what we hold under an agreement, and show that; the digests. A duty to keep refuses it with `Conflict`."""
-        gone = await self._holdings.delete(agreement, "a duty of the agreement")
+        gone = await self.holdings.delete(agreement, "a duty of the agreement")
         statement = f"{len(gone)} object(s) deleted" if gone else "nothing was held"
         for entry in (await self._store.ledger(agreement.id)).duties:
             if entry.action == DELETE and entry.state in ("active", "overdue"):
@@ -113,13 +113,13 @@ class Obligations:
         if entry is None or agreement is None:
             raise NotFound(f"no duty {key}", next_step="see `kizuna duty list`")
         try:
-            now, _ = ticked((await self._store.ledger(agreement.id)).duties, self._usage.policy(agreement), self._clock.now())
+            now, _ = ticked((await self._store.ledger(agreement.id)).duties, self.usage.policy(agreement), self._clock.now())
         except PolicyError as error:
             raise Conflict(f"the agreement's policy cannot be read: {error.detail}") from error
         return agreement, next(each for each in now if each.path == entry.path)
 
     def _applied(self, agreement: Agreement, entry: Entry, claims: dict[str, Any], token: str) -> Entry:
-        party, owing = str(claims["iss"]), self._usage.owing(agreement, entry.path)
+        party, owing = str(claims["iss"]), self.usage.owing(agreement, entry.path)
         if "waived" in claims:
             if party == owing:
                 raise Forbidden("who owes a duty cannot waive it", next_step="ask the other side of the agreement")

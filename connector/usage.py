@@ -28,7 +28,7 @@ from kernel.errors import BadInput
 from policies.duties import counted, granted, opened, states, ticked
 from policies.duties.counters import Exhausted, facts
 from policies.duties.ledger import by_path
-from policies.odrl import ODRL, PURPOSE, Phase, Policy, PolicyError, Request, evaluate, record
+from policies.odrl import ODRL, PURPOSE, Phase, Policy, PolicyError, Record, Request, evaluate, record, replay
 from policies.profiles import Profile
 
 RUNNING = (ODRL + "elapsedTime", ODRL + "delayPeriod")
@@ -95,6 +95,10 @@ class Usage:
         known |= {RECIPIENT: stated.recipients} if stated.recipients else {}
         known |= facts(ledger.counters) | dict.fromkeys(RUNNING, moment(agreement))
         return Request(ACTION, phase, known, now, party=consumer, target=agreement.dataset, duties=states(duties))
+
+    def replay(self, agreement: Agreement, kept: Record) -> list[str]:
+        """What comes out differently when it is decided again from a record; raises `PolicyError` for another policy or registry."""
+        return replay(kept, agreement.policy, self._profile.operands)
 
     def grant(self, agreement: Agreement, ledger: Ledger, claims: Claims, *, again: bool) -> Grant:
         """A transfer under the agreement, with what it takes; raises `PolicyRefused`."""

@@ -59,7 +59,14 @@ def routes_page() -> str:
     access = Access(store, "", SystemClock(), str)
     none: Any = None
     shell: Any = SimpleNamespace(
-        commands=None, store=None, contracts=None, access=access, keys=None, renewal=None, tokens=TokenEndpoint(none, none)
+        commands=None,
+        store=None,
+        contracts=None,
+        obligations=None,
+        access=access,
+        keys=None,
+        renewal=None,
+        tokens=TokenEndpoint(none, none),
     )
     table = _table(Management(shell).routes())
     operator: Any = SimpleNamespace(participant="")

@@ -2,7 +2,7 @@
 
 import typer
 
-from connector.cli import contracts, data, setup
+from connector.cli import contracts, data, duties, setup
 from connector.cli.local import client
 from identity.access import cli as access
 
@@ -12,4 +12,5 @@ def register(app: typer.Typer) -> None:
     setup.register(app)
     data.register(app)
     contracts.register(app)
+    duties.register(app)
     access.register(app, client)

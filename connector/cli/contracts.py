@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from connector.cli.agreements import agreements
-from connector.cli.local import HERE, SAY, Directory, Json, Wait, client, rows
+from connector.cli.local import HERE, SAY, Directory, Json, Wait, client, listed
 from connector.cli.negotiations import By, Code, Id, Reason, negotiations, person
 from kernel.cli import print_result
 
@@ -51,7 +51,7 @@ def _transfers() -> typer.Typer:
 
     @app.command("list", help=SAY("transfer_list"))
     def listing(directory: Directory = HERE, as_json: Json = False) -> None:
-        _list(directory, "/v1/transfers", TRANSFER_COLUMNS, as_json=as_json)
+        listed(directory, "/v1/transfers", TRANSFER_COLUMNS, as_json=as_json)
 
     @app.command("show", help=SAY("transfer_show"))
     def show(transfer: Id, wait: Wait = 0, directory: Directory = HERE, as_json: Json = False) -> None:
@@ -87,15 +87,10 @@ def _outbox() -> typer.Typer:
 
     @app.command("list", help=SAY("outbox_list"))
     def listing(directory: Directory = HERE, as_json: Json = False) -> None:
-        _list(directory, "/v1/outbox", ("id", "message", "peer", "due", "attempts", "reason"), as_json=as_json)
+        listed(directory, "/v1/outbox", ("id", "message", "peer", "due", "attempts", "reason"), as_json=as_json)
 
     @app.command("release", help=SAY("outbox_release"))
     def release(row: Id, directory: Directory = HERE, as_json: Json = False) -> None:
         print_result(client(directory).post(f"/v1/outbox/{row}/release", {}), as_json=as_json)
 
     return app
-
-
-def _list(directory: Path, path: str, columns: tuple[str, ...], *, as_json: bool) -> None:
-    found = list(client(directory).items(path))
-    print_result({"items": found} if as_json else rows(found, *columns), as_json=as_json)

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from connector import settings
-from kernel.cli import ManagementClient
+from kernel.cli import ManagementClient, print_result
 from kernel.errors import BadInput, Misconfigured
 from kernel.texts import texts
 
@@ -50,3 +50,9 @@ def pair(text: str) -> tuple[str, str | list[str]]:
     if not equals or not name:
         raise BadInput(f"--set {text}: not name=value", next_step="write --set role=cellMaker or --set purpose=a,b")
     return name, value.split(",") if "," in value else value
+
+
+def listed(directory: Path, path: str, columns: tuple[str, ...], *, as_json: bool) -> None:
+    """Print a list of the management API: the named columns for people, everything for programs."""
+    found = list(client(directory).items(path))
+    print_result({"items": found} if as_json else rows(found, *columns), as_json=as_json)

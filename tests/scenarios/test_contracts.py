@@ -18,6 +18,7 @@ from connector.processes.decisions import AutoDecisions
 from connector.processes.errors import AgreementRetired, NothingWaits
 from connector.processes.model import Retirement
 from identity.access.service import Access
+from identity.wallet.tokens import TokenEndpoint
 from kernel.cli import application as command_line
 from kernel.errors import BadInput, KizunaError
 from kernel.web import application, serve
@@ -296,10 +297,11 @@ async def managed(pair, tmp_path):
         commands=seller.commands,
         store=seller.store,
         contracts=seller.contracts,
+        obligations=seller.obligations,
         access=access,
         keys=None,
         renewal=None,
-        tokens=None,
+        tokens=TokenEndpoint(None, None),
     )
     table = Management(shell).routes()
     place, port = tmp_path / "cli", free_port()

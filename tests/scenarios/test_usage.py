@@ -1,23 +1,32 @@
 """Where policies act: duties and counters begin with the agreement, transfers are decided by them, and what time changes is done at that instant (issue: policies)."""
 
 import asyncio
+import json
 import uuid
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from msgspec.structs import replace
+from typer.testing import CliRunner
 
+from connector.management.routes import Management
 from connector.plane import files
 from connector.processes.errors import PolicyRefused
-from connector.processes.model import Process
+from connector.processes.model import Commit, Decided, Process
 from connector.worker.monitor import NOT_PERMITTED, Monitor
+from identity.access.service import Access
+from identity.wallet.tokens import TokenEndpoint
 from kernel import faults
+from kernel.cli import Refused
+from kernel.cli import application as command_line
 from kernel.errors import Conflict, Forbidden, NotFound
+from kernel.web import application, serve
 from policies.duties import opened, states
 from policies.duties.counters import COUNT
-from policies.odrl import KZ, broken, replay
-from tests.support.company import Company, Directory
+from policies.odrl import KZ, broken, evaluate, record, replay
+from tests.support.company import Company, Directory, free_port
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
 
@@ -432,3 +441,86 @@ async def test_statements_that_are_forged_foreign_or_about_something_else_are_re
     statement = {"statement": sign(good)}
     assert [(await buyer.post(path, statement, to=seller))[0] for _ in range(2)] == [200, 200]
     assert len((await duty_of(seller, key)).evidence) == 1
+
+
+# the same on the command line -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def kizuna(pair, tmp_path):
+    """`kizuna` on the buyer's management API: exit code and what is printed."""
+    _, buyer = pair
+    access = Access(buyer.store.access, buyer.did, buyer.clock, lambda: "key")
+    shell = SimpleNamespace(
+        commands=buyer.commands, store=buyer.store, contracts=buyer.contracts, obligations=buyer.obligations, access=access, keys=None, renewal=None,
+        tokens=TokenEndpoint(None, None),
+    )  # fmt: skip
+    table, place, port = Management(shell).routes(), tmp_path / "cli", free_port()
+    place.mkdir()
+    (place / "management.key").write_text("key")
+    (place / "connector.toml").write_text(
+        f'name = "x"\nprofile = "battery"\nauthority = "did:web:a"\npublic_port = 1\nmember_port = 2\nmanagement_port = {port}\n'
+    )
+    listener = await serve(application(table, middlewares=[access.guard(table)]), "127.0.0.1", port)
+
+    async def run(*words):
+        done = await asyncio.to_thread(lambda: CliRunner().invoke(command_line(), [*words, "--dir", str(place), "--json"]))
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            return done.exception
+        return json.loads(done.stdout.splitlines()[-1])
+
+    yield run
+    await listener.close()
+
+
+async def test_duties_counters_decisions_and_received_data_on_the_command_line(pair, kizuna, tmp_path):
+    seller, buyer = pair
+    purpose = {"leftOperand": "purpose", "operator": "isAnyOf", "rightOperand": ["cfp.rollup:1"]}
+    key = await contract(*pair, permission=[use(purpose, atom("count", "lteq", 5))], obligation=[{"action": "inform"}])
+    held = await received_without_transfer(buyer, key)
+    (duty,) = (await kizuna("duty", "list", "--agreement", key))["items"]
+    assert (duty["state"], duty["owed"]) == ("active", buyer.did)
+    done = await kizuna("duty", "fulfil", duty["id"], "--evidence", "E1", "--statement", "sent the report", "--by", "Sato")
+    assert done["state"] == "fulfilled"
+    await eventually(lambda: duty_of(seller, key), lambda each: each.state == "fulfilled")
+    assert isinstance(await kizuna("duty", "waive", duty["id"], "--reason", "x", "--by", "Sato"), Refused)
+    (counter,) = (await kizuna("counter", "list"))["items"]
+    assert (counter["limit"], counter["used"]) == ("5", "0")
+    target = tmp_path / "out.json"
+    refused = await kizuna("received", "get", held.transfer, "--purpose", "marketing", "--output", str(target))
+    assert "does not permit" in refused.detail
+    assert not target.exists()
+    got = await kizuna("received", "get", held.transfer, "--purpose", "cfp.rollup:1", "--output", str(target))
+    assert (got["sha256"], target.read_bytes()) == (held.sha256, b"{}")
+    assert (await kizuna("received", "delete", held.transfer))["deleted"]
+    assert isinstance(await kizuna("received", "get", held.transfer, "--purpose", "cfp.rollup:1", "--output", str(target)), Refused)
+    decision = Decided(
+        agreement=key,
+        seq=1,
+        record=record(
+            evaluate(buyer.rules.usage.policy(await buyer.store.agreement(key)), await question(buyer, key)),
+            (await buyer.store.agreement(key)).policy,
+        ),
+    )
+    await buyer.store.commit(
+        Commit(
+            process=Process(
+                id="urn:uuid:t",
+                participant=buyer.did,
+                kind="transfer",
+                role="consumer",
+                peer=seller.did,
+                state="STARTED",
+                version=1,
+            ),
+            expected=0,
+            decided=decision,
+        )
+    )
+    (shown,) = (await kizuna("decision", "list", "--agreement", key))["items"]
+    assert (await kizuna("decision", "replay", shown["id"]))["differences"] == []
+
+
+async def question(company, agreement):
+    found = await company.store.agreement(agreement)
+    return company.rules.usage.request(found, await company.store.ledger(agreement), {}, "transfer")

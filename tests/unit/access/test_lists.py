@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from catalog.dcat import Asset, OfferTerms
 from connector.commands import Commands
 from connector.management.routes import Management
-from connector.processes.model import Agreement, Commit, OutboxRow, Process
+from connector.processes.model import Agreement, Commit, Decided, OutboxRow, Process
 from connector.store.port import ReceivedObject
 from connector.store.sqlite import SqliteStore, open_database
 from identity.access.service import Access
@@ -26,6 +26,8 @@ from kernel import telemetry
 from kernel.cli import ManagementClient
 from kernel.clock import iso
 from kernel.web import application
+from policies.duties import Counter, Entry
+from policies.odrl import Record
 from tests.unit.access.conftest import FILE_KEY, ME, Clock
 
 COUNT = 2_500
@@ -48,6 +50,7 @@ class Connector:
                 commands=commands,
                 access=access,
                 contracts=None,
+                obligations=None,
                 keys=None,
                 renewal=None,
                 tokens=TokenEndpoint(None, None),
@@ -85,11 +88,28 @@ class Connector:
             owner = self.process("negotiation", number)
             row = OutboxRow(id=key, process=owner.id, act="dsp", message="m", due=at)
             await self.store.commit(Commit(process=owner, expected=0, outbox=(row,)))
+        elif family == "duties":
+            await self.store.save_duties([Entry(agreement=key, path="/0", action="x", origin="duty", state="active")])
+        elif family in ("counters", "decisions"):
+            what = counted(key) if family == "counters" else decided(key)
+            await self.store.commit(Commit(process=self.process("negotiation", number), expected=0, **what))
         else:
             await self.store.commit(Commit(process=self.process(family[:-1], number), expected=0))
 
     def close(self):
         self.database.close()
+
+
+def counted(key):
+    return {"counters": (Counter(agreement=key, operand="count", limit="3"),)}
+
+
+def decided(key):
+    record = Record(
+        previous="0", engine="1", policy="p", registry="r", action="use", phase="transfer", now="n", party=PEER, target="d", facts={}, part_of={}, duties={},
+        since={}, remedied=False, permitted=True, held="1", unknown="0", hash=key,
+    )  # fmt: skip
+    return {"decided": Decided(agreement=key, seq=1, record=record)}
 
 
 class Identity:
@@ -136,7 +156,10 @@ def empty_identity(tmp_path_factory):
 
 
 SERVICES = {
-    "connector": (Connector, ("assets", "offers", "agreements", "negotiations", "transfers", "received", "outbox")),
+    "connector": (
+        Connector,
+        ("assets", "offers", "agreements", "negotiations", "transfers", "received", "outbox", "duties", "counters", "decisions"),
+    ),
     "identity": (Identity, ("members", "events", "issuances")),
 }
 LISTS = [(name, family) for name, (_, families) in SERVICES.items() for family in families]
@@ -162,6 +185,8 @@ async def start(tmp_path, empty, empty_identity):
 
 
 def key_of(family, item):
+    if family == "counters":
+        return item["agreement"]
     return item["seq"] if family == "events" else item["transfer"] if family == "received" else item["id"]
 
 
