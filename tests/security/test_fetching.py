@@ -4,6 +4,7 @@ One real client with a name server that lies; the sites that fetch are asked at 
 """
 
 import secrets
+import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from identity import did as dids
 from identity import vc
 from identity.schemas import CredentialSchemas
 from identity.status import BitString
+from identity.tls import enrol
 from identity.verify import authenticate
 from identity.wallet import request as requests
 from identity.wallet.sts import Sts
@@ -117,19 +119,21 @@ class Authority:
         return f"https://{EVIL}/events"
 
 
-def follower(world: World) -> Follower:
+def follower(world: World, tls: Path = Path()) -> Follower:
     """Somebody who follows that authority; what an event would do is not reached."""
     silent: Any = SimpleNamespace(on_commit=lambda _: None, followed=Followed(), live=True)
     sts = Sts(world.verifier.did, world.verifier.key, world.clock)
     return Follower(
         authority=Authority(), store=silent, client=world.door.client, sts=sts, clock=world.clock, standing=silent,  # type: ignore[arg-type]
-        measures=silent, tls=Path(), status_changed=lambda _: None, trust_changed=lambda: None,
+        measures=silent, tls=tls, status_changed=lambda _: None, trust_changed=lambda: None,
     )  # fmt: skip
 
 
 async def at_the_revocation_list(world: World) -> str:
     try:
-        await follower(world).fetch_crl()
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / enrol.CONSORTIUM).write_bytes(b"-----BEGIN CERTIFICATE-----")
+            await follower(world, Path(folder)).fetch_crl()
     except KizunaError as error:
         return error.code
     return "in"

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from identity import did as dids
 from identity.service.ca.crl import RevocationList
 from identity.service.ca.enrolment import Enrolment
+from identity.service.ca.revocation import CertificateRevocation
 from identity.service.ca.routes import CaRoutes
 from identity.service.callers import Callers
 from identity.service.issuer import definitions
@@ -70,7 +71,12 @@ class Consortium:
             base_url=world.issuer.base, callers=callers, requests=self.requests, lists=self.lists, status_max_age=60
         )
         crl = RevocationList(self.books, self.authority)
-        self.routes = [*issuer.routes(), *CaRoutes(callers=callers, enrolment=self.enrolment, crl=crl).routes()]
+        self.routes = [
+            *issuer.routes(),
+            *CaRoutes(
+                callers=callers, enrolment=self.enrolment, crl=crl, revocation=CertificateRevocation(self.books, crl.publish)
+            ).routes(),
+        ]
         self.delivered: list[dict] = []
         world.web.answers[f"{world.member.base}/cs/credentials"] = self._taken
 
