@@ -204,10 +204,12 @@ async def running(place: Path, *, as_plain: bool = False, assets: int = 0, **sto
             await fill(nodes["provider"].directory, dids["provider"], assets, **stock)
             await asyncio.to_thread(_start, [nodes["provider"]])
         side = Ours(*(Party(nodes[part], dids[part]) for part in PARTS), [node for key, node in nodes.items() if key not in PARTS])
-        await side.publish()
-        await side.negotiate_one()
-        yield side
-        await side.stop()
+        try:
+            await side.publish()
+            await side.negotiate_one()
+            yield side
+        finally:
+            await side.stop()
     finally:
         for node in nodes.values():
             node.stop()

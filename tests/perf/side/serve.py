@@ -9,7 +9,7 @@ import uvloop
 from msgspec import structs
 
 from connector import settings
-from connector.app import settle
+from connector.host import settle
 from kernel import telemetry
 from tests.support import plain
 
