@@ -86,21 +86,24 @@ class Monitor:
         self._awake.set()
 
     async def run(self) -> None:
-        surveyed = False
+        surveyed: float | None = None
         while True:
             self._awake.clear()
             try:
-                if not surveyed:
+                if surveyed is None or self._stale(surveyed):
                     await self.survey()
-                    surveyed = True
+                    surveyed = asyncio.get_running_loop().time()
                 seconds = await self.turn()
             except KizunaError as error:
                 log.warning("agreements cannot be looked at", detail=error.detail)
                 seconds = AGAIN.total_seconds()
             if self._store.patience is not None:
                 seconds = EVERY if seconds is None else min(seconds, EVERY)
-                surveyed = seconds < EVERY
             await self._wait(self._awake, seconds)
+
+    def _stale(self, surveyed: float) -> bool:
+        """Whether other replicas may have committed what we have not looked at."""
+        return self._store.patience is not None and asyncio.get_running_loop().time() - surveyed >= EVERY
 
     async def survey(self) -> None:
         """Learn the instants of everything that is stored."""
