@@ -2,7 +2,7 @@
 
 Rules
 - A duty is owed by the consumer, unless it names the provider as its assignee. Who owes it gives evidence; who it is owed to may waive it, or note evidence that came
-  another way. Both are told to the other side, in the transaction that writes them down.
+  another way, as a third party's attestation (E3) does. E2 is made by our own store alone. Both are told to the other side, in the transaction that writes them down.
 - What is told is a statement signed by who tells it (`evidence.statement`'s way: a key that its DID document lists for assertions), about the duty's id, which is the
   same on both sides. The receiver checks the sender, the signature and the party's role, and its own ledger then decides.
 - Only a peer that signed the agreement in our form is told: it knows this endpoint. Others are simply not told.
@@ -65,6 +65,8 @@ class Obligations:
 
     async def fulfil(self, key: str, kind: EvidenceClass, statement: str, digest: str, person: str) -> Entry:
         """Note evidence that a duty was done; the other side is told when it is ours. Raises `Conflict`, `BadInput`, `NotFound`."""
+        if kind == "E2":
+            raise BadInput("evidence of class E2 is made by the system that did it, not by a person", next_step="give class E1")
         return await self._changed(key, {"kind": kind, "statement": statement, "digest": digest, "person": person})
 
     async def waive(self, key: str, person: str, reason: str) -> Entry:
@@ -129,6 +131,8 @@ class Obligations:
         kind = claims.get("kind")
         if kind not in ("E0", "E1", "E2", "E3"):
             raise BadInput("the class of the evidence is E0 to E3")
+        if kind == "E3" and party == owing:
+            raise BadInput("a third party's attestation is noted by who the duty is owed to", next_step="give class E1")
         shown = Evidence(
             kind=kind, by=party, at=str(claims.get("at", "")), statement=token or str(claims.get("statement", "")), digest=str(claims.get("digest", ""))
         )  # fmt: skip

@@ -21,7 +21,7 @@ from identity.wallet.tokens import TokenEndpoint
 from kernel import faults
 from kernel.cli import Refused
 from kernel.cli import application as command_line
-from kernel.errors import Conflict, Forbidden, NotFound
+from kernel.errors import BadInput, Conflict, Forbidden, NotFound
 from kernel.web import application, serve
 from policies.duties import opened, states
 from policies.duties.counters import COUNT
@@ -402,6 +402,9 @@ async def test_evidence_and_waivers_reach_the_other_side_signed(pair):
     entry = await duty_of(buyer, key)
     with pytest.raises(Forbidden, match="cannot waive"):
         await buyer.obligations.waive(entry.id, "Sato Hanako", "no wish")
+    for kind in ("E2", "E3"):
+        with pytest.raises(BadInput):
+            await buyer.obligations.fulfil(entry.id, kind, "trust me", "", "Sato Hanako")
     await buyer.obligations.fulfil(entry.id, "E1", "reported on 24 November", "", "Sato Hanako")
     theirs = await eventually(lambda: duty_of(seller, key), lambda each: each.state == "fulfilled")
     assert theirs.evidence[0].kind == "E1"
@@ -433,6 +436,7 @@ async def test_statements_that_are_forged_foreign_or_about_something_else_are_re
         "about another agreement": ({"statement": sign(good | {"agreement": "urn:uuid:other"})}, 404),
         "no such duty": ({"statement": sign(good | {"duty": "x"})}, 404),
         "a waiver by who owes it": ({"statement": sign(good | {"waived": "please"})}, 403),
+        "an attestation of oneself": ({"statement": sign(good | {"kind": "E3"})}, 400),
         "no class": ({"statement": sign(good | {"kind": "E9"})}, 400),
     }
     for name, (body, status) in wrong.items():
