@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from aiohttp import web
 from msgspec import Struct
+from msgspec.structs import replace
 
 from connector.dsp import messages, outbound
 from connector.dsp.messages import Message
@@ -27,6 +28,7 @@ from connector.processes import exchange, negotiation, transfer
 from connector.processes.errors import UnknownProcess, VersionConflict
 from connector.processes.exchange import Replay
 from connector.processes.model import Commit, Kind, Process, Role, TokenUse
+from connector.processes.tables import TERMINATED
 from identity.verify import Caller, VerifiedParticipant
 from kernel import telemetry, wire
 from kernel.errors import BadInput, KizunaError
@@ -191,7 +193,13 @@ async def show(node: Node, request: web.Request, kind: Kind) -> web.Response:
     who = await node.authenticate(caller(request), False)
     await node.processes.spend(spent(who.token))
     process = await _own(node, own, who, kind, None)
-    return _answer(outbound.acknowledgement(process), 200)
+    return _answer(outbound.acknowledgement(_decided(process)), 200)
+
+
+def _decided(process: Process) -> Process:
+    """As a peer is to see it: a termination of ours holds from the decision, since no answer to it and no message that crosses it can change that."""
+    pending = process.pending
+    return replace(process, state=TERMINATED) if pending is not None and pending.to == TERMINATED else process
 
 
 def caller(request: web.Request) -> Caller:

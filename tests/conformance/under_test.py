@@ -27,7 +27,8 @@ from tests.conformance import scripts
 from tests.support.participant import participant
 
 ME, KIT = "did:web:connector.example", "TCK_PARTICIPANT"
-PAUSE = 0.4  # the kit registers some of its handlers only after it has read our answer
+PAUSE = 0.4  # a kit registers some of its handlers only after it has read our answer
+LONG_PAUSE = 1.0  # the same for the outside kit, which must also have moved its own state, on a busy machine
 
 
 class Nobody:
@@ -60,9 +61,9 @@ class Book:
 class UnderTest:
     """A connector that plays the scripts."""
 
-    def __init__(self, place: Path, port: int) -> None:
+    def __init__(self, place: Path, port: int, pause: float) -> None:
         self.base = f"http://127.0.0.1:{port}/dsp/2025-1"
-        self.port, self.clock = port, SystemClock()
+        self.port, self.pause, self.clock = port, pause, SystemClock()
         self.store = SqliteStore(open_database(place / "data.sqlite"), ME)
         self.client = GuardedClient(Outbound(allow=frozenset({"127.0.0.1", "localhost"}), require_https=False), tls=lambda: False)
         self.outbox = Outbox(self.store, self._send, self._push, self.clock, self._new_id)
@@ -152,7 +153,7 @@ class UnderTest:
                 await self._moved.wait()
 
     async def _step(self, kind, key, state, message):
-        await asyncio.sleep(PAUSE)
+        await asyncio.sleep(self.pause)
         process = await self.store.process(key)
         self._planned.discard(key)
         if process.state != state or process.pending is not None:
@@ -211,9 +212,9 @@ class UnderTest:
 
 
 @asynccontextmanager
-async def serving(place: Path, port: int):
+async def serving(place: Path, port: int, *, pause: float = PAUSE):
     """The connector under test, listening on 127.0.0.1."""
-    found = UnderTest(place, port)
+    found = UnderTest(place, port, pause)
     app: web.Application = application(found.routes(), errors=errors.response)
     listener = await serve(app, "127.0.0.1", port)
     tasks = [asyncio.create_task(found.outbox.run()), asyncio.create_task(found.play())]

@@ -1,7 +1,6 @@
 """The report of `./run mutants`: survivors are counted, an unexplained one fails, and so does a share above the limit."""
 
 import pytest
-
 from tests.mutants import __main__ as mutants
 
 
