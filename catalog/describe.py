@@ -65,8 +65,9 @@ def catalog(
     service: str = "",
     catalog_id: str = "",
     title: Mapping[str, str] | None = None,
+    nested: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """A whole catalog; without datasets the member is left out."""
+    """A whole catalog; without datasets the member is left out. `nested` are catalogs that lie elsewhere (`elsewhere`)."""
     described: dict[str, Any] = {
         "@context": [CONTEXT],
         "@id": catalog_id or f"{endpoint}/catalog",
@@ -78,7 +79,22 @@ def catalog(
         described["dct:title"] = _texts(title)
     if datasets:
         described["dataset"] = list(datasets)
+    if nested:
+        described["catalog"] = list(nested)
     return described
+
+
+def elsewhere(participant_id: str, endpoint: str, title: Mapping[str, str]) -> dict[str, Any]:
+    """A catalog of another participant, as an entry of ours: whoever wants it asks there, under its own name (DSP 2025-1, 5.3)."""
+    service = data_service(endpoint)
+    return {
+        "@id": f"{endpoint}/catalog",
+        "@type": "Catalog",
+        "participantId": participant_id,
+        "dct:title": _texts(title),
+        "distribution": [{"@type": "Distribution", "format": "Catalog", "accessService": service}],
+        "service": [service],
+    }
 
 
 def alone(described: Mapping[str, Any]) -> dict[str, Any]:

@@ -118,6 +118,10 @@ class _Group(Struct):
     def after(self, asset: str) -> Iterator[tuple[str, str]]:
         return islice(self.keys, bisect_right(self.keys, (asset, LAST)) if asset else 0, None)
 
+    def before(self, asset: str) -> Iterator[tuple[str, str]]:
+        """Those in front of an asset, backwards."""
+        return (self.keys[at] for at in range(bisect_left(self.keys, (asset, "")) - 1, -1, -1))
+
     def remove(self, key: tuple[str, str]) -> None:
         at = bisect_left(self.keys, key)
         if at < len(self.keys) and self.keys[at] == key:
@@ -184,6 +188,13 @@ class Shelf:
         groups = [self._groups[key].after(after) for key in seen]
         for asset, keys in groupby(merge(*groups), key=itemgetter(0)):
             yield self._assets[asset][0], [self._offers[offer][0] for _, offer in keys]
+
+    def preceding(self, facts: Mapping[str, Any], now: datetime, *, before: str, party: str = "") -> Iterator[Seen]:
+        """The same backwards, from in front of an asset id."""
+        sight = Sight(self._profile, facts, now, party)
+        groups = [group.before(before) for group in self._groups.values() if sight.permits(group.policy, group.asset)]
+        for asset, keys in groupby(merge(*groups, reverse=True), key=itemgetter(0)):
+            yield self._assets[asset][0], [self._offers[offer][0] for _, offer in keys][::-1]
 
     def window(self, facts: Mapping[str, Any], now: datetime, offset: int, limit: int, *, party: str = "") -> list[Seen]:
         """The same by position. The order of what these groups hold is kept until something is put or dropped, so a far window costs no more."""

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from catalog import describe
 from connector import errors, install, management, settings
 from connector.authority import Authority
 from connector.bundle import SEAL
@@ -178,7 +179,10 @@ def wire_up(
 
     edc = frozenset(each.did for each in found.peers if each.dialect == "edc")
     tokens = DataTokens(found.did, keys.signer("data"), clock, reached, lambda peer: "edc" if peer in edc else "dsp")
-    rules = Rules(store, profile, clock, participant=found.did, name=found.name, endpoint=found.dsp_url, profiles_dropped_by=edc)
+    rules = Rules(
+        store, profile, clock, participant=found.did, name=found.name, endpoint=found.dsp_url, profiles_dropped_by=edc,
+        nested=[describe.elsewhere(each.did, each.endpoint, {"en": each.title}) for each in found.catalogs],
+    )  # fmt: skip
     contexts = _Contexts(
         found,
         store,

@@ -18,7 +18,6 @@ from msgspec.structs import replace
 
 from catalog import describe
 from catalog.dcat import Asset, OfferTerms
-from connector.dsp import messages
 from connector.dsp.node import Node
 from connector.peers import Peers
 from connector.plane import addresses, files, pull
@@ -27,6 +26,7 @@ from connector.processes import negotiation, tables, transfer
 from connector.processes.decisions import Otherwise
 from connector.processes.errors import AgreementRetired, AgreementUnknown, UnknownProcess, VersionConflict
 from connector.processes.model import Commit, Decided, Kind, Process
+from connector.reading import DEEPEST, LARGEST, CatalogReader
 from connector.store.port import ReceivedObject, Store
 from identity.access.trail import about
 from kernel import wire
@@ -36,8 +36,6 @@ from policies.profiles import Profile, bounds
 
 ATTEMPTS: Final = 5
 _LARGEST_CHECKED: Final = 64 * 1024 * 1024
-_LARGEST_CATALOG: Final = 64 * 1024 * 1024
-_DEEPEST: Final = 64
 STEPS: Final = {
     ("transfer", "suspend"): tables.SUSPEND,
     ("transfer", "resume"): tables.START,
@@ -74,6 +72,7 @@ class Commands:
     ) -> None:
         self.store, self._directory, self._profile, self._clock = store, directory, profile, clock
         self._node, self._own_negotiation, self._own_transfer = node, own_negotiation, own_transfer
+        self._reader = CatalogReader(peers)
         self._peers, self._tokens, self._new_id, self._show, self._max = peers, tokens, new_id, show, max_payload
         self._waiting: set[asyncio.Event] = set()
         store.on_commit(self._wake)
@@ -136,7 +135,7 @@ class Commands:
             return
         if spool.size > _LARGEST_CHECKED:
             raise PayloadInvalid(f"a document of {spool.size} bytes cannot be validated", next_step="publish it without a schema")
-        value = wire.loads(spool.path.read_bytes(), limit=_LARGEST_CHECKED, depth=_DEEPEST)
+        value = wire.loads(spool.path.read_bytes(), limit=_LARGEST_CHECKED, depth=DEEPEST)
         violations = self._profile.validate(schema, value)
         if violations:
             shown = "; ".join(f"{each.path or '/'}: {each.reason}" for each in violations[:5])
@@ -145,25 +144,14 @@ class Commands:
     # catalogs --------------------------------------------------------------------------------------------------------
 
     async def catalog(self, peer: str) -> dict[str, Any]:
-        """The whole catalog of a participant, all pages followed."""
-        base = await self._peers.base(peer)
-        url, found = f"{base}/catalog/request", {}
-        datasets: list[dict[str, Any]] = []
-        body = messages.encode("CatalogRequestMessage")
-        while url:
-            reply = await self._peers.call("POST", url, peer, body, max_bytes=_LARGEST_CATALOG)
-            found = wire.loads(reply.body, limit=_LARGEST_CATALOG, depth=_DEEPEST)
-            datasets += found.get("dataset") or []
-            url = _next(reply.headers.get("Link", ""))
-        return found | {"dataset": datasets}
+        """The whole catalog of a participant: all pages, and nested catalogs (`connector.reading`)."""
+        return await self._reader.read(peer)
 
     async def dataset(self, peer: str, key: str) -> dict[str, Any]:
         """One dataset of a participant's catalog."""
         base = await self._peers.base(peer)
-        reply = await self._peers.call(
-            "GET", f"{base}/catalog/datasets/{quote(key, safe=':')}", peer, None, max_bytes=_LARGEST_CATALOG
-        )
-        found: dict[str, Any] = wire.loads(reply.body, limit=_LARGEST_CATALOG, depth=_DEEPEST)
+        reply = await self._peers.call("GET", f"{base}/catalog/datasets/{quote(key, safe=':')}", peer, None, max_bytes=LARGEST)
+        found: dict[str, Any] = wire.loads(reply.body, limit=LARGEST, depth=DEEPEST)
         return found
 
     # contracts and transfers -----------------------------------------------------------------------------------------
@@ -352,15 +340,6 @@ class Commands:
 
     def _now(self) -> str:
         return iso(self._clock.now())
-
-
-def _next(link: str) -> str:
-    """The URL of `rel="next"`."""
-    for part in link.split(","):
-        target, _, relation = part.partition(";")
-        if 'rel="next"' in relation.replace(" ", ""):
-            return target.strip().strip("<>")
-    return ""
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -95,10 +95,18 @@ class Peers:
 
     async def check_callback(self, who: VerifiedParticipant, url: str) -> None:
         """Refuse a callback address that is not one of the peer's own services; raises `BadInput`."""
-        origin = _origin(url)
-        document = await self._resolver.resolve(who.did)
-        if not origin or all(_origin(each.endpoint) != origin for each in document.services):
+        if not await self._of(who.did, url):
             raise BadInput("callbackAddress is not one of the services in your DID document")
+
+    async def check_address(self, peer: str, url: str) -> None:
+        """Refuse an address that somebody else gave for a peer and that is not one of its own services; raises `BadInput`."""
+        if not await self._of(peer, url):
+            raise BadInput(f"{url[:200]} is not one of the services of {peer}")
+
+    async def _of(self, peer: str, url: str) -> bool:
+        origin = _origin(url)
+        document = await self._resolver.resolve(peer)
+        return origin is not None and any(_origin(each.endpoint) == origin for each in document.services)
 
 
 def _origin(url: str) -> tuple[str, str] | None:

@@ -48,8 +48,10 @@ class Rules:
         name: str,
         endpoint: str,
         profiles_dropped_by: frozenset[str] = frozenset(),
+        nested: Sequence[dict[str, Any]] = (),
     ) -> None:
-        """`profiles_dropped_by`: peers (DIDs) that lose a policy's `profile` on the way."""
+        """`profiles_dropped_by`: peers (DIDs) that lose a policy's `profile` on the way. `nested`: catalogs that lie elsewhere."""
+        self._nested = nested
         self._store, self._profile, self._clock = store, profile, clock
         self._participant, self._name, self._endpoint = participant, name, endpoint
         self._texts: OrderedDict[str, tuple[tuple[Any, ...], Any]] = OrderedDict()
@@ -126,6 +128,15 @@ class Rules:
         found = list(islice(self._seen(who, after), limit + 1))
         return [self._rendered(*each) for each in found[:limit]], found[limit - 1][0].id if len(found) > limit else ""
 
+    async def page_before(self, who: VerifiedParticipant, before: str, limit: int) -> tuple[list[Any], str, str]:
+        """Datasets in front of an id, in their order, the id to go back from (empty at the beginning), and the one to go on with."""
+        facts = self._facts(who.claims, who.did)
+        seen = list(islice(self._shelf.preceding(facts, self._now(), before=before, party=who.did), limit + 1))
+        found = seen[:limit][::-1]
+        if not found:
+            return [], "", ""
+        return [self._rendered(*each) for each in found], found[0][0].id if len(seen) > limit else "", found[-1][0].id
+
     async def slice(self, who: VerifiedParticipant, offset: int, limit: int) -> list[Any]:
         """Datasets by position."""
         found = self._shelf.window(self._facts(who.claims, who.did), self._now(), offset, limit, party=who.did)
@@ -139,7 +150,7 @@ class Rules:
 
     def envelope(self, datasets: list[Any]) -> dict[str, Any]:
         """The catalog around datasets."""
-        return describe.catalog(self._participant, datasets, endpoint=self._endpoint, title={"en": self._name})
+        return describe.catalog(self._participant, datasets, endpoint=self._endpoint, title={"en": self._name}, nested=self._nested)
 
     def _seen(self, who: VerifiedParticipant, after: str) -> Iterator[tuple[Asset, list[OfferTerms]]]:
         return self._shelf.visible(self._facts(who.claims, who.did), self._now(), after=after, party=who.did)

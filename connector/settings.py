@@ -2,7 +2,7 @@
 
 Rules
 - One frozen value, read once at start. An unknown key stops the start and names the nearest known one.
-- `KIZUNA_CONNECTOR_<FIELD>` overrides a plain field. Tables (`issuers`, `peers`, `oidc`) come from the file only.
+- `KIZUNA_CONNECTOR_<FIELD>` overrides a plain field. Tables (`issuers`, `peers`, `catalogs`, `oidc`) come from the file only.
 - The management API listens on 127.0.0.1; another address needs `management_certificate` and `management_key` (`identity.access.settings`).
 - No setting makes the connector accept an unsigned caller.
 
@@ -55,6 +55,14 @@ class Peer(Struct, frozen=True, forbid_unknown_fields=True):
     ] = "dsp"
 
 
+class Nested(Struct, frozen=True, forbid_unknown_fields=True):
+    """A catalog of another participant that stands in ours."""
+
+    did: Annotated[str, Meta(description="DID of the participant.")]
+    endpoint: Annotated[str, Meta(description="Base URL of its DSP endpoints.")]
+    title: Annotated[str, Meta(description="Title, in English.")]
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings of one connector. `scheme` is none: a test of a peer without TLS derives a class from this one."""
 
@@ -104,6 +112,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(description="Hosts (`host` or `host:port`) whose credential schemas are fetched, beside the issuers' own."),
     ] = ()
     peers: Annotated[tuple[Peer, ...], Meta(description="Rules for single counterparties.")] = ()
+    catalogs: Annotated[tuple[Nested, ...], Meta(description="Catalogs of others that stand in ours.")] = ()
     oidc: Annotated[Oidc | None, Meta(description="Identity provider whose tokens the management API takes; a table.")] = None
     auto_negotiation: Annotated[
         bool,

@@ -4,6 +4,7 @@ Rules
 - `@context` is an array of texts (one text is taken, too) with the DSP context in it. Further contexts are passed over when they stand in
   `tolerated.toml`; an unknown one could change the meaning of terms, and the message is refused.
 - Offers and agreements stay the JSON they came as, so that they hash alike on both sides; their shape is checked here, their meaning by the policies.
+- Operators and actions are taken in three spellings (`eq`, `odrl:eq`, the full IRI), also as `{"@id": ...}`: the policies read them alike.
 - Unknown members are ignored, `@id` is optional and means the message.
 
 Not done here: JSON-LD expansion. Messages in other than the compact form are refused.
@@ -20,6 +21,7 @@ from msgspec import Meta, Struct, field
 from connector.processes.evidence import SIGNATURE
 from kernel import wire
 from kernel.errors import BadInput
+from policies.odrl.vocabulary import term
 
 CONTEXT: Final = "https://w3id.org/dspace/2025/1/context.jsonld"
 EXTRA_CONTEXTS: Final = frozenset(tomllib.loads((files(__package__) / "tolerated.toml").read_text("utf-8"))["contexts"])
@@ -257,7 +259,7 @@ def _check_rules(policy: dict[str, Any], where: str) -> None:
             raise BadInput(f"{where}.{name}: not a list with at least one rule")
         for index, rule in enumerate(rules):
             path = f"{where}.{name}[{index}]"
-            if not isinstance(rule, dict) or not isinstance(rule.get("action"), str):
+            if not isinstance(rule, dict) or not isinstance(_named(rule.get("action")), str):
                 raise BadInput(f"{path}: needs an action as text")
             if "target" in rule:
                 raise BadInput(f"{path}: a rule has no target of its own")
@@ -274,10 +276,21 @@ def _check_constraints(value: Any, path: str, depth: int) -> None:
         logical = [name for name in _LOGICAL if name in each]
         if len(logical) == 1 and "leftOperand" not in each:
             _check_constraints(each[logical[0]], f"{here}.{logical[0]}", depth + 1)
-        elif logical or not isinstance(each.get("leftOperand"), str) or each.get("operator") not in OPERATORS:
+        elif logical or not isinstance(each.get("leftOperand"), str) or _term(each.get("operator")) not in OPERATORS:
             raise BadInput(f"{here}: neither one logical operator nor leftOperand, operator, rightOperand")
         elif not isinstance(each.get("rightOperand"), str | dict | list):
             raise BadInput(f"{here}: rightOperand is no text, object or list")
+
+
+def _named(value: Any) -> Any:
+    """The one name in `{"@id": name}`, which some peers write for a name."""
+    return value["@id"] if isinstance(value, dict) and list(value) == ["@id"] else value
+
+
+def _term(value: Any) -> str:
+    """The short form of an ODRL term in any of its three spellings; empty for what is no term."""
+    found = _named(value)
+    return term(found) if isinstance(found, str) else ""
 
 
 def check_address(address: dict[str, Any] | None) -> None:

@@ -42,6 +42,9 @@ class Catalog(Protocol):
     async def page(self, who: VerifiedParticipant, after: str, limit: int) -> tuple[list[Any], str]:
         """Datasets whose id follows `after`, and the id to go on with (empty at the end)."""
 
+    async def page_before(self, who: VerifiedParticipant, before: str, limit: int) -> tuple[list[Any], str, str]:
+        """Datasets in front of an id, in their order, the id to go back from (empty at the beginning), and the one to go on with."""
+
     async def slice(self, who: VerifiedParticipant, offset: int, limit: int) -> list[Any]:
         """Datasets by position."""
 

@@ -2,7 +2,7 @@
 
 Rules
 - A page has `page_size` datasets in the order of their ids; the next one begins after the last id, so a page costs the same wherever it lies.
-- Continuation tokens are ours alone: signed, for one participant, for an hour. A wrong one is `BadContinuation`, never a silent first page.
+- `Link` names the next page and the previous one. Continuation tokens are ours alone: signed, for one participant, for an hour. A wrong one is `BadContinuation`, never a silent first page.
 - `filter` may hold one QuerySpec with `offset` and `limit` and no expression (EDC's crawler pages by it). Every other filter is `UnsupportedFilter`.
 - Bodies over 4 KiB are compressed when the caller takes gzip.
 """
@@ -12,6 +12,7 @@ import hmac
 from typing import Any, Final
 
 from aiohttp import web
+from msgspec import Struct
 
 from connector.dsp import messages
 from connector.dsp.inbound import caller
@@ -35,13 +36,20 @@ async def catalog(node: Node, request: web.Request) -> web.Response:
     query = _query(message.filter)
     if query is not None:
         return _reply(request, node.catalog.envelope(await node.catalog.slice(who, *query)), {})
-    after = _opened(node, who, request.query.get("continuationToken", ""))
-    datasets, following = await node.catalog.page(who, after, node.page_size)
-    links = {}
-    if following:
-        url = f"{node.base_url(who.did)}/catalog/request?continuationToken={_sealed(node, who, following)}"
-        links["Link"] = f'<{url}>; rel="next"'
-    return _reply(request, node.catalog.envelope(datasets), links)
+    place = _opened(node, who, request.query.get("continuationToken", ""))
+    datasets, previous, following = await _page(node, who, place)
+    url = f"{node.base_url(who.did)}/catalog/request?continuationToken="
+    links = [f'<{url}{_sealed(node, who, _Place(previous, back=True))}>; rel="previous"'] if previous else []
+    links += [f'<{url}{_sealed(node, who, _Place(following))}>; rel="next"'] if following else []
+    return _reply(request, node.catalog.envelope(datasets), {"Link": ", ".join(links)} if links else {})
+
+
+async def _page(node: Node, who: VerifiedParticipant, place: "_Place") -> tuple[list[Any], str, str]:
+    """Datasets, and the ids in front of which and behind which the neighbouring pages lie; empty where there is none."""
+    if place.back:
+        return await node.catalog.page_before(who, place.id, node.page_size)
+    datasets, following = await node.catalog.page(who, place.id, node.page_size)
+    return datasets, f"{place.id}\0" if place.id else "", following  # up to that id itself
 
 
 async def dataset(node: Node, request: web.Request) -> web.Response:
@@ -74,24 +82,31 @@ def _query(filters: list[Any]) -> tuple[int, int] | None:
     return offset, min(limit, MOST)
 
 
-def _sealed(node: Node, who: VerifiedParticipant, after: str) -> str:
-    text = wire.dumps([after, int(node.now()) + LIFE])
+class _Place(Struct, frozen=True):
+    """Where a page lies: behind this id, or in front of it."""
+
+    id: str = ""
+    back: bool = False
+
+
+def _sealed(node: Node, who: VerifiedParticipant, place: _Place) -> str:
+    text = wire.dumps([place.id, int(node.now()) + LIFE, place.back])
     return f"{b64url(text)}.{b64url(_mac(node, who, text))}"
 
 
-def _opened(node: Node, who: VerifiedParticipant, token: str) -> str:
+def _opened(node: Node, who: VerifiedParticipant, token: str) -> _Place:
     if not token:
-        return ""
+        return _Place()
     text, _, mac = token.partition(".")
     try:
         raw = unb64url(text)
         good = hmac.compare_digest(unb64url(mac), _mac(node, who, raw))
-        after, until = wire.loads(raw) if good else ("", 0)
+        key, until, back = wire.loads(raw) if good else ("", 0, False)
     except BadInput as error:
         raise BadContinuation("the continuation token is not one of ours") from error
     if not good or until < node.now():
         raise BadContinuation("the continuation token is not for you, or has expired", next_step="begin with the first page")
-    return str(after)
+    return _Place(str(key), back=bool(back))
 
 
 def _mac(node: Node, who: VerifiedParticipant, text: bytes) -> bytes:

@@ -93,6 +93,7 @@ class Company:
         credentials=None,
         lists=None,
         on_overdue="notice",
+        nested=(),
     ):
         self.place, self.asleep = place, False
         self.did, self.port = f"did:web:{name}.example", free_port()
@@ -110,7 +111,7 @@ class Company:
         directory.publish(self.published)
         self.store = SqliteStore(open_database(place / "data.sqlite"), self.did)
         self.client = GuardedClient(Outbound(allow=frozenset({"127.0.0.1"}), require_https=False), tls=lambda: False)
-        self.rules = Rules(self.store, self.profile, self.clock, participant=self.did, name=name, endpoint=self.base)
+        self.rules = Rules(self.store, self.profile, self.clock, participant=self.did, name=name, endpoint=self.base, nested=nested)
         self.decisions = decisions or AutoDecisions()
         sts = Sts(self.did, signer, self.clock)
         self.peers = Peers(

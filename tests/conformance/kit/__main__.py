@@ -59,7 +59,7 @@ def run(lib: Path, place: Path) -> tuple[dict[str, int], list[str]]:
     counts = {name: int(count) for count, name in COUNT.findall(done.stdout)}
     if not counts:
         sys.stderr.write(done.stdout[-4000:] + done.stderr[-4000:])
-    return counts, re.findall(r"[-─] (.*?) \[X\]", done.stdout)
+    return counts, re.findall(r"─ (\S+): .* ✘", done.stdout)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The report of `./run mutants`: survivors are counted, an unexplained one fails, and so does a share above the limit."""
 
 import pytest
+
 from tests.mutants import __main__ as mutants
 
 
