@@ -4,7 +4,7 @@ Rules
 - `@context` is an array of texts (one text is taken, too) with the DSP context in it. Further contexts are passed over when they stand in
   `tolerated.toml`; an unknown one could change the meaning of terms, and the message is refused.
 - Offers and agreements stay the JSON they came as, so that they hash alike on both sides; their shape is checked here, their meaning by the policies.
-- Operators and actions are taken in three spellings (`eq`, `odrl:eq`, the full IRI), also as `{"@id": ...}`: the policies read them alike.
+- Operators and actions are taken in three spellings (`eq`, `odrl:eq`, the full IRI): the policies read them alike.
 - Unknown members are ignored, `@id` is optional and means the message.
 
 Not done here: JSON-LD expansion. Messages in other than the compact form are refused.
@@ -259,7 +259,7 @@ def _check_rules(policy: dict[str, Any], where: str) -> None:
             raise BadInput(f"{where}.{name}: not a list with at least one rule")
         for index, rule in enumerate(rules):
             path = f"{where}.{name}[{index}]"
-            if not isinstance(rule, dict) or not isinstance(_named(rule.get("action")), str):
+            if not isinstance(rule, dict) or not isinstance(rule.get("action"), str):
                 raise BadInput(f"{path}: needs an action as text")
             if "target" in rule:
                 raise BadInput(f"{path}: a rule has no target of its own")
@@ -282,15 +282,9 @@ def _check_constraints(value: Any, path: str, depth: int) -> None:
             raise BadInput(f"{here}: rightOperand is no text, object or list")
 
 
-def _named(value: Any) -> Any:
-    """The one name in `{"@id": name}`, which some peers write for a name."""
-    return value["@id"] if isinstance(value, dict) and list(value) == ["@id"] else value
-
-
 def _term(value: Any) -> str:
     """The short form of an ODRL term in any of its three spellings; empty for what is no term."""
-    found = _named(value)
-    return term(found) if isinstance(found, str) else ""
+    return term(value) if isinstance(value, str) else ""
 
 
 def check_address(address: dict[str, Any] | None) -> None:

@@ -69,6 +69,11 @@ class Shelf:
         rest = [each for each in self.datasets if each["@id"] > after]
         return rest[:limit], rest[limit - 1]["@id"] if len(rest) > limit else ""
 
+    async def page_before(self, who, before, limit):
+        rest = [each for each in self.datasets if each["@id"] < before]
+        found = rest[-limit:]
+        return found, found[0]["@id"] if len(rest) > limit else "", found[-1]["@id"] if found else ""
+
     async def slice(self, who, offset, limit):
         return self.datasets[offset : offset + limit]
 

@@ -7,6 +7,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from connector import errors
 from connector.dsp import messages, routes
+from connector.reading import next_page
 from kernel.web import application
 from tests.support.node import Memory, Shelf, agreement, node
 
@@ -244,8 +245,7 @@ async def shop(memory):
 
 
 def following(answer):
-    link = answer.headers.get("Link", "")
-    return link.partition("continuationToken=")[2].partition(">")[0]
+    return next_page(answer.headers.get("Link", "")).partition("continuationToken=")[2]
 
 
 async def page(client, token="", who=PEER, value=CATALOG, **headers):
