@@ -115,10 +115,15 @@ class Rules:
 
     async def fill(self) -> None:
         """Put everything that the store holds on the shelf."""
+        assets: dict[str, Asset] = {}
+        after = ""
+        while page := await self._store.assets(after, 1000):
+            assets |= {each.id: each for each in page}
+            after = page[-1].id
         after = ""
         while offers := await self._store.offers(after, 1000):
             for offer in offers:
-                asset = await self._store.asset(offer.asset)
+                asset = assets.get(offer.asset)
                 if asset is not None:
                     self._shelf.put(offer, asset)
             after = offers[-1].id
