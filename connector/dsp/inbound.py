@@ -14,7 +14,10 @@ Rules
 - A token is used up even when its message is refused.
 """
 
+import asyncio
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from aiohttp import web
 from msgspec import Struct
@@ -36,6 +39,7 @@ from kernel.faults import crashpoint
 from kernel.web import client_certificate
 
 ATTEMPTS: Final = 5
+_turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 COMMITTING: Final = (  # messages by which a party commits itself: what it shows with them is kept
     messages.ContractRequestMessage,
     messages.ContractAgreementMessage,
@@ -79,11 +83,18 @@ async def receive(node: Node, request: web.Request, cls: type[Message], kind: Ki
     arrival = _Arrival(message=message, digest=digest, kind=kind, role=role, own=own, who=who)
     with telemetry.bound(pid=own, peer=who.did, message=cls.TYPE, message_id=message.id):
         try:
-            return await _handled(node, arrival, token)
+            async with _turn(node, message):
+                return await _handled(node, arrival, token)
         except KizunaError as error:
             error.facts.update({"peer": who.did, "pid": own, "message": cls.TYPE, "message_id": message.id})
             await node.processes.spend(token)
             raise
+
+
+def _turn(node: Node, message: Message) -> AbstractAsyncContextManager[None]:
+    """Requests under one agreement take from its counters: one after the other, or all but one would find that it has moved meanwhile."""
+    agreement = getattr(message, "agreement_id", "")
+    return _turns.setdefault((node.participant, agreement), asyncio.Lock()) if agreement else nullcontext()
 
 
 async def _handled(node: Node, arrival: _Arrival, token: TokenUse) -> web.Response:

@@ -1,6 +1,7 @@
 """What a real peer (Eclipse EDC 0.15.1) sends is accepted and answered correctly. Its mock identity sends a JSON text as Authorization; the authenticator for
 that lives here and enters through the composition: no setting of the product accepts an unsigned caller."""
 
+import asyncio
 import json
 
 import pytest
@@ -161,3 +162,27 @@ async def test_a_message_that_overtakes_our_own_answer_is_taken(memory):
     process = memory.found[value["consumerPid"]]
     assert (process.state, process.peer_pid) == ("AGREED", value["providerPid"])
     assert [row.after for row in memory.journal[value["consumerPid"]]] == ["REQUESTED", "AGREED"]
+
+
+async def test_requests_under_one_agreement_come_one_after_the_other(memory):
+    """Each takes from the agreement's counters: side by side, all but one would be told to come again."""
+    under_way, most, slow = 0, 0, memory.commit
+
+    async def commit(made):
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0)
+        await slow(made)
+        under_way -= 1
+
+    memory.commit = commit
+    path, value, found = captured("06")
+    memory.agreements[value["agreementId"]] = agreement(value["agreementId"], "consumer", dataset="asset-1")
+    made = node(memory, authenticate=mock_identity)
+    headers = {"Authorization": found["reqHeaders"]["Authorization"]}
+    async with TestClient(TestServer(application(routes.routes(made), errors=errors.response))) as client:
+        wanted = [value | {"@id": f"m{n}", "consumerPid": f"c{n}"} for n in range(8)]
+        answers = await asyncio.gather(*(client.post(path, data=json.dumps(each), headers=headers) for each in wanted))
+        assert {each.status for each in answers} == {201}
+    assert most == 1
