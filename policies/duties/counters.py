@@ -60,7 +60,7 @@ def counted(agreement: str, policy: Policy) -> list[Counter]:
         for constraint in permission.constraints:
             for atom in atoms(constraint):
                 if atom.operand.iri in _COUNTED and atom.operator in _LIMITS:
-                    limit = _amount(atom.right[0]) - (1 if atom.operator == "lt" and atom.operand.iri == COUNT else 0)
+                    limit = Decimal(atom.right[0]) - (1 if atom.operator == "lt" and atom.operand.iri == COUNT else 0)
                     known = found.get(atom.operand.iri)
                     if known is None or Decimal(known.limit) < limit:
                         found[atom.operand.iri] = Counter(
@@ -91,10 +91,6 @@ def returned(counter: Counter, amount: Decimal) -> Counter:
 def facts(counters: Iterable[Counter]) -> dict[str, Any]:
     """Facts by operand, for a decision: give it the counters as they would be afterwards."""
     return {each.operand: {"value": each.used, "unit": each.unit} if each.unit else str(Decimal(each.used)) for each in counters}
-
-
-def _amount(text: str) -> Decimal:
-    return Decimal(text)
 
 
 __all__ = ["COUNT", "PAID", "Counter", "Exhausted", "counted", "facts", "granted", "returned"]

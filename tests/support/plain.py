@@ -78,3 +78,17 @@ async def serving(directory: Path, found: PlainSettings, **stand_ins):
     own = {"verify": mock_identity, "gate": OpenGate(), "authorization": lambda _peer: mine}
     async with app.serving(directory, found=found, **(own | stand_ins)) as connector:
         yield connector
+
+
+async def settled(commands, key, states, seconds):
+    """A process of ours, once nothing of it is on its way and it is in one of the states."""
+    store = commands.store
+
+    async def there():
+        process = await store.process(key)
+        return process is not None and process.state in states and process.pending is None
+
+    await commands.wait(there, seconds)
+    process = await store.process(key)
+    assert await there(), f"{process.state} {process.note} {[(d.row.message, d.reason) for d in await store.outbox(key)]}"
+    return process

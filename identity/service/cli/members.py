@@ -6,7 +6,7 @@ from urllib.parse import quote
 import typer
 
 from identity.service.cli.local import SAY, Address, Json, KeyFile, MaybeDirectory, cell, client, show
-from kernel.cli import ManagementClient, print_result
+from kernel.cli import print_result
 
 MemberReference = Annotated[str, typer.Argument(metavar="MEMBER", help=SAY("member_argument"))]
 
@@ -15,11 +15,11 @@ def commands() -> typer.Typer:
     """The group `member`."""
     group = typer.Typer(no_args_is_help=True, help=SAY("member_help"))
     group.command("invite", help=SAY("invite_help"))(invite)
-    group.command("approve", help=SAY("approve_help"))(approve)
+    _change(group, "approve", "approved")
     group.command("list", help=SAY("list_help"))(list_members)
-    group.command("suspend", help=SAY("suspend_help"))(suspend)
-    group.command("reinstate", help=SAY("reinstate_help"))(reinstate)
-    group.command("revoke", help=SAY("revoke_help"))(revoke)
+    _change(group, "suspend", "suspended")
+    _change(group, "reinstate", "reinstated")
+    _change(group, "revoke", "revoked")
     group.command("attest", help=SAY("attest_help"))(attest)
     group.command("certificates", help=SAY("certificates_help"))(certificates)
     group.command("revoke-certificate", help=SAY("revoke_certificate_help"))(revoke_certificate)
@@ -54,50 +54,6 @@ def list_members(
         print_result([{column: cell(member[column]) for column in columns} for member in members], as_json=False)
     else:
         typer.echo(SAY("no_members"))
-
-
-def approve(
-    member: MemberReference,
-    directory: MaybeDirectory = None,
-    management: Address = "",
-    key_file: KeyFile = None,
-    *,
-    as_json: Json = False,
-) -> None:
-    _change(client(directory, management, key_file), member, "approve", "approved", as_json=as_json)
-
-
-def suspend(
-    member: MemberReference,
-    directory: MaybeDirectory = None,
-    management: Address = "",
-    key_file: KeyFile = None,
-    *,
-    as_json: Json = False,
-) -> None:
-    _change(client(directory, management, key_file), member, "suspend", "suspended", as_json=as_json)
-
-
-def reinstate(
-    member: MemberReference,
-    directory: MaybeDirectory = None,
-    management: Address = "",
-    key_file: KeyFile = None,
-    *,
-    as_json: Json = False,
-) -> None:
-    _change(client(directory, management, key_file), member, "reinstate", "reinstated", as_json=as_json)
-
-
-def revoke(
-    member: MemberReference,
-    directory: MaybeDirectory = None,
-    management: Address = "",
-    key_file: KeyFile = None,
-    *,
-    as_json: Json = False,
-) -> None:
-    _change(client(directory, management, key_file), member, "revoke", "revoked", as_json=as_json)
 
 
 def attest(
@@ -140,6 +96,17 @@ def revoke_certificate(
     show(found, SAY("certificate_revoked", serial=found["serial"], did=found["did"]), as_json=as_json)
 
 
-def _change(service: ManagementClient, member: str, action: str, text: str, *, as_json: bool) -> None:
-    changed = service.post(f"/v1/members/{quote(member, safe='')}/{action}", {})
-    show(changed, SAY(text, name=changed["name"], number=changed["number"]), as_json=as_json)
+def _change(group: typer.Typer, action: str, said: str) -> None:
+    """Add a command that changes the state of a member."""
+
+    @group.command(action, help=SAY(f"{action}_help"))
+    def change(
+        member: MemberReference,
+        directory: MaybeDirectory = None,
+        management: Address = "",
+        key_file: KeyFile = None,
+        *,
+        as_json: Json = False,
+    ) -> None:
+        changed = client(directory, management, key_file).post(f"/v1/members/{quote(member, safe='')}/{action}", {})
+        show(changed, SAY(said, name=changed["name"], number=changed["number"]), as_json=as_json)

@@ -161,16 +161,7 @@ class Both:
 
     async def until(self, key: str, *states: str, seconds: float = 40):
         """A process of ours, once nothing of it is on its way and it is in one of the states."""
-        store = self.ours.store
-
-        async def settled():
-            process = await store.process(key)
-            return process is not None and process.state in states and process.pending is None
-
-        await self.commands.wait(settled, seconds)
-        process = await store.process(key)
-        assert await settled(), f"{process.state} {process.note} {[(d.row.message, d.reason) for d in await store.outbox(key)]}"
-        return process
+        return await plain.settled(self.commands, key, states, seconds)
 
     async def of_peer(self, pid: str) -> str:
         """Our id of the negotiation whose other side has this one."""
