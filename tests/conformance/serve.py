@@ -17,7 +17,7 @@ async def serving(options, place):
     if options.protocol == "dsp":
         from tests.conformance import under_test as dsp
 
-        async with dsp.serving(place, options.port, pause=dsp.LONG_PAUSE):
+        async with dsp.serving(place, options.port, pause=dsp.LONG_PAUSE, one_by_one=True):
             yield dsp.properties(options.port, options.kit)
         return
     from tests.conformance import dcp_under_test as dcp

@@ -57,8 +57,8 @@ def run(lib: Path, place: Path) -> tuple[dict[str, int], list[str]]:
         connector.terminate()
         connector.wait(30)
     counts = {name: int(count) for count, name in COUNT.findall(done.stdout)}
-    if not counts:
-        sys.stderr.write(done.stdout[-4000:] + done.stderr[-4000:])
+    if counts.get("failed", 1):
+        sys.stderr.write(done.stdout[-8000:] + done.stderr[-4000:])
     return counts, re.findall(r"─ (\S+): .* ✘", done.stdout)
 
 
