@@ -21,18 +21,16 @@ from aiohttp import web
 
 from catalog import describe
 from connector import errors, install, management, settings
-from connector.authority import Authority
-from connector.bundle import SEAL
 from connector.channel import Channel
 from connector.commands import Commands
-from connector.contracts import Contracts
+from connector.contracts.bundle import SEAL
+from connector.contracts.evidence import Exporter, Witness, signs
+from connector.contracts.persons import Contracts
 from connector.dsp import outbound, routes
 from connector.dsp.node import Node, spent
-from connector.evidence import Exporter, Witness, signs
-from connector.holdings import Holdings
-from connector.membership import Joining
-from connector.obligations import TYPE as STATEMENT
-from connector.obligations import Obligations
+from connector.membership.authority import Authority
+from connector.membership.joining import Joining
+from connector.membership.standing import Standing
 from connector.peers import Peers
 from connector.plane import files
 from connector.plane.endpoint import Endpoint
@@ -46,9 +44,11 @@ from connector.processes.model import Process, TokenUse
 from connector.refusals import Refusals
 from connector.rules import OwnRules, Rules
 from connector.settings import Settings
-from connector.standing import Standing
 from connector.store.opening import open_store
 from connector.store.port import Store
+from connector.usage.holdings import Holdings
+from connector.usage.obligations import TYPE as STATEMENT
+from connector.usage.obligations import Obligations
 from connector.worker.feed import Follower
 from connector.worker.measures import Measures
 from connector.worker.monitor import Monitor

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 from connector.dsp import outbound
 from connector.dsp.outbound import Answer
+from connector.membership.standing import Standing
 from connector.processes import tables
 from connector.processes.model import OutboxRow, Process
-from connector.standing import Standing
 from identity.resolve import Resolver
 from identity.verify import PeerRule, VerifiedParticipant
 from kernel.errors import BadInput, KizunaError, NotFound, UnavailableError

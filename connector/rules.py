@@ -4,7 +4,7 @@ Rules
 - Facts come from the caller's verified credentials by the profile's claim paths, never from its word. The purpose is different: it is what the consumer binds
   itself to by the terms that it asks for, so it is taken from them.
 - Access policy: in the catalog, and again when a contract is asked for; whoever may not see an offer is answered as if there were none.
-- Contract policy: when a contract is asked for, and again when a transfer begins or goes on (`connector.usage`). Other terms than those of the offer are judged by
+- Contract policy: when a contract is asked for, and again when a transfer begins or goes on (`connector.usage.decide`). Other terms than those of the offer are judged by
   what they say; that the offer's own policy permits is not enough to agree to them without a person.
 - A policy that cannot be read, or an asset without a profile, permits nothing.
 """
@@ -24,7 +24,7 @@ from connector.processes.negotiation import Judgement
 from connector.processes.tables import FINALIZE
 from connector.processes.transfer import Grant
 from connector.store.port import Store
-from connector.usage import RECIPIENT, Usage
+from connector.usage.decide import RECIPIENT, Usage
 from identity.verify import VerifiedParticipant
 from kernel import wire
 from kernel.clock import Clock

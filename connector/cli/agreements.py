@@ -5,9 +5,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from connector import bundle
 from connector.cli.local import HERE, SAY, Directory, Json, client, rows
 from connector.cli.negotiations import By, Id, Reason, person
+from connector.contracts import bundle
 from identity.did.document import DidDocument, parse_document
 from kernel import wire
 from kernel.cli import print_result

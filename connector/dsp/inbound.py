@@ -184,7 +184,7 @@ def _reply(commit: Commit) -> bytes:
 
 
 async def stated(node: Node, request: web.Request) -> web.Response:
-    """What the peer of a negotiation says about a duty of its agreement: an endpoint of our own beside the protocol's (`connector.obligations`)."""
+    """What the peer of a negotiation says about a duty of its agreement: an endpoint of our own beside the protocol's (`connector.usage.obligations`)."""
     own = request.match_info["pid"]
     request[CONVERSATION] = ("negotiation", own, own)
     body = wire.loads(await request.read())

@@ -9,7 +9,7 @@ from typing import Any, Final
 from aiohttp import web
 from msgspec import Struct
 
-from connector.contracts import Comparison, Contracts
+from connector.contracts.persons import Comparison, Contracts
 from connector.management import views
 from connector.processes.model import Agreement, Process
 from identity.access.trail import about

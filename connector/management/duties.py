@@ -1,6 +1,6 @@
 """Duties, counters, decisions and received data, as routes of the management API: rows of the one table in `connector.management.routes`.
 
-Received data are handed out for a stated purpose only (`connector.holdings`); whoever reads is in the audit log with it.
+Received data are handed out for a stated purpose only (`connector.usage.holdings`); whoever reads is in the audit log with it.
 """
 
 import asyncio
@@ -12,9 +12,9 @@ from typing import Any, Final
 from aiohttp import web
 from msgspec import Struct
 
-from connector.obligations import Obligations
 from connector.processes.model import Decided
 from connector.store.port import ReceivedObject, Store
+from connector.usage.obligations import Obligations
 from identity.access.door import CALLER
 from identity.access.pages import PageOf, listed, page
 from kernel.errors import Conflict, NotFound, UnavailableError

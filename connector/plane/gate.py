@@ -7,7 +7,7 @@ Rules
   What cannot be read, has expired or is not known any more means no data; the peer's next token request proves it again in full.
 """
 
-from connector.standing import Standing
+from connector.membership.standing import Standing
 from identity.door import Door
 from identity.profiles import VerifierProfile
 from identity.status import DENYING

@@ -6,7 +6,7 @@ Rules
 - It travels in a member named by a full IRI (`SIGNATURE`): the schemas of DSP 2025-1 allow further members, and a peer that does not know it passes it over.
 - A signature that is there and wrong refuses the message. A peer that gives none is no reason to refuse.
 
-Pure: keys and documents come from outside. Not done here: keeping and exporting (`connector.evidence`), verifying an export (`connector.bundle`).
+Pure: keys and documents come from outside. Not done here: keeping and exporting (`connector.contracts.evidence`), verifying an export (`connector.contracts.bundle`).
 """
 
 from collections.abc import Callable, Mapping

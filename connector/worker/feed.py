@@ -4,7 +4,7 @@
 
 Rules
 - An event counts from the moment it is read. Its number is stored after its measures; they are repeated after a crash in between.
-- A page that is forged, replayed, older or has a gap is refused and not an answer: our word goes stale, and decisions read status lists (`connector.standing`).
+- A page that is forged, replayed, older or has a gap is refused and not an answer: our word goes stale, and decisions read status lists (`connector.membership.standing`).
 - Asked again at once after an answer, and after growing pauses of up to eight seconds while there is none.
 - The revocation list is fetched at the start, after enrolment, after every event about members or certificates, every half hour, and while the feed is silent. The
   last one is kept beside the certificates.
@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
-from connector.authority import Authority
-from connector.standing import Standing
+from connector.membership.authority import Authority
+from connector.membership.standing import Standing
 from connector.store.port import Store
 from connector.worker.measures import Measures
 from identity import feed

@@ -27,12 +27,12 @@ from typing import Any, Final, Literal
 from msgspec.structs import replace
 
 from connector.commands import Commands
-from connector.contracts import Contracts
-from connector.obligations import Obligations, deletion
+from connector.contracts.persons import Contracts
 from connector.processes.errors import VersionConflict
 from connector.processes.model import Agreement, Decided, Ledger, Process
 from connector.store.port import Store
-from connector.usage import Usage
+from connector.usage.decide import Usage
+from connector.usage.obligations import Obligations, deletion
 from kernel import telemetry
 from kernel.clock import Clock, parse_iso
 from kernel.errors import Conflict, KizunaError

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from connector.authority import Authority
-from connector.standing import Standing
+from connector.membership.authority import Authority
+from connector.membership.standing import Standing
 from connector.store.port import Store
 from identity import trustlist
 from identity.did import DidDocument

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from typer.testing import CliRunner
 
-from connector import bundle
-from connector.bundle import SEAL
-from connector.evidence import published, signs
+from connector.contracts import bundle
+from connector.contracts.bundle import SEAL
+from connector.contracts.evidence import published, signs
 from connector.processes import evidence
 from identity.did.document import document, parse_document
 from identity.keys import KeyStore

@@ -9,23 +9,23 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 from connector import errors
-from connector.bundle import SEAL
 from connector.commands import Commands
-from connector.contracts import Contracts
+from connector.contracts.bundle import SEAL
+from connector.contracts.evidence import Exporter, Witness, signs
+from connector.contracts.persons import Contracts
 from connector.dsp import outbound, routes
 from connector.dsp.node import Node, spent
-from connector.evidence import Exporter, Witness, signs
-from connector.holdings import Holdings
-from connector.obligations import TYPE as STATEMENT
-from connector.obligations import Obligations
+from connector.membership.standing import Standing
 from connector.peers import Peers
 from connector.plane.tokens import DataTokens
 from connector.processes import negotiation, transfer
 from connector.processes.decisions import AutoDecisions
 from connector.processes.evidence import TYPE
 from connector.rules import OwnRules, Rules
-from connector.standing import Standing
 from connector.store.sqlite import SqliteStore, open_database
+from connector.usage.holdings import Holdings
+from connector.usage.obligations import TYPE as STATEMENT
+from connector.usage.obligations import Obligations
 from connector.worker.monitor import Monitor, until
 from connector.worker.outbox import Outbox
 from identity import jose

@@ -9,9 +9,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from connector.authority import Authority as Pinned
+from connector.membership.authority import Authority as Pinned
+from connector.membership.standing import Standing
 from connector.plane.gate import Gate
-from connector.standing import Standing
 from connector.store.port import Followed, Membership
 from connector.store.sqlite import SqliteStore, open_database
 from connector.worker.feed import CRL_FILE, Follower

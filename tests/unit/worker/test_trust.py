@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from connector.authority import Authority
-from connector.standing import Standing
+from connector.membership.authority import Authority
+from connector.membership.standing import Standing
 from connector.store.sqlite import SqliteStore, open_database
 from connector.worker.trust import Trust
 from identity import did as dids

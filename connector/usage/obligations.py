@@ -19,12 +19,12 @@ from urllib.parse import quote
 
 from msgspec.structs import replace
 
-from connector.holdings import Holdings
 from connector.processes.errors import UnknownProcess, VersionConflict
 from connector.processes.evidence import Sign, SignatureWrong
 from connector.processes.model import Agreement, Commit, OutboxRow, Process
 from connector.store.port import Store
-from connector.usage import Usage
+from connector.usage.decide import Usage
+from connector.usage.holdings import Holdings
 from identity import jose
 from identity.did import ASSERTION, BadDid
 from identity.did.document import DidDocument

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from connector.processes.errors import PolicyRefused
 from connector.processes.model import Agreement
 from connector.store.port import ReceivedObject, Store
-from connector.usage import Stated, Usage
+from connector.usage.decide import Stated, Usage
 from identity.vc import BadCredential, read_vc
 from kernel import telemetry
 from kernel.clock import Clock, iso

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from connector.standing import Standing
+from connector.membership.standing import Standing
 from connector.store.port import Store
 from identity.jose import PublicKey, Unverified
 from identity.pinned import pinned_key

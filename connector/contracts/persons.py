@@ -9,7 +9,7 @@ Rules
 - An agreement with an end may be renewed by itself (consumer): `days` before the end, and every day until there is one, an offer of the provider for the
   same dataset with the same terms and a later end is asked for. Other terms are a person's business. The successor inherits the order.
 
-Not done here: what happens without a person (`processes.decisions`), evidence (`connector.evidence`).
+Not done here: what happens without a person (`processes.decisions`), evidence (`connector.contracts.evidence`).
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from catalog import describe
 from connector.commands import ATTEMPTS, Commands
-from connector.evidence import Exporter
+from connector.contracts.evidence import Exporter
 from connector.peers import Peers
 from connector.processes import counter, negotiation, tables
 from connector.processes.errors import AgreementUnknown, StepPending, VersionConflict
@@ -139,7 +139,7 @@ class Contracts:
         return await self._end_transfers(found)
 
     async def evidence(self, key: str) -> dict[str, Any]:
-        """Everything that proves an agreement, as a bundle that a third party verifies (`connector.bundle`)."""
+        """Everything that proves an agreement, as a bundle that a third party verifies (`connector.contracts.bundle`)."""
         return await self._exporter.bundle(await self._agreement(key))
 
     async def order_renewal(self, key: str, person: str, days: int) -> Agreement:

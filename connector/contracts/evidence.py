@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
-from connector.bundle import KIND, ROLES, digest, sealed
+from connector.contracts.bundle import KIND, ROLES, digest, sealed
 from connector.processes.evidence import Proof, Sign
 from connector.processes.model import Agreement, Document, JournalRow
 from connector.store.port import Store
