@@ -177,10 +177,11 @@ def wire_up(
     def reached(peer: str) -> str:
         return _listener(found, rule(peer))
 
+    slow = {each.did: each.ready_within for each in found.peers}
     edc = frozenset(each.did for each in found.peers if each.dialect == "edc")
     tokens = DataTokens(found.did, keys.signer("data"), clock, reached, lambda peer: "edc" if peer in edc else "dsp")
     rules = Rules(
-        store, profile, clock, participant=found.did, name=found.name, endpoint=found.dsp_url, profiles_dropped_by=edc,
+        store, profile, clock, participant=found.did, name=found.name, endpoint=lambda did: reached(did) + settings.DSP_PATH, profiles_dropped_by=edc,
         nested=[describe.elsewhere(each.did, each.endpoint, {"en": each.title}) for each in found.catalogs],
     )  # fmt: skip
     contexts = _Contexts(
@@ -284,7 +285,15 @@ def wire_up(
         contracts=contracts,
         obligations=obligations,
         monitor=monitor,
-        outbox=Outbox(store, peers.send, carry_push, clock, new_id, parallel=found.parallel_sends),
+        outbox=Outbox(
+            store,
+            peers.send,
+            carry_push,
+            clock,
+            new_id,
+            parallel=found.parallel_sends,
+            ready_within=lambda did: slow.get(did, 0),
+        ),
         timers=Timers(store, clock, contracts.look),
         access=Access(
             store.access,

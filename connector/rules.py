@@ -7,10 +7,11 @@ Rules
 - Contract policy: when a contract is asked for, and again when a transfer begins or goes on (`connector.usage.decide`). Other terms than those of the offer are judged by
   what they say; that the offer's own policy permits is not enough to agree to them without a person.
 - A policy that cannot be read, or an asset without a profile, permits nothing.
+- A description names the address that its reader can use: a peer without a member certificate is shown the public listener. The catalog's id is one and the same.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final
@@ -46,15 +47,18 @@ class Rules:
         *,
         participant: str,
         name: str,
-        endpoint: str,
+        endpoint: Callable[[str], str],
         profiles_dropped_by: frozenset[str] = frozenset(),
         nested: Sequence[dict[str, Any]] = (),
     ) -> None:
-        """`profiles_dropped_by`: peers (DIDs) that lose a policy's `profile` on the way. `nested`: catalogs that lie elsewhere."""
+        """`endpoint`: where a participant, by its DID, reaches our DSP. `profiles_dropped_by`: peers (DIDs) that lose a policy's `profile` on the way.
+
+        `nested`: catalogs that lie elsewhere.
+        """
         self._nested = nested
         self._store, self._profile, self._clock = store, profile, clock
         self._participant, self._name, self._endpoint = participant, name, endpoint
-        self._texts: OrderedDict[str, tuple[tuple[Any, ...], Any]] = OrderedDict()
+        self._texts: OrderedDict[tuple[str, str], tuple[tuple[Any, ...], Any]] = OrderedDict()
         self._known: OrderedDict[tuple[int, str, tuple[str, ...]], tuple[Mapping[str, Any], dict[str, Any]]] = OrderedDict()
         self._shelf, self._dropping = Shelf(profile), profiles_dropped_by
         self.usage = Usage(profile, clock)
@@ -131,7 +135,7 @@ class Rules:
     async def page(self, who: VerifiedParticipant, after: str, limit: int) -> tuple[list[Any], str]:
         """Datasets after an id, and the id to go on with."""
         found = list(islice(self._seen(who, after), limit + 1))
-        return [self._rendered(*each) for each in found[:limit]], found[limit - 1][0].id if len(found) > limit else ""
+        return self._rendered(found[:limit], who), found[limit - 1][0].id if len(found) > limit else ""
 
     async def page_before(self, who: VerifiedParticipant, before: str, limit: int) -> tuple[list[Any], str, str]:
         """Datasets in front of an id, in their order, the id to go back from (empty at the beginning), and the one to go on with."""
@@ -140,22 +144,29 @@ class Rules:
         found = seen[:limit][::-1]
         if not found:
             return [], "", ""
-        return [self._rendered(*each) for each in found], found[0][0].id if len(seen) > limit else "", found[-1][0].id
+        return self._rendered(found, who), found[0][0].id if len(seen) > limit else "", found[-1][0].id
 
     async def slice(self, who: VerifiedParticipant, offset: int, limit: int) -> list[Any]:
         """Datasets by position."""
-        found = self._shelf.window(self._facts(who.claims, who.did), self._now(), offset, limit, party=who.did)
-        return [self._rendered(*each) for each in found]
+        return self._rendered(self._shelf.window(self._facts(who.claims, who.did), self._now(), offset, limit, party=who.did), who)
 
     async def dataset(self, who: VerifiedParticipant, key: str) -> dict[str, Any] | None:
         """One dataset, unless it is hidden."""
         asset = await self._store.asset(key)
         offers = [each for each in await self._store.offers_of(key) if not self.hidden(each, who)]
-        return self._described(asset, offers) if asset and offers else None
+        return describe.dataset(asset, offers, endpoint=self._endpoint(who.did)) if asset and offers else None
 
-    def envelope(self, datasets: list[Any]) -> dict[str, Any]:
-        """The catalog around datasets."""
-        return describe.catalog(self._participant, datasets, endpoint=self._endpoint, title={"en": self._name}, nested=self._nested)
+    def envelope(self, who: VerifiedParticipant, datasets: list[Any]) -> dict[str, Any]:
+        """The catalog around datasets, as this participant is to see it."""
+        own = f"{self._endpoint(self._participant)}/catalog"
+        return describe.catalog(
+            self._participant,
+            datasets,
+            endpoint=self._endpoint(who.did),
+            catalog_id=own,
+            title={"en": self._name},
+            nested=self._nested,
+        )
 
     def _seen(self, who: VerifiedParticipant, after: str) -> Iterator[tuple[Asset, list[OfferTerms]]]:
         return self._shelf.visible(self._facts(who.claims, who.did), self._now(), after=after, party=who.did)
@@ -179,20 +190,22 @@ class Rules:
             return [decision]
         return [] if decision.permitted else decision.explain()
 
-    def _rendered(self, asset: Asset, offers: list[OfferTerms]) -> Any:
+    def _rendered(self, found: Iterable[tuple[Asset, list[OfferTerms]]], who: VerifiedParticipant) -> list[Any]:
+        """Datasets as JSON for a participant."""
+        endpoint = self._endpoint(who.did)
+        return [self._text(asset, offers, endpoint) for asset, offers in found]
+
+    def _text(self, asset: Asset, offers: list[OfferTerms], endpoint: str) -> Any:
         """A dataset as JSON, kept with what it was made of."""
-        made_of = (asset, *offers)
-        known = self._texts.get(asset.id)
+        made_of, key = (asset, *offers), (asset.id, endpoint)
+        known = self._texts.get(key)
         if known is not None and len(known[0]) == len(made_of) and all(a is b for a, b in zip(known[0], made_of, strict=True)):
             return known[1]
-        text = wire.fragment(self._described(asset, offers))
-        self._texts[asset.id] = (made_of, text)
+        text = wire.fragment(describe.dataset(asset, offers, endpoint=endpoint))
+        self._texts[key] = (made_of, text)
         if len(self._texts) > _TEXTS:
             self._texts.popitem(last=False)
         return text
-
-    def _described(self, asset: Asset, offers: list[OfferTerms]) -> dict[str, Any]:
-        return describe.dataset(asset, offers, endpoint=self._endpoint)
 
 
 class CallerRules:

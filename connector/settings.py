@@ -53,6 +53,15 @@ class Peer(Struct, frozen=True, forbid_unknown_fields=True):
             description="How it speaks: as the protocol is written, or as Eclipse EDC does (data addresses, policies without profile)."
         ),
     ] = "dsp"
+    ready_within: Annotated[
+        int,
+        Meta(
+            description="Seconds for which a first message that it answers by 404 is sent again, for peers that are not ready at once;"
+            " 0 = the negotiation or transfer ends.",
+            ge=0,
+            le=86_400,
+        ),
+    ] = 0
 
 
 class Nested(Struct, frozen=True, forbid_unknown_fields=True):

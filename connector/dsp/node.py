@@ -51,8 +51,8 @@ class Catalog(Protocol):
     async def dataset(self, who: VerifiedParticipant, key: str) -> dict[str, Any] | None:
         """One dataset, or None when it is not there or hidden."""
 
-    def envelope(self, datasets: list[Any]) -> dict[str, Any]:
-        """The catalog around datasets."""
+    def envelope(self, who: VerifiedParticipant, datasets: list[Any]) -> dict[str, Any]:
+        """The catalog around datasets, as this participant is to see it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,13 +35,13 @@ async def catalog(node: Node, request: web.Request) -> web.Response:
     who = await _who(node, request)
     query = _query(message.filter)
     if query is not None:
-        return _reply(request, node.catalog.envelope(await node.catalog.slice(who, *query)), {})
+        return _reply(request, node.catalog.envelope(who, await node.catalog.slice(who, *query)), {})
     place = _opened(node, who, request.query.get("continuationToken", ""))
     datasets, previous, following = await _page(node, who, place)
     url = f"{node.base_url(who.did)}/catalog/request?continuationToken="
     links = [f'<{url}{_sealed(node, who, _Place(previous, back=True))}>; rel="previous"'] if previous else []
     links += [f'<{url}{_sealed(node, who, _Place(following))}>; rel="next"'] if following else []
-    return _reply(request, node.catalog.envelope(datasets), {"Link": ", ".join(links)} if links else {})
+    return _reply(request, node.catalog.envelope(who, datasets), {"Link": ", ".join(links)} if links else {})
 
 
 async def _page(node: Node, who: VerifiedParticipant, place: "_Place") -> tuple[list[Any], str, str]:

@@ -45,10 +45,19 @@ class Outbox:
     """Carries out rows; `run` ends when it is cancelled."""
 
     def __init__(
-        self, store: Store, send: Send, push: Push, clock: Clock, new_id: Callable[[], str], *, parallel: int = 64
+        self,
+        store: Store,
+        send: Send,
+        push: Push,
+        clock: Clock,
+        new_id: Callable[[], str],
+        *,
+        parallel: int = 64,
+        ready_within: Callable[[str], float] = lambda _peer: 0.0,
     ) -> None:
+        """`ready_within`: seconds for which a peer (DID) may answer a first message by 404 because it is not ready."""
         self._store, self._send, self._push, self._clock = store, send, push, clock
-        self._new_id, self._parallel = new_id, parallel
+        self._new_id, self._parallel, self._ready_within = new_id, parallel, ready_within
         self._awake = asyncio.Event()
         self._busy: dict[str, str] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -127,7 +136,8 @@ class Outbox:
             return
         crashpoint("outbox:after-send")
         self._running.pop(due.row.id, None)  # the attempt is over: nothing is left to break off
-        found = reaction(answer.status, first_message=not process.state)
+        patience = self._patience(process) if answer.status == 404 else 0.0
+        found = reaction(answer.status, first_message=not process.state, patience=patience)
         if found.action == "deliver" and (why := outbound.mistaken(answer, process)):
             found = Reaction((answer.status,), "park", MISTAKEN.first, why, MISTAKEN.tries)
         if found.action == "deliver":
@@ -140,6 +150,10 @@ class Outbox:
         else:
             await self._postpone(due, found, f"{found.text} ({answer.status})", answer.retry_after)
         crashpoint("outbox:after-commit")
+
+    def _patience(self, process: Process) -> float:
+        """Seconds that the peer of a new process still has to be ready."""
+        return self._ready_within(process.peer) - (self._clock.now() - parse_iso(process.created)).total_seconds()
 
     def _delivered(self, process: Process, row: OutboxRow, answer: Answer) -> Commit | None:
         known = answer.acknowledgement

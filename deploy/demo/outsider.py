@@ -121,11 +121,12 @@ class Outsider:
         self._thread.join(timeout=5)
         self._loop.close()
 
-    def catalog(self, provider: str) -> set[str]:
-        """Ids of the datasets that the provider shows it."""
+    def catalog(self, provider: str) -> tuple[set[str], set[str]]:
+        """Ids of the datasets that the provider shows it, and the addresses that it is to use."""
         reply = self._run(self._call(provider, "/catalog/request", messages.encode("CatalogRequestMessage")))
         found = wire.loads(reply.body, limit=1 << 24) if reply.status == 200 else {}
-        return {each["@id"] for each in found.get("dataset", [])}
+        shown = {each["endpointURL"] for each in found.get("service", [])}
+        return {each["@id"] for each in found.get("dataset", [])}, shown
 
     def negotiate(self, provider: str, dataset: str, offer: dict[str, Any]) -> int:
         """The status that a contract request for members' data gets."""
@@ -137,9 +138,16 @@ class Outsider:
         )  # fmt: skip
         return self._run(self._call(provider, "/negotiations/request", body)).status
 
-    async def _call(self, provider: str, path: str, body: bytes) -> Reply:
+    def address(self, provider: str) -> str:
+        """Where the provider takes calls of peers without a member certificate, by its DID document."""
+        return self._run(self._base(provider))
+
+    async def _base(self, provider: str) -> str:
         found = await Resolver(self._client, self._clock).resolve(provider)
-        base = next(each.endpoint for each in found.services if each.id == f"{provider}#dsp-public")
+        return next(each.endpoint for each in found.services if each.id == f"{provider}#dsp-public")
+
+    async def _call(self, provider: str, path: str, body: bytes) -> Reply:
+        base = await self._base(provider)
         headers = {"Authorization": f"Bearer {self._sts.token(provider, scopes=[SCOPE])}", "Content-Type": "application/json"}
         return await self._client.request("POST", base + path, headers=headers, body=body, max_bytes=1 << 24)
 

@@ -300,8 +300,9 @@ class Story:
         if self.outsider is None:
             raise RuntimeError("this telling has no peer from outside")
         provider = self.world.did("provider")
-        seen = self.outsider.catalog(provider)
+        seen, addresses = self.outsider.catalog(provider)
         expect(seen == {self.public["id"]}, f"the outsider sees {seen}")
+        expect(addresses == {self.outsider.address(provider)}, f"the outsider is to call {addresses}")
         status = self.outsider.negotiate(provider, self.dataset["id"], self.offer)
         expect(status in (400, 401, 404), f"the outsider may negotiate for members' data: {status}")
         return {"DID": self.outsider.did, "sees": ", ".join(seen), "asks for members' data": f"HTTP {status}"}

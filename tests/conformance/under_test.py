@@ -128,7 +128,7 @@ class UnderTest:
     async def dataset(self, who, key):
         return self._dataset(key) if key in scripts.DATASETS else None
 
-    def envelope(self, datasets):
+    def envelope(self, who, datasets):
         return describe.catalog(ME, datasets, endpoint=self.base)
 
     def _dataset(self, key):

@@ -72,6 +72,37 @@ async def test_pages_are_linked_in_both_directions(world):
     assert back == [pages[1][0], pages[0][0]]
 
 
+async def test_every_address_in_a_catalog_is_one_that_its_reader_can_use(world):
+    """A peer without a member certificate is shown the public listener, a member the member listener: of one catalog."""
+    shop, hub, reader, _ = world
+    public = "https://shop.example:8443/dsp/2025-1"
+    shop.addresses[reader.did] = public
+    key = (await shop.publish(title="one")).asset
+    for number in range(4):
+        await shop.publish(title=str(number))
+    for caller, shown in ((reader, public), (hub, shop.base), (reader, public)):
+        _, body, headers = await asked(shop, caller)
+        found = json.loads(body)
+        assert endpoints(found) == {shown}
+        assert links(headers)["next"].startswith(shown)
+        assert found["@id"] == f"{shop.base}/catalog"
+        head = {"Authorization": caller.peers.authorization(shop.did)}
+        async with aiohttp.ClientSession() as http, http.get(f"{shop.base}/catalog/datasets/{key}", headers=head) as answer:
+            assert endpoints(await answer.json()) == {shown}
+        _, body, _ = await asked(shop, caller, body=REQUEST | {"filter": [{"@type": "QuerySpec", "offset": 0, "limit": 2}]})
+        assert endpoints(json.loads(body)) == {shown}
+
+
+def endpoints(node):
+    """Every `endpointURL` in a description."""
+    if isinstance(node, list):
+        return {found for each in node for found in endpoints(each)}
+    if isinstance(node, dict):
+        own = {node["endpointURL"]} if "endpointURL" in node else set()
+        return own | {found for each in node.values() for found in endpoints(each)}
+    return set()
+
+
 async def test_a_token_of_another_participant_a_changed_and_an_unknown_one_are_refused(world):
     shop, hub, reader, _ = world
     for number in range(5):

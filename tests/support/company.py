@@ -94,8 +94,10 @@ class Company:
         lists=None,
         on_overdue="notice",
         nested=(),
+        ready_within=0,
     ):
         self.place, self.asleep = place, False
+        self.addresses = {}  # where single peers (DIDs) reach us, if not at `base`
         self.did, self.port = f"did:web:{name}.example", free_port()
         self.base = f"http://127.0.0.1:{self.port}{routes.PATH}"
         place.mkdir(parents=True, exist_ok=True)
@@ -111,7 +113,9 @@ class Company:
         directory.publish(self.published)
         self.store = SqliteStore(open_database(place / "data.sqlite"), self.did)
         self.client = GuardedClient(Outbound(allow=frozenset({"127.0.0.1"}), require_https=False), tls=lambda: False)
-        self.rules = Rules(self.store, self.profile, self.clock, participant=self.did, name=name, endpoint=self.base, nested=nested)
+        self.rules = Rules(
+            self.store, self.profile, self.clock, participant=self.did, name=name, endpoint=self._reached, nested=nested
+        )
         self.decisions = decisions or AutoDecisions()
         sts = Sts(self.did, signer, self.clock)
         self.peers = Peers(
@@ -138,12 +142,15 @@ class Company:
             store=self.store, usage=self.rules.usage, commands=self.commands, contracts=self.contracts, obligations=self.obligations, clock=self.clock,
             on_overdue=on_overdue, wait=self._sleep,
         )  # fmt: skip
-        self.outbox = Outbox(self.store, self.peers.send, self._push, self.clock, self._new_id)
+        self.outbox = Outbox(self.store, self.peers.send, self._push, self.clock, self._new_id, ready_within=lambda _: ready_within)
 
     async def _sleep(self, event, seconds):
         self.asleep = not event.is_set()
         await until(event, seconds)
         self.asleep = False
+
+    def _reached(self, did):
+        return self.addresses.get(did, self.base)
 
     @staticmethod
     def _new_id():
@@ -182,7 +189,7 @@ class Company:
 
     def node(self):
         return Node(
-            participant=self.did, base_url=lambda _: self.base, authenticate=self.authenticate, processes=self.store, catalog=self.rules,
+            participant=self.did, base_url=self._reached, authenticate=self.authenticate, processes=self.store, catalog=self.rules,
             negotiation=self._negotiating, transfer=self._transferring, check_callback=self.peers.check_callback,
             now=lambda: self.clock.now().timestamp(), page_size=self.page_size, page_key=b"k" * 32,
             witness=self.witness, stated=self.obligations.taken,

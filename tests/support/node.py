@@ -80,7 +80,7 @@ class Shelf:
     async def dataset(self, who, key):
         return next((each for each in self.datasets if each["@id"] == key), None)
 
-    def envelope(self, datasets):
+    def envelope(self, who, datasets):
         found = {"@context": ["https://w3id.org/dspace/2025/1/context.jsonld"], "@id": "c", "@type": "Catalog", "participantId": ME}
         return found | ({"dataset": datasets} if datasets else {})
 

@@ -12,7 +12,7 @@ from connector.processes.exchange import Change
 from connector.processes.model import OutboxRow, Process
 from connector.worker.outbox import Outbox
 from connector.worker.reactions import BY_STATUS, CAP, REACTIONS, delay, reaction
-from kernel.clock import iso
+from kernel.clock import iso, parse_iso
 from kernel.http import Unreachable
 
 ME, PEER = "did:web:me.example", "did:web:peer.example"
@@ -27,9 +27,9 @@ class Clock:
         return self.moment
 
 
-async def waiting(store, key="urn:uuid:1", state="REQUESTED", message=tables.AGREE):
-    """A provider's process with one pending step."""
-    role = "provider" if state else "consumer"
+async def waiting(store, key="urn:uuid:1", state="REQUESTED", message=tables.AGREE, role=""):
+    """A process with one pending step, a provider's unless it is a new one."""
+    role = role or ("provider" if state else "consumer")
     process = Process(
         id=key,
         participant=ME,
@@ -39,6 +39,7 @@ async def waiting(store, key="urn:uuid:1", state="REQUESTED", message=tables.AGR
         peer_pid=key if state else "",
         callback="https://p",
         state=state,
+        created=iso(BEGIN),
     )
     row = OutboxRow(id=f"row-{key}", process=key, act="dsp", message=message, path="/x", body=b"{}")
     change = exchange.propose(tables.NEGOTIATION, process, row, now=iso(BEGIN))
@@ -77,6 +78,15 @@ def tried(store, times):
     return holds
 
 
+def either(first, second):
+    """A condition: one of two holds."""
+
+    async def holds():
+        return await first() or await second()
+
+    return holds
+
+
 def agreed(store, key):
     """A condition: the process has come to AGREED."""
 
@@ -107,8 +117,8 @@ async def no_push(_process):
     raise AssertionError("nothing to push")
 
 
-async def run(store, peer, clock, condition, push=no_push):
-    outbox = Outbox(store, peer.send, push, clock, lambda: "urn:uuid:new", parallel=4)
+async def run(store, peer, clock, condition, push=no_push, ready_within=0):
+    outbox = Outbox(store, peer.send, push, clock, lambda: "urn:uuid:new", parallel=4, ready_within=lambda _: ready_within)
     task = asyncio.create_task(outbox.run())
     try:
         await until(condition)
@@ -202,6 +212,47 @@ async def test_a_first_message_that_meets_404_ends_the_process(store):
     await waiting(store, state="", message=tables.REQUEST)
     await run(store, Peer(404), Clock(), empty(store))
     assert (await store.process("urn:uuid:1")).state == "TERMINATED"
+
+
+@pytest.mark.parametrize("message", [tables.REQUEST, tables.OFFER])
+async def test_a_first_message_to_a_peer_that_may_take_its_time_is_sent_again_until_it_is_ready(store, message):
+    role, other = ("consumer", "provider") if message == tables.REQUEST else ("provider", "consumer")
+    await waiting(store, state="", message=message, role=role)
+    clock, peer = Clock(), Peer(404, 404, 404, 201, says={f"{role}_pid": "urn:uuid:1", f"{other}_pid": "theirs"})
+    for attempt in range(1, 4):
+        await run(store, peer, clock, tried(store, attempt), ready_within=60)
+        (row,) = await store.outbox()
+        assert (row.parked, row.reason) == (False, "the peer does not know us yet (404)")
+        clock.moment = parse_iso(row.row.due)
+    await run(store, peer, clock, empty(store), ready_within=60)
+    assert len({body for _, _, body in peer.seen}) == 1
+    assert (await store.process("urn:uuid:1")).state in ("REQUESTED", "OFFERED")
+
+
+async def test_the_patience_with_a_peer_that_is_not_ready_has_an_end(store):
+    await waiting(store, state="", message=tables.REQUEST)
+    clock, peer, attempts = Clock(), Peer(404), 0
+    while await store.outbox():
+        attempts += 1
+        assert attempts < 20
+        await run(store, peer, clock, either(empty(store), tried(store, attempts)), ready_within=60)
+        clock.moment = parse_iso(rows[0].row.due) if (rows := await store.outbox()) else clock.moment
+    process = await store.process("urn:uuid:1")
+    assert process.state == "TERMINATED"
+    assert "does not know the process, or hides it from us (404)" in process.note
+    assert timedelta(seconds=60) <= clock.moment - BEGIN < timedelta(seconds=75)
+
+
+async def test_the_patience_is_for_first_messages_and_for_404_alone(store):
+    await waiting(store, state="", message=tables.REQUEST)
+    await run(store, Peer(403), Clock(), empty(store), ready_within=60)
+    assert (await store.process("urn:uuid:1")).state == "TERMINATED"
+    await waiting(store, "urn:uuid:2")
+    clock = Clock()
+    for attempt in range(1, BY_STATUS[404].tries + 1):
+        await run(store, Peer(404), clock, tried(store, attempt), ready_within=86_400)
+        clock.moment += timedelta(minutes=1)
+    assert (await store.outbox())[0].parked
 
 
 async def test_a_refused_termination_is_taken_all_the_same(store):
