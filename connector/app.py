@@ -148,9 +148,10 @@ def wire_up(
     for folder in ("payloads", "inbox"):
         files.sweep(payloads / folder, untouched=_ABANDONED if found.database else 0.0)
     channel = Channel(directory / "tls")
-    client = GuardedClient(Outbound(allow=frozenset(found.allow_private), require_https=tls(found)), tls=channel.client)
-    resolver = Resolver(client, clock, scheme=found.scheme)
     standing = Standing(found.authority, RevocationLists(clock), silence=found.feed_silence)
+    rules_out = Outbound(allow=frozenset(found.allow_private), require_https=tls(found))
+    client = GuardedClient(rules_out, tls=channel.client, revoked=standing.revoked)
+    resolver = Resolver(client, clock, scheme=found.scheme)
     status = StatusReader(resolver, client, clock)
     signer, contract_key = keys.signer("si"), keys.signer("contract")
     own_document = partial(_published, found, keys)

@@ -7,6 +7,7 @@ Rules
   address (mapped, 6to4, NAT64), are refused unless the host name or the network stands in `allow`.
 - Bodies are read up to a cap after decompression, within a time limit.
 - With `expect_did` the server's certificate must carry exactly that DID as its URI name.
+- A server certificate that names a DID is asked about (`revoked`) before every request, also on a connection that is kept alive.
 
 Not done here: retries (`connector.worker`), caching (callers know for how long).
 """
@@ -34,8 +35,8 @@ _UNICAST = ipaddress.ip_network("2000::/3")  # all IPv6 that is routed publicly
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 PER_HOST = 16  # connections to one host: each costs a handshake, and more are of no use to small messages
 KEPT = 60.0  # seconds that an idle connection is kept; less than our own servers keep theirs
-_named: WeakKeyDictionary[Any, list[str]] = WeakKeyDictionary()  # what the certificate of a connection names, read once
-_expected: ContextVar[str | None] = ContextVar("expected_did", default=None)
+_shown: WeakKeyDictionary[Any, "_Shown"] = WeakKeyDictionary()  # the certificate of a connection, read once
+_expected: ContextVar[tuple[str | None, Callable[[bytes], bool]] | None] = ContextVar("expected_server", default=None)
 
 
 class Outbound(Struct, frozen=True, kw_only=True):
@@ -74,12 +75,38 @@ class WrongServer(Unreachable):
     code = "wrong-server"
 
 
+class RevokedServer(WrongServer):
+    """The server's member certificate is revoked, or cannot be checked; nothing was sent."""
+
+    code = "revoked-server"
+
+
+class _Shown(Struct, frozen=True):
+    """What a server has shown: its certificate (DER), and the URI names in it."""
+
+    certificate: bytes
+    uris: list[str]
+
+
+def _nothing_revoked(_certificate: bytes) -> bool:
+    return False
+
+
 class GuardedClient:
     """A pool of connections under rules. `tls` gives the context for new connections, read anew after `reload`."""
 
-    def __init__(self, rules: Outbound, *, tls: Callable[[], ssl.SSLContext], lookup: Lookup | None = None) -> None:
+    def __init__(
+        self,
+        rules: Outbound,
+        *,
+        tls: Callable[[], ssl.SSLContext],
+        lookup: Lookup | None = None,
+        revoked: Callable[[bytes], bool] = _nothing_revoked,
+    ) -> None:
+        """`revoked` tells whether a server certificate (DER) that names a DID must not be relied on; asked before every request."""
         self._rules = rules
         self._tls = tls
+        self._revoked = revoked
         self._resolver = _CheckedResolver(rules, lookup or _lookup)
         self._session: aiohttp.ClientSession | None = None
         self._retired: set[asyncio.Task[None]] = set()
@@ -115,7 +142,7 @@ class GuardedClient:
         target = self._checked(url)
         limit = aiohttp.ClientTimeout(total=timeout or self._rules.timeout)
         try:
-            expected = _expected.set(expect_did)
+            expected = _expected.set((expect_did, self._revoked))
             try:
                 sent = await self._open().request(method, target, headers=headers, data=body, timeout=limit, allow_redirects=False)
             finally:
@@ -264,19 +291,26 @@ class _Request(aiohttp.ClientRequest):
     """Looks at the server's certificate before the first byte of a request leaves."""
 
     async def send(self, conn: Any) -> aiohttp.ClientResponse:
-        expected = _expected.get()
-        if expected is not None:
-            _check_did(conn.transport, expected)
+        if (expected := _expected.get()) is not None:
+            _check_server(conn.transport, *expected)
         return await super().send(conn)
 
 
-def _check_did(transport: asyncio.Transport | None, did: str) -> None:
+def _check_server(transport: asyncio.Transport | None, did: str | None, revoked: Callable[[bytes], bool]) -> None:
     tls = transport.get_extra_info("ssl_object") if transport is not None else None
-    found = [] if tls is None else _named.get(tls)
-    if found is None and tls is not None:
-        found = _named[tls] = _names(tls.getpeercert(True))
-    if found != [did]:
-        raise WrongServer(f"the server's certificate names {found[0] if found else 'no DID'}, not {did}")
+    shown = _certificate(tls) if tls is not None else _Shown(b"", [])
+    if did is not None and shown.uris != [did]:
+        raise WrongServer(f"the server's certificate names {shown.uris[0] if shown.uris else 'no DID'}, not {did}")
+    if any(each.startswith("did:") for each in shown.uris) and revoked(shown.certificate):
+        raise RevokedServer(f"the certificate of {shown.uris[0]} is revoked, or no current revocation list tells that it is not")
+
+
+def _certificate(tls: Any) -> _Shown:
+    found = _shown.get(tls)
+    if found is None:
+        der = tls.getpeercert(True)
+        found = _shown[tls] = _Shown(der, _names(der))
+    return found
 
 
 def _names(der: bytes) -> list[str]:
