@@ -178,6 +178,7 @@ def wire_up(
     def reached(peer: str) -> str:
         return _listener(found, rule(peer))
 
+    skipped = frozenset(each.did for each in found.peers if each.unknown_contexts == "skip")
     slow = {each.did: each.ready_within for each in found.peers}
     edc = frozenset(each.did for each in found.peers if each.dialect == "edc")
     tokens = DataTokens(found.did, keys.signer("data"), clock, reached, lambda peer: "edc" if peer in edc else "dsp")
@@ -215,6 +216,7 @@ def wire_up(
         now=lambda: clock.now().timestamp(),
         page_size=found.page_size,
         page_key=(directory / install.PAGE_KEY).read_bytes(),
+        passes_over=skipped.__contains__,
         stated=obligations.taken,
         witness=Witness(resolver, status, own_document, clock),
     )

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from catalog import describe
 from catalog.dcat import Asset, OfferTerms
+from connector.dsp import contexts
 from connector.dsp.node import Node
 from connector.peers import Peers
 from connector.plane import addresses, files, pull
@@ -151,8 +152,10 @@ class Commands:
         """One dataset of a participant's catalog."""
         base = await self._peers.base(peer)
         reply = await self._peers.call("GET", f"{base}/catalog/datasets/{quote(key, safe=':')}", peer, None, max_bytes=LARGEST)
-        found: dict[str, Any] = wire.loads(reply.body, limit=LARGEST, depth=DEEPEST)
-        return found
+        found = wire.loads(reply.body, limit=LARGEST, depth=DEEPEST)
+        if not isinstance(found, dict):
+            raise BadInput(f"{peer} answers with something that is no dataset")
+        return contexts.described(found)
 
     # contracts and transfers -----------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from connector.dsp.messages import CONTEXT
+from connector.dsp.contexts import CONTEXT
 from kernel import wire
 from kernel.errors import BadInput, KizunaError, NotFound
 

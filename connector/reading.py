@@ -5,6 +5,7 @@ Rules
   that was read before ends the walk.
 - Nested catalogs that come with their datasets are part of the answer. One that lies elsewhere is asked for when it names its participant and its address is one
   of the services in that participant's DID document; it is left out with the reason otherwise, and when it does not answer.
+- Names that further contexts define are written out, so that an offer means the same in a request of ours, which has the DSP context alone.
 - Caps: pages, datasets, nested catalogs and their depth. What is beyond is left out, and the answer says so (`leftOut`).
 """
 
@@ -14,7 +15,7 @@ from urllib.parse import urljoin, urlsplit
 
 from msgspec import Struct, field
 
-from connector.dsp import messages
+from connector.dsp import contexts, messages
 from connector.peers import Peers
 from kernel import wire
 from kernel.errors import BadInput, KizunaError
@@ -59,7 +60,7 @@ class CatalogReader:
                 break
             walk.pages.add(url)
             reply = await self._peers.call("POST", url, peer, body, max_bytes=LARGEST)
-            page = _object(wire.loads(reply.body, limit=LARGEST, depth=DEEPEST))
+            page = contexts.described(_object(wire.loads(reply.body, limit=LARGEST, depth=DEEPEST)))
             found = found or page
             datasets += _listed(page.get("dataset"))
             walk.datasets += len(_listed(page.get("dataset")))

@@ -53,6 +53,13 @@ class Peer(Struct, frozen=True, forbid_unknown_fields=True):
             description="How it speaks: as the protocol is written, or as Eclipse EDC does (data addresses, policies without profile)."
         ),
     ] = "dsp"
+    unknown_contexts: Annotated[
+        Literal["refuse", "skip"],
+        Meta(
+            description="What its messages get for a JSON-LD context that we do not know: refused, or read without it. Its names then mean nothing,"
+            " and policies that need them permit nothing."
+        ),
+    ] = "refuse"
     ready_within: Annotated[
         int,
         Meta(

@@ -1,6 +1,6 @@
 """What comes in: one message, six hops.
 
-    1 read      size limit, strict JSON, typed message           `messages.decode`
+    1 read      size limit, strict JSON, typed message           `messages.read`
     2 who       token, key, presentation, TLS binding            `identity.verify.authenticate`, before any look-up by what the message says
     3 handle    snapshot, offer or agreement, policies           `processes.negotiation | transfer`
     4 step      the transition table                             `processes.machine.step`, inside 3
@@ -74,15 +74,16 @@ async def receive(node: Node, request: web.Request, cls: type[Message], kind: Ki
     own = request.match_info.get("pid", "")
     request[CONVERSATION] = (kind, own, own)
     body = await request.read()
-    value = wire.loads(body)
-    message = messages.convert(cls, value)  # 1
+    found = messages.read(cls, body)  # 1
+    message = found.message
     request[CONVERSATION] = (kind, getattr(message, "provider_pid", ""), getattr(message, "consumer_pid", ""))
     who = await node.authenticate(caller(request), _decides(cls))  # 2
     token = spent(who.token)
-    digest = messages.fingerprint(value)
+    digest = messages.fingerprint(found.value)
     arrival = _Arrival(message=message, digest=digest, kind=kind, role=role, own=own, who=who)
     with telemetry.bound(pid=own, peer=who.did, message=cls.TYPE, message_id=message.id):
         try:
+            node.check_contexts(who.did, found.unknown)
             async with _turn(node, message):
                 return await _handled(node, arrival, token)
         except KizunaError as error:

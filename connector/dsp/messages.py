@@ -1,8 +1,7 @@
 """Messages of DSP 2025-1 as typed values (official JSON Schemas `https://w3id.org/dspace/2025/1/...`).
 
 Rules
-- `@context` is an array of texts (one text is taken, too) with the DSP context in it. Further contexts are passed over when they stand in
-  `tolerated.toml`; an unknown one could change the meaning of terms, and the message is refused.
+- `@context` is an array (one text is taken, too) with the DSP context in it; further entries are read by `contexts`.
 - Offers and agreements stay the JSON they came as, so that they hash alike on both sides; their shape is checked here, their meaning by the policies.
 - Operators and actions are taken in three spellings (`eq`, `odrl:eq`, the full IRI): the policies read them alike.
 - Unknown members are ignored, `@id` is optional and means the message.
@@ -11,20 +10,18 @@ Not done here: JSON-LD expansion. Messages in other than the compact form are re
 """
 
 import hashlib
-import tomllib
-from importlib.resources import files
-from typing import Annotated, Any, ClassVar, Final, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Generic, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct, field
 
+from connector.dsp import contexts
+from connector.dsp.contexts import CONTEXT
 from connector.processes.evidence import SIGNATURE
 from kernel import wire
 from kernel.errors import BadInput
 from policies.odrl.vocabulary import term
 
-CONTEXT: Final = "https://w3id.org/dspace/2025/1/context.jsonld"
-EXTRA_CONTEXTS: Final = frozenset(tomllib.loads((files(__package__) / "tolerated.toml").read_text("utf-8"))["contexts"])
 Pid = Annotated[str, Meta(min_length=1, max_length=512)]
 Signature = Annotated[str, Meta(max_length=8192)]
 Url = Annotated[str, Meta(min_length=1, max_length=2048)]
@@ -191,9 +188,32 @@ class Acknowledgement(Struct, frozen=True, rename="camel"):
     state: str = ""
 
 
-def decode(cls: type[M], body: bytes) -> M:
+class Read(Struct, Generic[M], frozen=True):
+    """A message, the JSON that it came as, and its contexts that nobody here knows: whether it counts is for the rule of its sender to say."""
+
+    message: M
+    value: Any
+    unknown: tuple[str, ...] = ()
+
+
+def read(cls: type[M], body: bytes) -> Read[M]:
     """Read a message; raises `BadInput` or `TooLarge` with what is wrong where."""
-    return convert(cls, wire.loads(body))
+    value = wire.loads(body)
+    if not isinstance(value, dict):
+        raise BadInput("the message is not an object")
+    if value.get("@context") != [CONTEXT]:
+        plain, unknown = contexts.plain(value)
+        return Read(convert(cls, plain), value, unknown)
+    if body.count(b'"@context"') != 1 or b"\\" in body:
+        contexts.check_inner(value)
+    return Read(convert(cls, value), value)
+
+
+def decode(cls: type[M], body: bytes) -> M:
+    """Read a message of no matter whom; raises `BadInput` or `TooLarge` with what is wrong where."""
+    found = read(cls, body)
+    contexts.refuse(found.unknown)
+    return found.message
 
 
 def fingerprint(value: Any) -> str:
@@ -202,11 +222,8 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(wire.dumps_sorted(said)).hexdigest()
 
 
-def convert(cls: type[M], value: Any) -> M:
-    """A message from its parsed JSON; raises `BadInput`."""
-    if not isinstance(value, dict):
-        raise BadInput("the message is not an object")
-    check_context(value.get("@context"))
+def convert(cls: type[M], value: dict[str, Any]) -> M:
+    """A message from its parsed JSON, whose context has been read; raises `BadInput`."""
     if value.get("@type") not in (cls.TYPE, f"dspace:{cls.TYPE}"):
         raise BadInput(f"@type is {str(value.get('@type'))[:80]!r}, expected {cls.TYPE}")
     try:
@@ -215,16 +232,6 @@ def convert(cls: type[M], value: Any) -> M:
         raise BadInput(f"{cls.TYPE}: {error}") from error
     message.check()
     return message
-
-
-def check_context(value: Any) -> None:
-    """The DSP context is there, and no other that is unknown."""
-    listed = [value] if isinstance(value, str) else value
-    if not isinstance(listed, list) or CONTEXT not in listed:
-        raise BadInput(f"@context does not hold {CONTEXT}")
-    for each in listed:
-        if not isinstance(each, str) or (each != CONTEXT and each not in EXTRA_CONTEXTS):
-            raise BadInput(f"unknown @context {str(each)[:200]!r}", next_step="send compact messages with the DSP context alone")
 
 
 def check_offer(offer: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from connector.dsp import contexts
 from connector.processes import negotiation, transfer
 from connector.processes.evidence import Proof
 from connector.processes.model import Commit, Document, InboxRow, Kind, Process, TokenUse
@@ -71,8 +72,14 @@ class Node:
     now: Callable[[], float]
     page_size: int
     page_key: bytes
+    passes_over: Callable[[str], bool] = lambda _peer: False  # whether unknown contexts of a peer, by its DID, are passed over
     stated: Callable[[Process, str, Any], Awaitable[Any]] | None = None  # takes what a peer says about a duty
     witness: Witness | None = None  # without one no evidence is kept, and signatures of peers are passed over
+
+    def check_contexts(self, peer: str, unknown: tuple[str, ...]) -> None:
+        """Refuse a message with contexts that are unknown, unless its sender's rule passes over them; raises `BadInput`."""
+        if unknown and not self.passes_over(peer):
+            contexts.refuse(unknown)
 
 
 def spent(use: VerifiedUse) -> TokenUse:

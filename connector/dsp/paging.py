@@ -15,6 +15,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from connector.dsp import messages
+from connector.dsp.contexts import CONTEXT
 from connector.dsp.inbound import caller
 from connector.dsp.node import Node, spent
 from connector.errors import CONVERSATION, BadContinuation, DatasetUnknown, UnsupportedFilter
@@ -31,9 +32,10 @@ COMPRESS: Final = 4096
 async def catalog(node: Node, request: web.Request) -> web.Response:
     """`POST /catalog/request`."""
     request[CONVERSATION] = ("catalog", "", "")
-    message = messages.decode(messages.CatalogRequestMessage, await request.read())
+    found = messages.read(messages.CatalogRequestMessage, await request.read())
     who = await _who(node, request)
-    query = _query(message.filter)
+    node.check_contexts(who.did, found.unknown)
+    query = _query(found.message.filter)
     if query is not None:
         return _reply(request, node.catalog.envelope(who, await node.catalog.slice(who, *query)), {})
     place = _opened(node, who, request.query.get("continuationToken", ""))
@@ -59,7 +61,7 @@ async def dataset(node: Node, request: web.Request) -> web.Response:
     found = await node.catalog.dataset(who, request.match_info["id"])
     if found is None:
         raise DatasetUnknown("no such dataset", peer=who.did)
-    return _reply(request, {"@context": [messages.CONTEXT], **found}, {})
+    return _reply(request, {"@context": [CONTEXT], **found}, {})
 
 
 async def _who(node: Node, request: web.Request) -> VerifiedParticipant:

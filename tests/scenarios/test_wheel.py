@@ -29,7 +29,7 @@ def test_the_wheel_carries_its_data_and_no_tests(wheel):
         "deploy/pilots/battery/dataspace.toml",
         "deploy/systemd/kizuna-connector@.service",
         "connector/store/migrations/versions/v0001_first.py",
-        "connector/dsp/tolerated.toml",
+        "connector/dsp/contexts.toml",
         "connector/texts/ja.toml",
     ):
         assert wanted in names

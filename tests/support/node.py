@@ -109,7 +109,7 @@ class Book:
         return transfer.Grant(agreement=found)
 
 
-def node(memory, *, catalog=None, authenticate=None, page_size=50, callback=None):
+def node(memory, *, catalog=None, authenticate=None, page_size=50, callback=None, passes_over=frozenset()):
     """A node; by default the caller is whoever the header `Authorization: Bearer <did> <jti>` names."""
     numbers = itertools.count(1)
 
@@ -159,6 +159,7 @@ def node(memory, *, catalog=None, authenticate=None, page_size=50, callback=None
         now=lambda: 1_800_000_000.0,
         page_size=page_size,
         page_key=b"k" * 32,
+        passes_over=passes_over.__contains__,
     )
 
 

@@ -63,6 +63,46 @@ async def test_a_request_makes_a_negotiation_and_proposes_the_agreement(client, 
     assert json.loads(row.body)["agreement"]["assignee"] == PEER
 
 
+UNKNOWN = [messages.CONTEXT, "https://unknown.example/context.jsonld"]
+
+
+async def test_a_context_that_nobody_knows_is_refused_with_the_next_step_after_the_caller_is_known(client, memory):
+    status, body = await post(client, "/negotiations/request", request(**{"@context": UNKNOWN}))
+    (reason,) = json.loads(body)["reason"]
+    assert (status, json.loads(body)["code"]) == (400, "bad-input")
+    assert "unknown @context 'https://unknown.example/context.jsonld'" in reason
+    assert "send the DSP context, and further names in an inline context" in reason
+    assert (await post(client, "/negotiations/request", request(**{"@context": UNKNOWN}), who=""))[0] == 401
+    said = {"@context": UNKNOWN, "@type": "CatalogRequestMessage"}
+    status, body = await post(client, "/catalog/request", said)
+    assert (status, json.loads(body)["@type"]) == (400, "CatalogError")
+    assert (await post(client, "/catalog/request", said, who=""))[0] == 401
+    assert not memory.found
+
+
+async def test_a_peer_whose_unknown_contexts_are_passed_over_is_read_without_them(memory):
+    served = application(routes.routes(node(memory, passes_over={PEER})), errors=errors.response)
+    async with TestClient(TestServer(served)) as client:
+        offer = {**request()["offer"], "permission": [{"action": "theirs:weld"}]}
+        status, body = await post(client, "/negotiations/request", request(offer=offer, **{"@context": UNKNOWN}))
+        assert status == 201
+        assert memory.found[json.loads(body)["providerPid"]].data["asked"]["permission"] == [{"action": "theirs:weld"}]
+        assert (await post(client, "/catalog/request", {"@context": UNKNOWN, "@type": "CatalogRequestMessage"}))[0] == 200
+        assert (await post(client, "/negotiations/request", request("c2", **{"@context": UNKNOWN}), who=OTHER))[0] == 400
+
+
+async def test_names_of_an_inline_context_are_written_out_before_anything_is_decided_and_a_repeat_is_a_repeat(client, memory):
+    offer = {**request()["offer"], "permission": [{"action": "x:weld"}]}
+    said = request(offer=offer, **{"@context": [messages.CONTEXT, {"x": "https://x.example/#"}]})
+    first = await post(client, "/negotiations/request", said, jti="1")
+    process = memory.found[json.loads(first[1])["providerPid"]]
+    assert process.data["asked"]["permission"] == [{"action": "https://x.example/#weld"}]
+    assert await post(client, "/negotiations/request", said, jti="2") == first
+    inner = request("c3", offer=offer | {"@context": {"permission": "odrl:prohibition"}})
+    status, body = await post(client, "/negotiations/request", inner)
+    assert (status, json.loads(body)["reason"]) == (400, ["offer: an object within a message has no @context of its own"])
+
+
 async def test_authentication_comes_before_every_look_up(client, memory):
     for path, value in (
         ("/negotiations/request", request()),
