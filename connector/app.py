@@ -49,6 +49,7 @@ from connector.store.port import Store
 from connector.usage.holdings import Holdings
 from connector.usage.obligations import TYPE as STATEMENT
 from connector.usage.obligations import Obligations
+from connector.usage.running import Running
 from connector.worker.feed import Follower
 from connector.worker.measures import Measures
 from connector.worker.monitor import Monitor
@@ -237,8 +238,9 @@ def wire_up(
 
     exporter = Exporter(store, found.did, signs(contract_key, SEAL), own_document, clock)
     contracts = Contracts(store, commands, peers, clock, contexts.own_negotiation, exporter)
+    running = Running(store, rules.usage, commands, clock)
     monitor = Monitor(
-        store=store, usage=rules.usage, commands=commands, contracts=contracts, obligations=obligations, clock=clock, on_overdue=found.on_overdue,
+        store=store, usage=rules.usage, running=running, contracts=contracts, obligations=obligations, clock=clock, on_overdue=found.on_overdue,
     )  # fmt: skip
 
     async def proven_again(request: web.Request) -> VerifiedParticipant:
@@ -246,7 +248,7 @@ def wire_up(
         return await node.authenticate(caller, True)
 
     endpoint = Endpoint(
-        payloads, tokens, process=store.process, asset=store.asset, proven=proven_again, spend=store.spend, take=commands.take,
+        payloads, tokens, process=store.process, asset=store.asset, proven=proven_again, renewed=running.renewed, spend=store.spend, take=commands.take,
         limit=found.max_payload, gate=gate,
     )  # fmt: skip
     renewal = Renewal(store, resolver, client, sts, clock, ready=_is_member(store), turn=partial(store.turn, "renewal"))

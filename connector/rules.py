@@ -25,6 +25,7 @@ from connector.processes.negotiation import Judgement
 from connector.processes.tables import FINALIZE
 from connector.processes.transfer import Grant
 from connector.store.port import Store
+from connector.usage.claims import shown
 from connector.usage.decide import RECIPIENT, Usage
 from identity.verify import VerifiedParticipant
 from kernel import wire
@@ -271,7 +272,7 @@ class CallerRules:
         )
         if not finalised:
             raise AgreementUnknown("no such agreement", reason="its negotiation is not finalised", peer=self._who.did)
-        return self._rules.usage.grant(found, self._ledger, self._who.claims, again=again)
+        return self._rules.usage.grant(found, self._ledger, shown(self._who), again=again)
 
 
 class OwnRules:

@@ -1,7 +1,7 @@
 """The data endpoint: what a consumer pulls from, and where a provider pushes to (HttpData-PULL, HttpData-PUSH).
 
     GET  /data/{transfer}         the dataset; Range, If-Match, ETag (its SHA-256), Repr-Digest
-    POST /data/{transfer}/token   a new access token: `grant_type=refresh_token`, with a Self-Issued ID token; credentials are verified again
+    POST /data/{transfer}/token   a new access token: `grant_type=refresh_token`, with a Self-Issued ID token; credentials are verified again, and the policy decided
     PUT  /inbox/{transfer}        the pushed dataset; Content-Digest (unless the inbox was given in EDC's form)
 
 Rules
@@ -30,6 +30,7 @@ from kernel.web import Route, client_certificate, json_response
 
 log = telemetry.get(__name__)
 Proven = Callable[[web.Request], Awaitable[VerifiedParticipant]]
+Renewed = Callable[[Process, VerifiedParticipant], Awaitable[Process]]
 Take = Callable[[Process, files.Spool], Awaitable[None]]
 _BEARER: Final = "Bearer "
 
@@ -51,13 +52,14 @@ class Endpoint:
         process: Callable[[str], Awaitable[Process | None]],
         asset: Callable[[str], Awaitable[Asset | None]],
         proven: Proven,
+        renewed: Renewed,
         spend: Callable[[TokenUse], Awaitable[None]],
         take: Take,
         limit: int,
         gate: Gate,
     ) -> None:
         self._directory, self._tokens, self._process, self._asset = directory, tokens, process, asset
-        self._proven, self._spend, self._take, self._limit, self._gate = proven, spend, take, limit, gate
+        self._proven, self._renewed, self._spend, self._take, self._limit, self._gate = proven, renewed, spend, take, limit, gate
 
     def routes(self) -> list[Route]:
         return [
@@ -118,7 +120,7 @@ class Endpoint:
         who = self._tokens.check(given, "refresh", key, None)
         if who != token.did:
             raise Unauthorized("invalid token", reason="the refresh token was made for somebody else", peer=token.did)
-        process = check_open(await self._process(key), who)
+        process = await self._renewed(check_open(await self._process(key), who), token)
         access, life = self._tokens.access(process, token.thumbprint)
         fresh = self._tokens.mint("refresh", process, thumbprint=None, life=PUSH_LIFE)
         answer = {"access_token": access, "token_type": "Bearer", "expires_in": life, "refresh_token": fresh}

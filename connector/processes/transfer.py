@@ -8,7 +8,7 @@ Rules
   the start was delivered (outbox act `push`); when that is done, the provider completes the transfer.
 - Data may flow only while `open_now` says so: STARTED, and no step of ours pending that leaves it. A decision to end a transfer closes the data at once.
 
-`data` of a process: agreementId, dataset, format, dataAddress (where the consumer pulls, or the provider pushes), ownAddress (our inbox), thumbprint, claims (verified, by credential type, of the last decision), ending (code and reason as the peer sent them),
+`data` of a process: agreementId, dataset, format, dataAddress (where the consumer pulls, or the provider pushes), ownAddress (our inbox), thumbprint, claims (verified, by credential type, each with the end of its credential, of the last decision: `usage.claims`), ending (code and reason as the peer sent them),
 resumed (by the consumer; the provider's answering start, if it is one that makes any, has not come).
 """
 

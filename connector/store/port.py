@@ -187,7 +187,7 @@ class Store(CredentialStore, Protocol):
         """Call `listener` after every commit, also of other replicas."""
 
     def on_ledger(self, listener: Callable[[str], None]) -> None:
-        """Call `listener(agreement)` after a commit here that made an agreement, changed its duties, or started a transfer under it."""
+        """Call `listener(agreement)` after a commit here that made an agreement, changed its duties, started a transfer under it, or decided one anew."""
 
     def on_notice(self, listener: Notice) -> None:
         """Call `listener(kind, key)` when another replica has changed what may be held in memory: ("offer", id), ("membership", ""), ("keys", ""), or ("", "") for anything."""

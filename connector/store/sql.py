@@ -402,6 +402,8 @@ class SqlStore(ABC):
         found = {each.agreement for each in commit.duties}
         if commit.agreement is not None:
             found.add(commit.agreement.id)
+        if commit.decided is not None and not commit.journal:
+            found.add(commit.decided.agreement)
         if commit.process.kind == "transfer" and any(row.after == "STARTED" for row in commit.journal):
             found.add(commit.process.data["agreementId"])
         self._tell(found)

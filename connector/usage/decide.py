@@ -22,6 +22,7 @@ from catalog.offers import ACTION
 from connector.processes.errors import PolicyRefused
 from connector.processes.model import Agreement, Decided, Ledger
 from connector.processes.transfer import Grant
+from connector.usage.claims import Claims, Shown, valid
 from kernel import telemetry
 from kernel.clock import Clock, parse_iso
 from kernel.errors import BadInput
@@ -33,7 +34,6 @@ from policies.profiles import Profile
 
 RUNNING = (ODRL + "elapsedTime", ODRL + "delayPeriod")
 RECIPIENT = ODRL + "recipient"
-Claims = Mapping[str, Sequence[Mapping[str, Any]]]
 log = telemetry.get(__name__)
 
 
@@ -100,10 +100,11 @@ class Usage:
         """What comes out differently when it is decided again from a record; raises `PolicyError` for another policy or registry."""
         return replay(kept, agreement.policy, self._profile.operands)
 
-    def grant(self, agreement: Agreement, ledger: Ledger, claims: Claims, *, again: bool) -> Grant:
+    def grant(self, agreement: Agreement, ledger: Ledger, shown: Shown, *, again: bool) -> Grant:
         """A transfer under the agreement, with what it takes; raises `PolicyRefused`."""
         try:
             after = [] if again else granted(ledger.counters)
+            claims = valid(shown, self._clock.now())
             asked = self.request(agreement, replace(ledger, counters=tuple(after) or ledger.counters), claims, "transfer")
             decision = evaluate(self.policy(agreement), asked)
         except (Exhausted, PolicyError) as error:
@@ -111,9 +112,7 @@ class Usage:
         if not decision.permitted:
             raise PolicyRefused(decision.explain())
         made = Decided(agreement=agreement.id, seq=ledger.decided + 1, record=record(decision, agreement.policy, ledger.last))
-        return Grant(
-            agreement=agreement, decided=made, claims={name: list(each) for name, each in claims.items()}, counters=tuple(after)
-        )
+        return Grant(agreement=agreement, decided=made, claims=dict(shown), counters=tuple(after))
 
 
 def moment(agreement: Agreement) -> datetime:

@@ -3,18 +3,14 @@
     instants (agreement -> when) -> sleep until the earliest -> look at that one agreement -> its next instant
 
 Rules
-- A look writes down what has become of the duties, has our own store delete what is to be deleted, and decides every running transfer anew, with the verified
-  claims that it was let in with, the counters and duties as they are, in phase `monitoring`.
-- A transfer that is not permitted any more is suspended where time alone will permit it again or a new credential may (`lost`), else terminated. The decision is
-  kept in the agreement's chain; the peer is told no more than that the policy does not permit it.
+- A look writes down what has become of the duties, has our own store delete what is to be deleted, and decides every running transfer anew (`usage.running`).
 - A duty that is overdue and has no consequence is a warning in the log and in `kizuna duty list`; with `on_overdue = "terminate"` the provider also retires the
   agreement: running transfers end, none begins. What follows is done before the duty is written as overdue, so a crash in between repeats it.
-- The next instant is the first at which a duty or a decision changes. An agreement without a running transfer and without a dated duty has none, and costs nothing.
+- The next instant is the first at which a duty or a decision changes, or a credential ends by itself that a running transfer was let in with. An agreement without a running transfer and without a dated duty has none, and costs nothing.
 - Commits that make agreements or duties, or start a transfer, wake it (`Store.on_ledger`). At the start everything is read in pages; replicas, which may have missed each
   other's commits, do that again every ten minutes. Two that act on the same find the second commit refused.
 
-Not done here: ending what a member's suspension ends (`worker.measures`), renewing agreements (`worker.timers`). The end of a credential's own validity is seen when
-the peer renews its data token, every five minutes at the latest.
+Not done here: ending what a member's suspension ends (`worker.measures`), renewing agreements (`worker.timers`).
 """
 
 import asyncio
@@ -22,27 +18,24 @@ import heapq
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-from msgspec.structs import replace
-
-from connector.commands import Commands
 from connector.contracts.persons import Contracts
 from connector.processes.errors import VersionConflict
-from connector.processes.model import Agreement, Decided, Ledger, Process
+from connector.processes.model import Agreement
 from connector.store.port import Store
 from connector.usage.decide import Usage
 from connector.usage.obligations import Obligations, deletion
+from connector.usage.running import Running
 from kernel import telemetry
 from kernel.clock import Clock, parse_iso
 from kernel.errors import Conflict, KizunaError
 from policies.duties import moved, next_instant, ticked
-from policies.odrl import PolicyError, evaluate, next_change, record
+from policies.odrl import PolicyError
 
 PAGE: Final = 500
 AGAIN: Final = timedelta(seconds=5)  # what failed is tried again
 EVERY: Final = 600.0  # seconds between full looks, where there are replicas
-NOT_PERMITTED: Final = "the agreement's policy does not permit it any more"
 log = telemetry.get(__name__)
 Wait = Callable[[asyncio.Event, float | None], Awaitable[None]]
 
@@ -62,14 +55,14 @@ class Monitor:
         *,
         store: Store,
         usage: Usage,
-        commands: Commands,
+        running: Running,
         contracts: Contracts,
         obligations: Obligations,
         clock: Clock,
         on_overdue: Literal["notice", "terminate"] = "notice",
         wait: Wait = until,
     ) -> None:
-        self._store, self._usage, self._commands, self._contracts = store, usage, commands, contracts
+        self._store, self._usage, self._running, self._contracts = store, usage, running, contracts
         self._obligations, self._clock, self._on_overdue, self._wait = obligations, clock, on_overdue, wait
         self._at: dict[str, datetime] = {}
         self._heap: list[tuple[datetime, str]] = []
@@ -160,7 +153,7 @@ class Monitor:
             if agreement.role == "consumer":
                 instants += [at for each in ledger.duties if (at := deletion(each)) is not None and at > self._clock.now()]
             for process in await self._store.transfers_of(key):
-                instants.append(await self._decide(agreement, ledger, process))
+                instants.append(await self._running.decide(agreement, ledger, process))
         except PolicyError as error:
             log.warning("the agreement's policy cannot be read: nothing is watched", agreement=key, detail=error.detail)
             return None
@@ -188,41 +181,8 @@ class Monitor:
         if changed := moved(ledger.duties, after):
             await self._store.save_duties(changed)
 
-    # transfers -------------------------------------------------------------------------------------------------------
+    # credentials ------------------------------------------------------------------------------------------------------
 
     async def lost(self, peer: str, types: Collection[str] | None) -> None:
         """Credentials of these types (None: all) of a peer do not count any more: what relied on them is suspended."""
-        for process in await self._store.open_with(peer):
-            agreement = await self._store.agreement(process.data.get("agreementId", "")) if process.kind == "transfer" else None
-            if agreement is None:
-                continue
-            claims = {} if types is None else {n: each for n, each in _claims(process).items() if n not in types}
-            left = replace(process, data={**process.data, "claims": claims})
-            try:
-                await self._decide(agreement, await self._store.ledger(agreement.id), left, renewable=True)
-            except KizunaError as error:
-                log.warning("a transfer is looked at again", pid=process.id, detail=error.detail)
-                self.watch(agreement.id)
-
-    async def _decide(self, agreement: Agreement, ledger: Ledger, process: Process, *, renewable: bool = False) -> datetime | None:
-        """Decide a transfer that we provide; the next instant at which that may come out otherwise."""
-        if process.role != "provider" or (process.pending is not None and process.pending.to != "STARTED"):
-            return None  # data are closed already
-        policy = self._usage.policy(agreement)
-        asked = self._usage.request(agreement, ledger, _claims(process), "monitoring")
-        decision, following = evaluate(policy, asked), next_change(policy, asked)
-        if decision.permitted:
-            return following
-        step = "suspend" if renewable or following is not None else "terminate"
-        if step == "suspend" and process.state != "STARTED":
-            return following
-        made = record(decision, agreement.policy, ledger.last)
-        decided = Decided(agreement=agreement.id, seq=ledger.decided + 1, transfer=process.id, record=made)
-        log.warning("not permitted any more", pid=process.id, peer=process.peer, step=step, reasons=decision.explain())
-        await self._commands.step("transfer", process.id, step, NOT_PERMITTED, code="policy", decided=decided)
-        return following
-
-
-def _claims(process: Process) -> dict[str, Any]:
-    found: dict[str, Any] = process.data.get("claims") or {}
-    return found
+        await self._running.lost(peer, types, self.watch)

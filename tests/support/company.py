@@ -26,6 +26,7 @@ from connector.store.sqlite import SqliteStore, open_database
 from connector.usage.holdings import Holdings
 from connector.usage.obligations import TYPE as STATEMENT
 from connector.usage.obligations import Obligations
+from connector.usage.running import Running
 from connector.worker.monitor import Monitor, until
 from connector.worker.outbox import Outbox
 from identity import jose
@@ -138,8 +139,9 @@ class Company:
         )  # fmt: skip
         exporter = Exporter(self.store, self.did, signs(contract, SEAL), lambda: self.published, self.clock)
         self.contracts = Contracts(self.store, self.commands, self.peers, self.clock, self._own, exporter)
+        self.running_transfers = Running(self.store, self.rules.usage, self.commands, self.clock)
         self.monitor = Monitor(
-            store=self.store, usage=self.rules.usage, commands=self.commands, contracts=self.contracts, obligations=self.obligations, clock=self.clock,
+            store=self.store, usage=self.rules.usage, running=self.running_transfers, contracts=self.contracts, obligations=self.obligations, clock=self.clock,
             on_overdue=on_overdue, wait=self._sleep,
         )  # fmt: skip
         self.outbox = Outbox(self.store, self.peers.send, self._push, self.clock, self._new_id, ready_within=lambda _: ready_within)

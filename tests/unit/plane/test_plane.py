@@ -127,10 +127,15 @@ async def served(tokens, tmp_path, monkeypatch):
                   sha256=SHA, source="payloads/x", created="")  # fmt: skip
 
     class Served:
-        leaf, process, taken, gate = LEAF, transfer(), [], Gate()
+        leaf, process, taken, gate, refused = LEAF, transfer(), [], Gate(), False
 
         async def proven(self, request):
             return participant(PEER, thumbprint=self.leaf)
+
+        async def renewed(self, process, who):
+            if self.refused:
+                raise Unauthorized("invalid token", reason="the policy does not permit it", peer=who.did)
+            return process
 
         async def found(self, key):
             return self.process if key == "urn:uuid:t" else None
@@ -148,7 +153,7 @@ async def served(tokens, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_thumbprint", lambda _request: made.leaf)
     monkeypatch.setattr(module, "client_certificate", lambda _request: None)
     plane = Endpoint(
-        tmp_path, tokens, process=made.found, asset=made.published, proven=made.proven, spend=made.spend, take=made.take,
+        tmp_path, tokens, process=made.found, asset=made.published, proven=made.proven, renewed=made.renewed, spend=made.spend, take=made.take,
         limit=20_000_000, gate=made.gate,
     )  # fmt: skip
     async with TestClient(TestServer(application(plane.routes(), limit=30_000_000))) as made.client:
@@ -229,6 +234,13 @@ async def test_a_refresh_binds_to_the_certificate_of_the_moment(served, tokens):
     assert tokens.check(found["access_token"], "access", "urn:uuid:t", OTHER) == PEER
     wrong = await served.client.post("/data/urn:uuid:t/token", data={"grant_type": "refresh_token", "refresh_token": "x.y.z"})
     assert wrong.status == 401
+
+
+async def test_a_refresh_that_the_policy_does_not_permit_any_more_gets_no_token(served, tokens):
+    refresh = property_of(tokens.address(served.process), "refreshToken")
+    served.refused = True
+    answer = await served.client.post("/data/urn:uuid:t/token", data={"grant_type": "refresh_token", "refresh_token": refresh})
+    assert (answer.status, "policy" in await answer.text()) == (401, False), "why is not the peer's business"
 
 
 async def test_a_push_is_verified_taken_and_a_wrong_digest_leaves_nothing(served, tokens, tmp_path):

@@ -1,109 +1,34 @@
 """Where policies act: duties and counters begin with the agreement, transfers are decided by them, and what time changes is done at that instant (issue: policies)."""
 
 import asyncio
-import json
-import uuid
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 
 import pytest
 from msgspec.structs import replace
-from typer.testing import CliRunner
 
-from connector.management.routes import Management
-from connector.plane import files
 from connector.processes.errors import PolicyRefused
 from connector.processes.model import Commit, Decided, Process
-from connector.worker.monitor import NOT_PERMITTED, Monitor
-from identity.access.service import Access
-from identity.wallet.tokens import TokenEndpoint
+from connector.usage.running import NOT_PERMITTED
+from connector.worker.monitor import Monitor
 from kernel import faults
 from kernel.cli import Refused
-from kernel.cli import application as command_line
 from kernel.errors import BadInput, Conflict, Forbidden, NotFound
-from kernel.web import application, serve
 from policies.duties import opened, states
 from policies.duties.counters import COUNT
 from policies.odrl import KZ, broken, evaluate, record, replay
-from tests.support.company import Company, Directory, free_port
-
-NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
-
-
-class Clock:
-    def __init__(self):
-        self.moment = NOW
-
-    def now(self):
-        return self.moment
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-async def pair(tmp_path, clock):
-    directory = Directory()
-    async with AsyncExitStack() as stack:
-        sides = [Company(tmp_path / name, name, directory, clock=clock, on_overdue="terminate") for name in ("seller", "buyer")]
-        for each in sides:
-            await stack.enter_async_context(each.running())
-        yield sides
-
-
-def atom(left, operator, right):
-    return {"leftOperand": left, "operator": operator, "rightOperand": str(right)}
-
-
-def use(*constraints, **more):
-    return {"action": "use", **({"constraint": list(constraints)} if constraints else {})} | more
-
-
-async def contract(seller, buyer, **rules):
-    """The id of an agreement whose policy has these rules."""
-    made = await seller.publish()
-    key = f"urn:uuid:{uuid.uuid4()}"
-    offer = replace(made, id=key, contract={"@id": key, "@type": "Offer", "permission": [use()], **rules})
-    await seller.store.add_offer(offer)
-    seller.rules.put(offer, await seller.store.asset(offer.asset))
-    process = await buyer.commands.negotiate(seller.did, offer.asset, offer.id, None)
-    process = await buyer.until(process.id, "FINALIZED")
-    await seller.until(process.peer_pid, "FINALIZED")
-    return process.data["agreement"]["@id"]
-
-
-def asking(buyer, agreement):
-    return {
-        "@context": ["https://w3id.org/dspace/2025/1/context.jsonld"], "@type": "TransferRequestMessage", "agreementId": agreement,
-        "consumerPid": f"urn:uuid:{uuid.uuid4()}", "format": "HttpData-PULL", "callbackAddress": buyer.base,
-    }  # fmt: skip
-
-
-async def settled(company, watched=0):
-    """Once its monitor has looked at everything that was committed, and has so many instants."""
-    async with asyncio.timeout(5):
-        while len(company.monitor) < watched or not company.asleep or company.monitor._awake.is_set():
-            await asyncio.sleep(0.01)
-
-
-async def eventually(read, holds):
-    async with asyncio.timeout(10):
-        while not holds(found := await read()):
-            await asyncio.sleep(0.02)
-    return found
-
-
-async def duty_of(company, agreement):
-    (entry,) = (await company.store.ledger(agreement)).duties
-    return entry
-
-
-async def transfer(buyer, agreement, *states, seconds=10):
-    process = await buyer.commands.request_transfer(agreement, "HttpData-PULL")
-    return await buyer.until(process.id, *states or ("STARTED",), seconds=seconds)
+from tests.support.usage import (
+    NOW,
+    asking,
+    atom,
+    contract,
+    duty_of,
+    eventually,
+    received,
+    received_without_transfer,
+    settled,
+    transfer,
+    use,
+)
 
 
 async def test_duties_and_counters_begin_with_the_agreement_on_both_sides_alike(pair):
@@ -293,7 +218,7 @@ async def test_nothing_wakes_the_monitor_while_nothing_changes_and_a_start_reads
         await event.wait()
 
     fresh = Monitor(
-        store=seller.store, usage=seller.rules.usage, commands=None, contracts=None, obligations=None, clock=clock, wait=wait
+        store=seller.store, usage=seller.rules.usage, running=None, contracts=None, obligations=None, clock=clock, wait=wait
     )
     task = asyncio.create_task(fresh.run())
     async with asyncio.timeout(20):
@@ -310,29 +235,6 @@ async def test_nothing_wakes_the_monitor_while_nothing_changes_and_a_start_reads
 
 
 # consumer side -------------------------------------------------------------------------------------------------------
-
-
-async def received(buyer, agreement, body=b"{}"):
-    """An object that the buyer's store holds under an agreement."""
-    process = await transfer(buyer, agreement)
-
-    async def parts():
-        yield body
-
-    return await buyer.commands.keep(process, await files.spooled(parts(), buyer.place / "inbox", 1 << 20))
-
-
-async def received_without_transfer(buyer, agreement):
-    """The same, where the policy lets no transfer begin here."""
-    key = f"urn:uuid:{uuid.uuid4()}"
-    process = Process(
-        id=key, participant=buyer.did, kind="transfer", role="consumer", peer="did:web:seller.example", state="STARTED", data={"agreementId": agreement, "dataset": "d"}
-    )  # fmt: skip
-
-    async def parts():
-        yield b"{}"
-
-    return await buyer.commands.keep(process, await files.spooled(parts(), buyer.place / "inbox", 1 << 20))
 
 
 async def test_data_are_deleted_before_the_duty_is_due_and_the_provider_gets_the_evidence(pair, clock):
@@ -448,33 +350,6 @@ async def test_statements_that_are_forged_foreign_or_about_something_else_are_re
 
 
 # the same on the command line -----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-async def kizuna(pair, tmp_path):
-    """`kizuna` on the buyer's management API: exit code and what is printed."""
-    _, buyer = pair
-    access = Access(buyer.store.access, buyer.did, buyer.clock, lambda: "key")
-    shell = SimpleNamespace(
-        commands=buyer.commands, store=buyer.store, contracts=buyer.contracts, obligations=buyer.obligations, access=access, keys=None, renewal=None,
-        tokens=TokenEndpoint(None, None),
-    )  # fmt: skip
-    table, place, port = Management(shell).routes(), tmp_path / "cli", free_port()
-    place.mkdir()
-    (place / "management.key").write_text("key")
-    (place / "connector.toml").write_text(
-        f'name = "x"\nprofile = "battery"\nauthority = "did:web:a"\npublic_port = 1\nmember_port = 2\nmanagement_port = {port}\n'
-    )
-    listener = await serve(application(table, middlewares=[access.guard(table)]), "127.0.0.1", port)
-
-    async def run(*words):
-        done = await asyncio.to_thread(lambda: CliRunner().invoke(command_line(), [*words, "--dir", str(place), "--json"]))
-        if done.exception is not None and not isinstance(done.exception, SystemExit):
-            return done.exception
-        return json.loads(done.stdout.splitlines()[-1])
-
-    yield run
-    await listener.close()
 
 
 async def test_duties_counters_decisions_and_received_data_on_the_command_line(pair, kizuna, tmp_path):
