@@ -83,6 +83,7 @@ from kernel.web import Listener, Route, application, client_certificate, json_re
 from policies.profiles import Profile, load
 
 _ABANDONED = 3600.0  # seconds after which a part that nobody writes to is not another replica's
+Opens = Callable[[], Awaitable[None]] | None
 log = telemetry.get(__name__)
 
 
@@ -120,12 +121,15 @@ class Connector:
     public: list[Route]
     working: list[asyncio.Task[None]] = field(default_factory=list)  # what runs until the end; none ends by itself
     member_listener: Listener | None = None
+    opens: Opens = None  # who opens the listeners of several participants (`connector.host`)
 
     async def listen_for_members(self) -> None:
         """Take new certificates into use; open the member listener with the first one."""
         self.channel.reload()
         self.client.reload()
-        if self.channel.member is not None and self.member_listener is None:
+        if self.opens is not None:
+            await self.opens()
+        elif self.channel.member is not None and self.member_listener is None:
             app = application(self.public, errors=errors.response)
             found = self.settings
             self.member_listener = await serve(app, found.bind, found.member_port, self.channel.member)
@@ -510,11 +514,11 @@ def _own_routes(found: Settings, keys: KeyRing) -> list[Route]:
 
 @asynccontextmanager
 async def serving(
-    directory: Path, clock: Clock | None = None, found: Settings | None = None, *, public: bool = True, **stand_ins: Any
+    directory: Path, clock: Clock | None = None, found: Settings | None = None, *, opens: Opens = None, **stand_ins: Any
 ) -> AsyncIterator[Connector]:
     """Open the directory, listen, work; everything is closed on leaving. `found` are its settings unless a test brings its own.
 
-    Without `public` somebody else serves the public routes (`connector.together`).
+    With `opens` somebody else opens its public and its member listener (`connector.host`).
     """
     found = found or settings.load(directory)
     store = await open_store(directory, found)
@@ -527,9 +531,10 @@ async def serving(
     listeners = []
     tasks: list[asyncio.Task[None]] = []
     try:
+        connector.opens = opens
         await connector.follower.load()
         await connector.trust.load()
-        if public:
+        if opens is None:
             app = application(connector.public, errors=errors.response)
             listeners.append(await serve(app, found.bind, found.public_port, connector.channel.public if tls(found) else None))
         await connector.listen_for_members()

@@ -1,30 +1,45 @@
-"""The serving process: one participant, or several of one host that are told apart by base path (DCP 1.0 section 2: a base URL may carry a path).
+"""The serving process: one participant, or several, told apart by host name and, below one host, by base path (DCP 1.0 section 2: a base URL may carry a path).
 
 Rules
-- Each participant has its own data directory: database, keys, workers, member listener, management listener. Its routes are closures over its own store, so
-  there is no other way from a path to data; that is the one place where participants are kept apart.
-- Those of one host and port share its public listener, with the server certificate of the first. Member certificates name one DID each, so every participant
-  has a member port of its own.
+- Each participant has its own data directory: database, keys, workers, management listener. Its routes are closures over its own store, so there is no other way from
+  a path to data; that is the one place where participants are kept apart.
+- Participants with the same address and port share the listener. The host name that a client asks for in the handshake (SNI) chooses the certificate, the Host header the
+  routes, and both must be the same participant's: a request for another host than the handshake's is 421.
+- Those of one host share its public listener, with the server certificate of the first of them. A member certificate names one DID, so a host and member port belong to one
+  participant.
+- A shared member listener opens with the first enrolment. Whoever has no member certificate yet is not found there: the handshake ends.
 
-Not done here: one member port for several by host name (SNI); sharing workers.
+Not done here: sharing workers.
 """
 
 import asyncio
 import gc
 import signal
-from collections.abc import AsyncIterator, Sequence
+import ssl
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from aiohttp import web
 
 from connector import errors, settings
 from connector.app import Connector, serving, tls
 from connector.settings import Settings
+from identity.tls.contexts import by_name
 from kernel import telemetry
-from kernel.errors import Misconfigured
-from kernel.web import application, serve
+from kernel.errors import KizunaError, Misconfigured
+from kernel.web import Handler, Listener, application, serve
 
+Context = Callable[[Connector], ssl.SSLContext | None]
 log = telemetry.get(__name__)
+
+
+class Misdirected(KizunaError):
+    """The request is for another host than the connection (RFC 9110 15.5.20)."""
+
+    code, status = "misdirected", 421
 
 
 def settle() -> None:
@@ -55,38 +70,134 @@ async def run(directory: Path, *others: Path) -> None:
 
 @asynccontextmanager
 async def together(*directories: Path, found: Sequence[Settings] = (), **stand_ins: Any) -> AsyncIterator[list[Connector]]:
-    """Several participants in one process; raises `Misconfigured` when two of a host have the same base path.
+    """Several participants in one process; raises `Misconfigured` when two of them cannot be told apart.
 
-    Each has its own data, keys, workers, member and management listener; those of one host and port share its public listener.
-
-    A participant's routes reach its own store alone: there is no other way from a path to data. The shared listener serves with the
-    certificate of the first of them.
+    Each has its own data, keys, workers and management listener; those of one address and port share its public, and its member listener.
     """
     async with AsyncExitStack() as stack:
         brought = found or [settings.load(each) for each in directories]
-        alone = len(directories) == 1
-        hosts = _hosts(brought)
+        _check(brought)
+        listeners = _Listeners()
+        opens = listeners.open if len(directories) > 1 else None
         connectors = [
-            await stack.enter_async_context(serving(directory, None, each, public=alone, **stand_ins))
+            await stack.enter_async_context(serving(directory, None, each, opens=opens, **stand_ins))
             for directory, each in zip(directories, brought, strict=True)
         ]
-        for (bind, port), indexes in hosts.items() if not alone else ():
-            sharing = [connectors[each] for each in indexes]
-            app = application([route for each in sharing for route in each.public], errors=errors.response)
-            first = sharing[0]
-            listener = await serve(app, bind, port, first.channel.public if tls(first.settings) else None)
-            stack.push_async_callback(listener.close)
+        if opens is not None:
+            for each in connectors:
+                listeners.add(each)
+            stack.push_async_callback(listeners.close)
+            await listeners.open()
         yield connectors
 
 
-def _hosts(found: Sequence[Settings]) -> dict[tuple[str, int], list[int]]:
-    """Which participants share which public listener."""
-    hosts: dict[tuple[str, int], list[int]] = {}
-    for index, each in enumerate(found):
-        sharing = hosts.setdefault((each.bind, each.public_port), [])
-        if each.base_path in [found[other].base_path for other in sharing]:
+@dataclass(slots=True)
+class Shared:
+    """One listener of several participants; `context` gives the certificate of one of them at this listener, None while it has none."""
+
+    bind: str
+    port: int
+    context: Context
+    sharing: list[Connector] = field(default_factory=list)
+    listener: Listener | None = None
+    tls: ssl.SSLContext | None = None
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def open(self) -> None:
+        """Listen, once one of them has a certificate; also to be called when certificates or the CAs of clients have changed."""
+        async with self.turn:
+            contexts = [found for each in self.sharing if (found := self.context(each)) is not None]
+            plain = not tls(self.sharing[0].settings)
+            if not contexts and not plain:
+                return
+            if self.tls is None and not plain:
+                self.tls = by_name(self._named)
+            if self.tls is not None:
+                self.tls.verify_mode = max(each.verify_mode for each in contexts)
+            if self.listener is None:
+                self.listener = await serve(self._application(), self.bind, self.port, self.tls)
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self.listener is not None:
+            await self.listener.close()
+
+    def _named(self, host: str) -> ssl.SSLContext | None:
+        return next((self.context(each) for each in self.sharing if each.settings.host.lower() == host), None)
+
+    def _application(self) -> web.Application:
+        app = application([], errors=errors.response, middlewares=[self._directed])
+        for host in {each.settings.host.lower() for each in self.sharing}:
+            routes = [route for each in self.sharing if each.settings.host.lower() == host for route in each.public]
+            app.add_domain(host, application(routes, errors=errors.response))
+        return app
+
+    @property
+    def _directed(self) -> Any:
+        @web.middleware
+        async def directed(request: web.Request, handler: Handler) -> web.StreamResponse:
+            """Only what is for the host of the connection's certificate."""
+            connection = request.transport.get_extra_info("ssl_object") if request.transport is not None else None
+            host = request.headers.get("Host", "").lower().partition(":")[0]
+            if self.tls is not None and (connection is None or connection.context is not self._named(host)):
+                raise Misdirected(
+                    "the request is for another host than the connection", next_step="open a connection for each host"
+                )
+            return await handler(request)
+
+        return directed
+
+
+@dataclass(slots=True)
+class _Listeners:
+    """All listeners of a process with several participants; there are none before the last participant is there."""
+
+    all: list[Shared] = field(default_factory=list)
+
+    async def open(self) -> None:
+        for each in self.all:
+            await each.open()
+
+    async def close(self) -> None:
+        for each in self.all:
+            await each.close()
+
+    def add(self, connector: Connector) -> None:
+        found = connector.settings
+        self._shared(found.bind, found.public_port, _public).sharing.append(connector)
+        self._shared(found.bind, found.member_port, _member).sharing.append(connector)
+
+    def _shared(self, bind: str, port: int, context: Context) -> Shared:
+        known = next((each for each in self.all if (each.bind, each.port, each.context) == (bind, port, context)), None)
+        if known is None:
+            known = Shared(bind, port, context)
+            self.all.append(known)
+        return known
+
+
+def _public(connector: Connector) -> ssl.SSLContext | None:
+    return connector.channel.public
+
+
+def _member(connector: Connector) -> ssl.SSLContext | None:
+    return connector.channel.member
+
+
+def _check(found: Sequence[Settings]) -> None:
+    """Refuse participants that could not be told apart."""
+    public: set[tuple[str, int, str, str]] = set()
+    member: set[tuple[str, int, str]] = set()
+    for each in found:
+        here, there = (each.bind, each.public_port, each.host, each.base_path), (each.bind, each.member_port, each.host)
+        if here in public:
             raise Misconfigured(
-                f"two participants at {each.public_url}", next_step="give each a base_path of its own: it is part of the DID"
+                f"two participants at {each.public_url}",
+                next_step="give each a base_path or a host name of its own: it is part of the DID",
             )
-        sharing.append(index)
-    return hosts
+        if there in member:
+            raise Misconfigured(
+                f"two participants at the member port {each.member_port} of {each.host}",
+                next_step="a member certificate names one participant: give each a member_port or a host name of its own",
+            )
+        public.add(here)
+        member.add(there)

@@ -6,9 +6,12 @@ Rules
 - `load_cert_chain` on a live server context changes the certificate of the next handshakes: rotation without a restart. Clients make a new
   context (`kernel.http.GuardedClient.reload`).
 - Verification is never switched off.
+- Where several participants share a port, the host name that the client asks for (SNI, RFC 6066 3) chooses whose certificate it is shown. A client that names
+  none, or one without a certificate, ends in the handshake. Sessions are not resumed there: each handshake is one participant's.
 """
 
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 from kernel.errors import Misconfigured
@@ -21,6 +24,27 @@ def server_context(certificate: Path, key: Path, client_ca: Path | None = None) 
     load_own(context, certificate, key)
     if client_ca is not None:
         accept_clients(context, client_ca)
+    return context
+
+
+def by_name(named: Callable[[str], ssl.SSLContext | None]) -> ssl.SSLContext:
+    """A server's context that hands every connection to the one that `named` gives for its host name, which is the connection's `context` from then on.
+
+    Whether clients are asked for a certificate is decided before that, by this context's `verify_mode`; whose certificates count, by the chosen one.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_TICKET
+    context.num_tickets = 0
+
+    def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> int | None:
+        found = named(name.lower()) if name else None
+        if found is None:
+            return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
+        connection.context = found
+        return None
+
+    context.sni_callback = choose
     return context
 
 
