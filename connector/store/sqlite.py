@@ -2,17 +2,21 @@
 
 What is being sent is known in the memory of the one process (`busy`), so nothing is leased; after a crash all rows are due again. Statements: `sql`.
 
+Nobody else writes the file, so processes that were committed lately are kept as they were committed, and need not be read; none is kept while a commit of it is under way.
+
 Points where a test may end the process: `database:before-commit`, `database:after-commit` (kernel.db), and those of inbound and outbox.
 """
 
 import asyncio
 import sqlite3
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+import orjson
 
 from connector.processes.errors import VersionConflict
 from connector.processes.model import Commit, Process
@@ -24,8 +28,10 @@ from kernel.db import Database
 
 _NEXT: Final = (
     "SELECT o.id, o.process, o.act, o.message, o.path, o.body, o.due, o.attempts, p.body"
-    " FROM outbox o LEFT JOIN process p ON p.id = o.process WHERE o.participant = ? ORDER BY o.due, o.seq LIMIT ?"
+    " FROM outbox o LEFT JOIN process p ON p.id = o.process"
+    " WHERE o.participant = ? AND o.process NOT IN (SELECT value FROM json_each(?)) ORDER BY o.due, o.seq LIMIT ?"
 )
+_KEPT: Final = 1_024  # processes
 
 
 def open_database(path: Path) -> Database:
@@ -48,6 +54,9 @@ class SqliteStore(SqlStore):
         super().__init__(participant)
         self._db = database
         self._turns: dict[str, asyncio.Lock] = {}
+        self._processes: OrderedDict[str, Process] = OrderedDict()
+        self._moving: dict[str, int] = {}  # commits of processes that are under way
+        self._leaving: set[str] = set()  # rows that commits take away, done or under way
         self.access: AccessStore = SqliteAccess(database, participant)
 
     async def _rows(self, sql: str, *arguments: Any) -> Sequence[Any]:
@@ -56,10 +65,32 @@ class SqliteStore(SqlStore):
     async def _write(self, *statements: Statement) -> Sequence[Any]:
         return await self._db.write(lambda c: self._run(c, statements)[1])
 
+    async def process(self, key: str) -> Process | None:
+        known = self._processes.get(key)
+        return known if known is not None and known.participant == self._me else await super().process(key)
+
     async def commit(self, commit: Commit) -> None:
-        statements = self.statements(commit)
-        await self._db.write(lambda c: self._commit(c, commit.process.id, statements))
+        statements, key = self.statements(commit), commit.process.id
+        self._leaving.update(commit.confirmed, commit.withdrawn)
+        self._processes.pop(key, None)
+        self._moving[key] = self._moving.get(key, 0) + 1
+        try:
+            await self._db.write(lambda c: self._commit(c, key, statements))
+        except BaseException:
+            self._arrived(key, None)
+            raise
+        self._arrived(key, commit.process)
         self._committed(commit)
+
+    def _arrived(self, key: str, process: Process | None) -> None:
+        """Keep a committed process, unless another commit of it is under way."""
+        left = self._moving.pop(key) - 1
+        if left:
+            self._moving[key] = left
+        elif process is not None:
+            self._processes[key] = process
+            if len(self._processes) > _KEPT:
+                self._processes.popitem(last=False)
 
     def _commit(self, c: sqlite3.Connection, key: str, statements: list[Statement]) -> None:
         changed, _ = self._run(c, statements[:1])
@@ -84,7 +115,7 @@ class SqliteStore(SqlStore):
     async def claim(self, now: str, limit: int, busy: frozenset[str]) -> tuple[list[Claim], str | None]:
         found: dict[str, Claim] = {}
         following = None
-        for *columns, attempts, body in await self._rows(_NEXT, self._me, limit + len(busy) * 2 + 1):
+        for *columns, attempts, body in await self._rows(_NEXT, self._me, orjson.dumps(list(busy)).decode(), limit * 2 + 1):
             key, owner, due = columns[0], columns[1], columns[6]
             if key in busy or owner in busy or owner in found:
                 continue
@@ -98,10 +129,12 @@ class SqliteStore(SqlStore):
         return list(found.values()), following
 
     async def living(self, keys: frozenset[str]) -> frozenset[str]:
-        if not keys:
+        self._leaving &= keys  # the others are nobody's business any more
+        if not self._leaving:
             return keys
-        sql = f"SELECT id FROM outbox WHERE id IN ({','.join('?' * len(keys))})"  # noqa: S608  question marks only
-        return frozenset(row[0] for row in await self._rows(sql, *keys))
+        sql = f"SELECT id FROM outbox WHERE id IN ({','.join('?' * len(self._leaving))})"  # noqa: S608  question marks only
+        gone = self._leaving - {row[0] for row in await self._rows(sql, *self._leaving)}
+        return keys - gone
 
     # one process -----------------------------------------------------------------------------------------------------
 

@@ -272,7 +272,7 @@ def _description(described: dict[str, Any]) -> Route:
 
 async def run(directory: Path) -> None:
     """Serve until SIGTERM or SIGINT."""
-    telemetry.configure(configuration.load(directory).log_level)
+    telemetry.configure(configuration.load(directory).log_level, final=True)
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)

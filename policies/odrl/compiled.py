@@ -1,6 +1,7 @@
 """Policies read once: a bounded store of parsed policies by what was given, so that no hot path parses twice.
 
-The key is the hash of the whole policy as it stands (members sorted), ids and parties included, so a hit is the same policy.
+The key is the hash of the policy as it stands (members sorted), parties and targets included, so a hit is the same policy. What every agreement has of its own, `@id`
+and `timestamp`, is left out of it where it is a plain text: the policy that was read is given that name and that time.
 """
 
 import hashlib
@@ -8,6 +9,7 @@ from collections import OrderedDict
 from typing import Any, Final
 
 import orjson
+from msgspec.structs import replace
 
 from policies.odrl.errors import PolicyError
 from policies.odrl.model import Policy
@@ -15,6 +17,8 @@ from policies.odrl.operands import Registry
 from policies.odrl.parse import parse
 
 CAPACITY: Final = 4_096
+_OWN: Final = ("@id", "timestamp")
+_LONGEST: Final = 256  # characters of a name that is put into a policy without reading it again
 
 
 class Compiled:
@@ -29,15 +33,27 @@ class Compiled:
 
     def __call__(self, value: Any) -> Policy:
         """The policy, parsed at most once; raises `PolicyError`."""
-        key = document_hash(value)
+        own = _own(value)
+        key = document_hash(value if own is None else {name: each for name, each in value.items() if name not in _OWN})
         found = self._held.get(key)
         if found is None:
             found = self._held[key] = parse(value, operands=self.registry)
             if len(self._held) > self._capacity:
                 self._held.popitem(last=False)
-        else:
-            self._held.move_to_end(key)
-        return found
+            return found
+        self._held.move_to_end(key)
+        if own is None or own == (found.id, found.timestamp):
+            return found
+        return replace(found, id=own[0], timestamp=own[1])
+
+
+def _own(value: Any) -> tuple[str, str] | None:
+    """Id and timestamp as `parse` would read them; None where they are to be looked at more closely."""
+    if not isinstance(value, dict) or "uid" in value:
+        return None
+    id_, timestamp = (value.get(name) for name in _OWN)
+    plain = all(type(each) is str and 0 < len(each) <= _LONGEST for each in (id_, timestamp) if each is not None)
+    return (id_ or "", timestamp or "") if plain else None
 
 
 def document_hash(value: Any) -> bytes:

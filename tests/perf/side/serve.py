@@ -15,7 +15,7 @@ from tests.support import plain
 
 
 async def main(directory: Path) -> None:
-    telemetry.configure("info")
+    telemetry.configure("info", final=True)
     found = plain.PlainSettings(**structs.asdict(settings.load(directory)))
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):

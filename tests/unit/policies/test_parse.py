@@ -158,9 +158,26 @@ def test_a_policy_is_parsed_once():
     compiled = Compiled(REGISTRY, capacity=2)
     first = compiled({"@id": "a", "permission": [rule(ROLE)]})
     assert compiled({"permission": [rule(ROLE)], "@id": "a"}) is first
-    assert compiled({"@id": "b", "permission": [rule(ROLE)]}) is not first
-    compiled({"@id": "c"})
+    assert compiled({"@id": "a", "prohibition": [rule(ROLE)]}) is not first
+    compiled({"@id": "a"})
     assert compiled({"@id": "a", "permission": [rule(ROLE)]}) is not first
+
+
+@pytest.mark.parametrize(
+    "own", [{}, {"@id": "b"}, {"@id": "b", "timestamp": "2026-11-24T09:00:00Z"}, {"uid": "b"}, {"@id": {"@id": "b"}}]
+)
+def test_the_same_terms_under_another_name_are_read_as_if_alone(own):
+    compiled, terms = Compiled(REGISTRY), {"permission": [rule(ROLE)]}
+    compiled({"@id": "a", "timestamp": "2026-11-24T08:00:00Z"} | terms)
+    assert compiled(own | terms) == read(own | terms)
+
+
+@pytest.mark.parametrize("own", [{"@id": ""}, {"@id": 5}, {"timestamp": ["x"]}])
+def test_a_name_that_cannot_be_read_is_refused_whatever_was_read_before(own):
+    compiled, terms = Compiled(REGISTRY), {"permission": [rule(ROLE)]}
+    compiled({"@id": "a"} | terms)
+    with pytest.raises(PolicyError):
+        compiled(own | terms)
 
 
 def test_the_purposes_that_terms_allow():
