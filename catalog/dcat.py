@@ -5,11 +5,11 @@ Not done here: how they look on the wire (`describe`), who sees them (`offers`),
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from msgspec import Struct, field
 
-from policies.profiles.bounds import Bound
+from policies.profiles.bounds import Bound, Otherwise
 
 
 class Asset(Struct, frozen=True, kw_only=True):
@@ -49,4 +49,4 @@ class OfferTerms(Struct, frozen=True, kw_only=True):
     parameters: Mapping[str, Any] = field(default_factory=dict)
     approval: str = ""
     bounds: Mapping[str, Bound] = field(default_factory=dict)
-    otherwise: Literal["wait", "counter", "refuse"] = "wait"
+    otherwise: Otherwise = "wait"

@@ -189,7 +189,7 @@ def wire_up(
     tokens = DataTokens(found.did, keys.signer("data"), clock, reached, lambda peer: "edc" if peer in edc else "dsp")
     rules = Rules(
         store, profile, clock, participant=found.did, name=found.name, endpoint=lambda did: reached(did) + settings.DSP_PATH, profiles_dropped_by=edc,
-        nested=[describe.elsewhere(each.did, each.endpoint, {"en": each.title}) for each in found.catalogs],
+        accepts=found.accepts, nested=[describe.elsewhere(each.did, each.endpoint, {"en": each.title}) for each in found.catalogs],
     )  # fmt: skip
     contexts = _Contexts(
         found,

@@ -8,12 +8,13 @@ Rules
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import quote
 
+import msgspec
 from msgspec.structs import replace
 
 from catalog import describe
@@ -23,8 +24,7 @@ from connector.dsp.node import Node
 from connector.peers import Peers
 from connector.plane import addresses, files, pull
 from connector.plane.tokens import DataTokens
-from connector.processes import negotiation, tables, transfer
-from connector.processes.decisions import Otherwise
+from connector.processes import counter, negotiation, tables, transfer
 from connector.processes.errors import AgreementRetired, AgreementUnknown, UnknownProcess, VersionConflict
 from connector.processes.model import Commit, Decided, Kind, Process
 from connector.reading import DEEPEST, LARGEST, CatalogReader
@@ -34,6 +34,7 @@ from kernel import wire
 from kernel.clock import Clock, iso
 from kernel.errors import BadInput, Conflict, NotFound, UnavailableError
 from policies.profiles import Profile, bounds
+from policies.profiles.bounds import Otherwise
 
 ATTEMPTS: Final = 5
 _LARGEST_CHECKED: Final = 64 * 1024 * 1024
@@ -159,8 +160,23 @@ class Commands:
 
     # contracts and transfers -----------------------------------------------------------------------------------------
 
-    async def negotiate(self, peer: str, dataset: str, offer: str, terms: dict[str, Any] | None) -> Process:
-        """Ask for a contract under an offer of the peer's catalog, or under `terms` said to be its."""
+    async def negotiate(
+        self,
+        peer: str,
+        dataset: str,
+        offer: str,
+        terms: dict[str, Any] | None,
+        *,
+        values: Mapping[str, str | Sequence[str]] = MappingProxyType({}),
+        open_to: Mapping[str, bounds.Bound] = MappingProxyType({}),
+        otherwise: Otherwise = "wait",
+        approval: str = "",
+    ) -> Process:
+        """Ask for a contract under an offer of the peer's catalog, or under `terms` said to be its; `values` by left operand change these terms.
+
+        `open_to`: what the provider may set otherwise in an offer that we then accept; `otherwise`: what an offer beyond that gets; `approval`: who has to
+        approve all the same.
+        """
         self._peers.insist(peer)
         described: dict[str, Any] = {}
         if terms is None:
@@ -171,12 +187,31 @@ class Commands:
             chosen, described = offers[0], describe.facts(found)
         else:
             chosen = {**terms, "@id": offer}
-        asked = {**chosen, "@type": "Offer", "target": dataset}
+        asked = {**counter.changed(chosen, values), "@type": "Offer", "target": dataset}
+        leeway = self._leeway(asked, open_to, otherwise, approval)
         base = await self._peers.base(peer)
-        commit = negotiation.request(peer, base, asked, self._own_negotiation(), described=described)
+        commit = negotiation.request(peer, base, asked, self._own_negotiation(), described=described, leeway=leeway)
         about(commit.process.id)
         await self.store.commit(commit)
         return commit.process
+
+    def _leeway(
+        self, asked: dict[str, Any], open_to: Mapping[str, bounds.Bound], otherwise: Otherwise, approval: str
+    ) -> dict[str, Any] | None:
+        """What a request leaves open, by the template that says its terms; raises `BadInput` where none does."""
+        if not open_to and otherwise == "wait" and not approval:
+            return None
+        found = {name: values for name, each in self._profile.templates.items() if (values := bounds.read(each, asked)) is not None}
+        if not found:
+            raise BadInput(
+                "no template of the profile says these terms, so nothing in them can be left open",
+                next_step="ask without bounds, and answer the provider's offer yourself: `kizuna negotiation counter`",
+            )
+        fitting = (name for name in found if open_to.keys() <= self._profile.templates[name].parameters.keys())
+        name = next(fitting, next(iter(found)))
+        bounds.check(self._profile.templates[name], open_to)
+        made: dict[str, Any] = msgspec.to_builtins(bounds.Leeway(name, found[name], open_to, otherwise, approval))
+        return made
 
     async def request_transfer(self, agreement: str, format_: str) -> Process:
         """Ask for the dataset of an agreement."""

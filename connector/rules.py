@@ -4,7 +4,7 @@ Rules
 - Facts come from the caller's verified credentials by the profile's claim paths, never from its word. The purpose is different: it is what the consumer binds
   itself to by the terms that it asks for, so it is taken from them.
 - Access policy: in the catalog, and again when a contract is asked for; whoever may not see an offer is answered as if there were none.
-- Contract policy: when a contract is asked for, and again when a transfer begins or goes on (`connector.usage.decide`). Other terms than those of the offer are judged by
+- Contract policy: when a contract is asked for, when the consumer accepts an offer of ours, and again when a transfer begins or goes on (`connector.usage.decide`). Other terms than those of the offer are judged by
   what they say; that the offer's own policy permits is not enough to agree to them without a person.
 - A policy that cannot be read, or an asset without a profile, permits nothing.
 - A description names the address that its reader can use: a peer without a member certificate is shown the public listener. The catalog's id is one and the same.
@@ -16,14 +16,18 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
+import msgspec
+from msgspec.structs import replace
+
 from catalog import describe
 from catalog.dcat import Asset, OfferTerms
 from catalog.offers import ACTION, Shelf
 from connector.processes.errors import AgreementRetired, AgreementUnknown
 from connector.processes.model import Agreement, Ledger, Process
-from connector.processes.negotiation import Judgement
+from connector.processes.negotiation import Consent, Judgement
 from connector.processes.tables import FINALIZE
 from connector.processes.transfer import Grant
+from connector.settings import Acceptable
 from connector.store.port import Store
 from connector.usage.claims import shown
 from connector.usage.decide import RECIPIENT, Usage
@@ -32,6 +36,7 @@ from kernel import wire
 from kernel.clock import Clock
 from policies.odrl import Decision, Phase, PolicyError, Request, evaluate, same_terms
 from policies.profiles import Profile, bounds
+from policies.profiles.bounds import Leeway
 
 _CALLERS: Final = 4_096
 _TEXTS: Final = 16_384  # datasets whose JSON is kept: about 25 MB
@@ -51,12 +56,15 @@ class Rules:
         endpoint: Callable[[str], str],
         profiles_dropped_by: frozenset[str] = frozenset(),
         nested: Sequence[dict[str, Any]] = (),
+        accepts: Sequence[Acceptable] = (),
     ) -> None:
         """`endpoint`: where a participant, by its DID, reaches our DSP. `profiles_dropped_by`: peers (DIDs) that lose a policy's `profile` on the way.
 
-        `nested`: catalogs that lie elsewhere.
+        `nested`: catalogs that lie elsewhere. `accepts`: what offers of providers we take as consumer; raises `BadParameter` for what no template has.
         """
-        self._nested = nested
+        for each in accepts:
+            bounds.check(profile.template(each.template), each.bounds)
+        self._nested, self._accepts = nested, accepts
         self._store, self._profile, self._clock = store, profile, clock
         self._participant, self._name, self._endpoint = participant, name, endpoint
         self._texts: OrderedDict[tuple[str, str], tuple[tuple[Any, ...], Any]] = OrderedDict()
@@ -87,6 +95,33 @@ class Rules:
         if not offer.bounds or offer.template not in self._profile.templates:
             return ["the offer leaves nothing open"]
         return bounds.outside(self._profile.templates[offer.template], offer.parameters, offer.bounds, asked)
+
+    def nearest(self, offer: OfferTerms, asked: dict[str, Any]) -> dict[str, Any] | None:
+        """The terms within what the offer leaves open that come closest to those asked for, as a message carries them; None: there are none."""
+        if not offer.bounds or offer.template not in self._profile.templates:
+            return None
+        found = bounds.nearest(self._profile.templates[offer.template], offer.parameters, offer.bounds, asked)
+        return describe.message_offer(replace(offer, contract=found)) if found is not None else None
+
+    def accepted_of(self, provider: str) -> Sequence[Leeway]:
+        """What offers of a provider we take without having asked for them."""
+        return [each for each in self._accepts if not each.providers or provider in each.providers]
+
+    def consent(self, leeways: Sequence[Leeway], process: Process) -> Consent:
+        """What we may take by ourselves of the offer on the table, by the first leeway that it is within, or else comes close to."""
+        offered, templates = process.data["offer"], self._profile.templates
+        known = [(each, templates[each.template]) for each in leeways if each.template in templates]
+        for each, template in known:
+            if not bounds.outside(template, each.parameters, each.bounds, offered):
+                return Consent(within=True, approval=each.approval)
+        for each, template in known:
+            found = bounds.nearest(template, each.parameters, each.bounds, offered)
+            if found is not None:
+                terms = OfferTerms(id=process.data["offerId"], asset=process.data["dataset"], access={}, contract=found)
+                made = describe.message_offer(terms)
+                repeats = "asked" in process.data and not same_terms(process.data["asked"], made)
+                return Consent(approval=each.approval, otherwise=each.otherwise, nearest=None if repeats else made)
+        return Consent()
 
     async def for_request(self, who: VerifiedParticipant, offer: str) -> "CallerRules":
         """The same, bound to one caller and to the offer that it may ask for (empty = none)."""
@@ -239,12 +274,30 @@ class CallerRules:
             return Judgement(None, False, ("the access policy hides the offer", *hidden))
         own = self._decided(offer.contract, requested, dataset)
         known = describe.message_offer(offer)
-        differences, within = self.differences(known, requested), False
+        differences, within, near = self.differences(known, requested), False, None
         if differences:
             other = self._decided(requested, requested, dataset)
             within = not other and not self._rules.outside(offer, requested)
             own = own and other and [*own, *other]
-        return Judgement(known, not own, tuple(own), tuple(differences), within, offer.approval, offer.otherwise)
+            near = self._rules.nearest(offer, requested) if not within and offer.otherwise == "counter" else None
+        return Judgement(known, not own, tuple(own), tuple(differences), within, offer.approval, offer.otherwise, near)
+
+    def refusals(self, offer_id: str, dataset: str, terms: dict[str, Any]) -> list[str]:
+        """Why our policies do not permit the caller a contract on the terms on the table; empty: they do."""
+        offer = self._offer
+        if offer is None or offer.id != offer_id or offer.asset != dataset:
+            return ["the offer is none of ours any more"]
+        hidden = self._rules.hidden(offer, self._who)
+        return ["the access policy hides the offer", *hidden] if hidden else self._decided(terms, terms, dataset)
+
+    def consent(self, process: Process) -> Consent:
+        """What we may take by ourselves of what the caller, as provider, offers: by what our request left open, or else by the settings."""
+        ordered = process.data.get("leeway")
+        if ordered is None:
+            return self._rules.consent(self._rules.accepted_of(self._who.did), process)
+        leeway = msgspec.convert(ordered, Leeway)
+        found = self._rules.consent([leeway], process)
+        return found if found.within or found.nearest else replace(found, approval=leeway.approval, otherwise=leeway.otherwise)
 
     def _decided(self, policy: dict[str, Any], requested: dict[str, Any], dataset: str) -> list[str]:
         """Why a policy does not permit the caller a contract; empty when it does."""
@@ -283,6 +336,12 @@ class OwnRules:
 
     def judge(self, offer_id: str, dataset: str, requested: dict[str, Any]) -> Judgement:  # noqa: ARG002  the port's shape
         return Judgement(None, False, ())
+
+    def refusals(self, offer_id: str, dataset: str, terms: dict[str, Any]) -> Sequence[str]:  # noqa: ARG002
+        return ()
+
+    def consent(self, process: Process) -> Consent:  # noqa: ARG002
+        return Consent()
 
     def differences(self, asked: dict[str, Any], given: dict[str, Any]) -> Sequence[str]:
         return same_terms(asked, given)

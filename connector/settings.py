@@ -2,7 +2,7 @@
 
 Rules
 - One frozen value, read once at start. An unknown key stops the start and names the nearest known one.
-- `KIZUNA_CONNECTOR_<FIELD>` overrides a plain field. Tables (`issuers`, `peers`, `catalogs`, `oidc`) come from the file only.
+- `KIZUNA_CONNECTOR_<FIELD>` overrides a plain field. Tables (`issuers`, `peers`, `accepts`, `catalogs`, `oidc`) come from the file only.
 - The management API listens on 127.0.0.1; another address needs `management_certificate` and `management_key` (`identity.access.settings`).
 - No setting makes the connector accept an unsigned caller.
 
@@ -18,6 +18,7 @@ from identity.access.settings import Oidc, check_listener, check_oidc
 from identity.wallet.clients import Client
 from kernel import settings
 from kernel.errors import Misconfigured
+from policies.profiles.bounds import Leeway
 
 FILE = "connector.toml"
 ENVIRONMENT = "KIZUNA_CONNECTOR_"
@@ -69,6 +70,12 @@ class Peer(Struct, frozen=True, forbid_unknown_fields=True):
             le=86_400,
         ),
     ] = 0
+
+
+class Acceptable(Leeway, frozen=True, forbid_unknown_fields=True):
+    """What offers of providers are accepted without a person, also those that nobody has asked for."""
+
+    providers: Annotated[tuple[str, ...], Meta(description="DIDs of the providers; empty = every provider.")] = ()
 
 
 class Nested(Struct, frozen=True, forbid_unknown_fields=True):
@@ -128,6 +135,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(description="Hosts (`host` or `host:port`) whose credential schemas are fetched, beside the issuers' own."),
     ] = ()
     peers: Annotated[tuple[Peer, ...], Meta(description="Rules for single counterparties.")] = ()
+    accepts: Annotated[
+        tuple[Acceptable, ...],
+        Meta(
+            description="Offers of providers that are accepted without a person; a request may say its own (`kizuna negotiate --open`)."
+        ),
+    ] = ()
     catalogs: Annotated[tuple[Nested, ...], Meta(description="Catalogs of others that stand in ours.")] = ()
     oidc: Annotated[Oidc | None, Meta(description="Identity provider whose tokens the management API takes; a table.")] = None
     auto_negotiation: Annotated[

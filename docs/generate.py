@@ -38,6 +38,8 @@ def settings_page() -> str:
         + settings.reference(connector_settings.Issuer, "").replace("| environment ", "| - ")
         + "\n### `[[peers]]`\n\n"
         + settings.reference(connector_settings.Peer, "").replace("| environment ", "| - ")
+        + "\n### `[[accepts]]`\n\n"
+        + settings.reference(connector_settings.Acceptable, "").replace("| environment ", "| - ")
         + "\n### `[oidc]` and `[[oidc.grants]]`\n\nFor the identity service, too.\n\n"
         + settings.reference(access_settings.Oidc, "").replace("| environment ", "| - ")
         + "\n"

@@ -9,7 +9,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import TypeVar, get_type_hints
 
 import msgspec
 
@@ -53,7 +53,8 @@ def reference(cls: type[msgspec.Struct], env_prefix: str) -> str:
     lines = ["| setting | environment | default | meaning |", "|---|---|---|---|"]
     for each in msgspec.structs.fields(cls):
         meta = next((m for m in getattr(hints[each.name], "__metadata__", ()) if isinstance(m, msgspec.Meta)), None)
-        default: Any = "(needed)" if each.required else f"`{each.default!r}`"
+        made = each.default_factory() if each.default_factory is not msgspec.NODEFAULT else each.default
+        default = "(needed)" if each.required else f"`{made!r}`"
         meaning = (meta.description if meta else None) or ""
         lines.append(f"| `{each.name}` | `{env_prefix}{each.name.upper()}` | {default} | {meaning} |")
     return "\n".join(lines) + "\n"

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from connector.cli.agreements import agreements
-from connector.cli.local import HERE, SAY, Directory, Json, Wait, client, listed
+from connector.cli.local import HERE, SAY, Directory, Json, Wait, bound, client, listed, pair
 from connector.cli.negotiations import By, Code, Id, Reason, negotiations, person
 from kernel.cli import print_result
 
@@ -27,11 +27,18 @@ def negotiate(
     peer: Reference,
     dataset: Reference,
     offer: Annotated[str, typer.Option("--offer")] = "",
+    values: Annotated[list[str] | None, typer.Option("--set", help=SAY("counter_set"))] = None,
+    open_to: Annotated[list[str] | None, typer.Option("--open", help=SAY("negotiate_open"))] = None,
+    otherwise: Annotated[str, typer.Option("--otherwise", help=SAY("negotiate_otherwise"))] = "wait",
+    approval: Annotated[str, typer.Option("--approval", help=SAY("negotiate_approval"))] = "",
     wait: Wait = 30,
     directory: Directory = HERE,
     as_json: Json = False,
 ) -> None:
-    body = {"peer": peer, "dataset": dataset, "offer": offer}
+    body = {
+        "peer": peer, "dataset": dataset, "offer": offer, "values": dict(map(pair, values or [])), "bounds": dict(map(bound, open_to or [])),
+        "otherwise": otherwise, "approval": approval,
+    }  # fmt: skip
     print_result(client(directory).post("/v1/negotiations", body, wait=wait), as_json=as_json)
 
 

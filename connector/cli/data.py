@@ -7,9 +7,8 @@ from urllib.parse import urlencode
 import typer
 
 from catalog import describe
-from connector.cli.local import HERE, SAY, Directory, Json, client, pair, rows
+from connector.cli.local import HERE, SAY, Directory, Json, bound, client, pair, rows
 from kernel.cli import print_result
-from kernel.errors import BadInput
 
 
 def register(app: typer.Typer) -> None:
@@ -63,7 +62,7 @@ def _offers() -> typer.Typer:
             "template": template,
             "parameters": dict(map(pair, parameter or [])),
             "approval": approval,
-            "bounds": dict(map(_bound, open_to or [])),
+            "bounds": dict(map(bound, open_to or [])),
             "otherwise": otherwise,
         }
         print_result(client(directory).post("/v1/offers", body), as_json=as_json)
@@ -93,17 +92,6 @@ def _catalogs() -> typer.Typer:
         print_result(found if as_json else [_dataset_row(each) for each in found["dataset"]], as_json=as_json)
 
     return app
-
-
-def _bound(text: str) -> tuple[str, dict[str, Any]]:
-    """`name`, `name=least..most`, `name=a,b`: a parameter that the other side may set otherwise, and what it may be."""
-    name, _, value = text.partition("=")
-    if not name:
-        raise BadInput(f"--open {text}: no name", next_step="write --open until, --open until=A..B or --open role=a,b")
-    if ".." in value:
-        least, _, most = value.partition("..")
-        return name, {"least": least, "most": most}
-    return name, {"values": value.split(",")} if value else {}
 
 
 def _dataset_row(dataset: dict[str, Any]) -> dict[str, Any]:

@@ -44,6 +44,17 @@ def rows(found: Any, *columns: str) -> list[dict[str, Any]]:
     return [{column: row.get(column, "") for column in columns} for row in found]
 
 
+def bound(text: str) -> tuple[str, dict[str, Any]]:
+    """`name`, `name=least..most`, `name=a,b`: a parameter that the other side may set otherwise, and what it may be."""
+    name, _, value = text.partition("=")
+    if not name:
+        raise BadInput(f"--open {text}: no name", next_step="write --open until, --open until=A..B or --open role=a,b")
+    if ".." in value:
+        least, _, most = value.partition("..")
+        return name, {"least": least, "most": most}
+    return name, {"values": value.split(",")} if value else {}
+
+
 def pair(text: str) -> tuple[str, str | list[str]]:
     """`name=value`, or `name=a,b` for a list; raises `BadInput`."""
     name, equals, value = text.partition("=")

@@ -31,7 +31,7 @@ from connector.processes import exchange, negotiation, transfer
 from connector.processes.errors import UnknownProcess, VersionConflict
 from connector.processes.exchange import Replay
 from connector.processes.model import Commit, Kind, Process, Role, TokenUse
-from connector.processes.tables import TERMINATED
+from connector.processes.tables import ACCEPT, TERMINATED
 from identity.verify import Caller, VerifiedParticipant
 from kernel import telemetry, wire
 from kernel.errors import BadInput, KizunaError
@@ -44,6 +44,13 @@ COMMITTING: Final = (  # messages by which a party commits itself: what it shows
     messages.ContractRequestMessage,
     messages.ContractAgreementMessage,
     messages.ContractAgreementVerificationMessage,
+)
+DECIDING: Final = (
+    messages.ContractRequestMessage,
+    messages.ContractOfferMessage,
+    messages.ContractAgreementMessage,
+    messages.TransferRequestMessage,
+    messages.TransferStartMessage,
 )
 log = telemetry.get(__name__)
 
@@ -77,7 +84,7 @@ async def receive(node: Node, request: web.Request, cls: type[Message], kind: Ki
     found = messages.read(cls, body)  # 1
     message = found.message
     request[CONVERSATION] = (kind, getattr(message, "provider_pid", ""), getattr(message, "consumer_pid", ""))
-    who = await node.authenticate(caller(request), _decides(cls))  # 2
+    who = await node.authenticate(caller(request), _decides(message))  # 2
     token = spent(who.token)
     digest = messages.fingerprint(found.value)
     arrival = _Arrival(message=message, digest=digest, kind=kind, role=role, own=own, who=who)
@@ -168,10 +175,10 @@ async def _outcome(node: Node, arrival: _Arrival, process: Process | None) -> Co
 
 
 def _offer_asked(process: Process | None, message: Message) -> str:
-    """The offer of ours that a request asks for; empty for other messages, which need none."""
-    if not isinstance(message, messages.ContractRequestMessage):
-        return ""
-    return str(process.data.get("offerId", "") if process is not None else message.offer["@id"])
+    """The offer of ours that a request asks for, or that a consumer accepts; empty for other messages, which need none."""
+    if isinstance(message, messages.ContractRequestMessage):
+        return str(process.data.get("offerId", "") if process is not None else message.offer["@id"])
+    return str(process.data.get("offerId", "")) if process is not None and _row(message) == ACCEPT else ""
 
 
 def _first(arrival: _Arrival, common: dict[str, Any]) -> exchange.Incoming:
@@ -235,15 +242,9 @@ def _row(message: Message) -> str:
     return f"{message.TYPE}:{event.rpartition(':')[2]}" if event else message.TYPE
 
 
-def _decides(cls: type[Message]) -> bool:
+def _decides(message: Message) -> bool:
     """Whether a contract or data depend on the message: then status is read anew."""
-    return cls in (
-        messages.ContractRequestMessage,
-        messages.ContractOfferMessage,
-        messages.ContractAgreementMessage,
-        messages.TransferRequestMessage,
-        messages.TransferStartMessage,
-    )
+    return isinstance(message, DECIDING) or _row(message) == ACCEPT
 
 
 def _answer(body: bytes, status: int) -> web.Response:

@@ -16,7 +16,6 @@ from connector.management.contracts import ContractRoutes
 from connector.management.duties import DutyRoutes
 from connector.management.wallet import Wallet
 from connector.processes import tables
-from connector.processes.decisions import Otherwise
 from connector.processes.errors import AgreementUnknown
 from connector.processes.model import Agreement, Kind, Process
 from connector.refusals import Refusal
@@ -25,7 +24,7 @@ from identity.access.door import CALLER
 from identity.access.pages import PageOf, listed, page
 from kernel.errors import BadInput, NotFound
 from kernel.web import Route, json_response, openapi, read_json
-from policies.profiles import Bound
+from policies.profiles.bounds import Bound, Otherwise
 
 VERSION: Final = "0.1.0"
 _KEY: Final = "key"
@@ -66,12 +65,20 @@ class OfPeer(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Negotiate(Struct, frozen=True, forbid_unknown_fields=True):
-    """A contract to ask for; with `terms` the catalog is not read."""
+    """A contract to ask for; with `terms` the catalog is not read, `values` by left operand change the terms.
+
+    `bounds`: parameters that the provider may set otherwise in an offer that is then accepted; `otherwise`: what an offer beyond that gets; `approval`: who
+    has to approve all the same.
+    """
 
     peer: str
     dataset: str
     offer: str = ""
     terms: dict[str, Any] | None = None
+    values: dict[str, str | list[str]] = {}
+    bounds: dict[str, Bound] = {}
+    otherwise: Otherwise = "wait"
+    approval: str = ""
 
 
 class NewTransfer(Struct, frozen=True, forbid_unknown_fields=True):
@@ -302,7 +309,10 @@ class Management:
 
     async def negotiate(self, request: web.Request) -> web.Response:
         wanted = await _body(request, Negotiate)
-        process = await self._commands.negotiate(wanted.peer, wanted.dataset, wanted.offer, wanted.terms)
+        process = await self._commands.negotiate(
+            wanted.peer, wanted.dataset, wanted.offer, wanted.terms,
+            values=wanted.values, open_to=wanted.bounds, otherwise=wanted.otherwise, approval=wanted.approval,
+        )  # fmt: skip
         return await self._shown(process, _seconds(request))
 
     async def transfer(self, request: web.Request) -> web.Response:

@@ -54,7 +54,7 @@ class AgreementBrief(Struct, frozen=True):
 
 
 class ProcessView(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A negotiation or transfer; `note` says why it waits or ended, `ending` holds code and reasons as the peer sent them."""
+    """A negotiation or transfer; `note` says why it waits or ended, `ending` holds code and reasons as the peer sent them, `leeway` what we left open."""
 
     id: str
     kind: str
@@ -69,6 +69,7 @@ class ProcessView(Struct, frozen=True, kw_only=True, rename="camel"):
     dataset: str
     format: str = ""
     offer: dict[str, Any] | None = None
+    leeway: dict[str, Any] | None = None
     agreement: AgreementBrief | None = None
     journal: list[JournalEntry] = []
     outbox: list[Undelivered] = []
@@ -120,6 +121,7 @@ def process_view(process: Process, waiting: Sequence[Due], journal: Sequence[Jou
         dataset=process.data.get("dataset", ""),
         format=process.data.get("format", ""),
         offer=process.data.get("offer"),
+        leeway=process.data.get("leeway"),
         agreement=AgreementBrief(agreement["@id"], process.data["agreementHash"]) if agreement else None,
         journal=[JournalEntry(*(getattr(row, name) for name in row.__struct_fields__)) for row in journal or ()],
         outbox=[undelivered(each) for each in waiting] if journal is not None else [],

@@ -2,35 +2,39 @@
 
 Rules of `AutoDecisions`
 - Provider: ends a negotiation that its policy does not permit; agrees to an offer of ours as it stands, and to other terms within what the offer leaves
-  open (`OfferTerms.bounds`). Terms beyond that wait for a person, are answered with our own offer once, or are refused: `OfferTerms.otherwise`.
+  open (`OfferTerms.bounds`). Terms beyond that wait for a person, are answered once with the nearest terms within it, or are refused: `OfferTerms.otherwise`.
 - An offer with `approval` is agreed to by a person only, also within its bounds; so is every offer when `auto` is off. Who approved these very terms, by
   making them or by answering, is not asked again.
-- Consumer: accepts an offer that says what was asked for, verifies an agreement that says what is on the table. An offer that says something else, or that
-  nobody asked for, waits for a person; an agreement that says something else ends the negotiation.
+- The contract policy is asked when a contract is asked for, and again when the consumer accepts an offer, which may be one that nobody asked for.
+- Consumer: accepts an offer that says what was asked for, or that is within what the request, or a setting, leaves open to the provider (`bounds.Leeway`), and
+  verifies an agreement that says what is on the table. An offer beyond that, or that nobody asked for, waits for a person, is answered once with the nearest terms
+  within, or is refused; an agreement that says something else ends the negotiation.
 - After that: finalises what is verified, starts a transfer that is requested.
 - A process that waits says for whom, since when, why, and which step of ours an approval takes.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
 from connector.processes import tables
 from connector.processes.model import Process
+from policies.profiles.bounds import Otherwise
 
 ANYONE: Final = "operator"  # who is waited for when no offer names somebody
-Otherwise = Literal["wait", "counter", "refuse"]
 
 
 class Matter(Struct, frozen=True, kw_only=True):
     """What a negotiation is decided by, beside the process itself."""
 
     permitted: bool = True  # our policy's answer (provider)
+    reasons: Sequence[str] = ()  # why it is no, for our own side
     differences: Sequence[str] = ()  # between what was offered or asked and what came
-    within: bool = False  # the differences are all within what our offer leaves open (provider)
-    approval: str = ""  # who has to approve a contract under our offer; empty = nobody (provider)
-    otherwise: Otherwise = "wait"  # what other terms get (provider)
+    within: bool = False  # the differences are all within what we leave open
+    approval: str = ""  # who has to approve a contract; empty = nobody
+    otherwise: Otherwise = "wait"  # what other terms get
+    nearest: dict[str, Any] | None = None  # the terms within what we leave open that come closest, to answer with
 
 
 class Decision(Struct, frozen=True):
@@ -66,8 +70,9 @@ class AutoDecisions:
 
     def _provided(self, process: Process, matter: Matter) -> Decision:
         match process.state:
-            case "REQUESTED" if not matter.permitted:
-                return Decision(tables.END_NEGOTIATION, "not permitted", "the contract policy does not permit this participant")
+            case "REQUESTED" | "ACCEPTED" if not matter.permitted:
+                said = "; ".join(matter.reasons) or "the contract policy does not permit this participant"
+                return Decision(tables.END_NEGOTIATION, "not permitted", said)
             case "REQUESTED" if matter.differences and not matter.within:
                 return self._other_terms(process, matter)
             case "REQUESTED" | "ACCEPTED":
@@ -88,10 +93,8 @@ class AutoDecisions:
     def _consumed(self, process: Process, matter: Matter) -> Decision:
         said = "; ".join(matter.differences)
         match process.state:
-            case "OFFERED" if matter.differences or "asked" not in process.data:
-                return Decision(
-                    tables.ACCEPT, note=f"an offer to answer: {said or 'made by the provider'}", waits_for=matter.approval or ANYONE
-                )
+            case "OFFERED" if not matter.within and (matter.differences or "asked" not in process.data):
+                return self._offered(process, matter)
             case "OFFERED":
                 return self._approved(process, tables.ACCEPT, matter.approval, "an offer to accept")
             case "AGREED" if matter.differences:
@@ -100,6 +103,15 @@ class AutoDecisions:
                 return Decision(tables.VERIFY)
             case _:
                 return Decision()
+
+    def _offered(self, process: Process, matter: Matter) -> Decision:
+        """What an offer beyond what we leave open gets."""
+        said = "; ".join(matter.differences) or "made by the provider"
+        if matter.otherwise == "refuse":
+            return Decision(tables.END_NEGOTIATION, "these terms are not accepted", said)
+        if matter.otherwise == "counter" and matter.nearest is not None and "countered" not in process.data:
+            return Decision(tables.REQUEST, note=f"other terms are offered: {said}")
+        return Decision(tables.ACCEPT, note=f"an offer to answer: {said}", waits_for=matter.approval or ANYONE)
 
     def _approved(self, process: Process, message: str, approval: str, why: str) -> Decision:
         """The step, or who has to approve it first."""

@@ -2,7 +2,8 @@
 
 Rules
 - The provider takes everything from its own stored offer; what the consumer sends is compared with it, never used instead.
-- A request for an offer that is unknown or hidden is `OfferUnknown`. One that the contract policy does not permit becomes a negotiation that ends at once.
+- A request for an offer that is unknown or hidden is `OfferUnknown`. One that the contract policy does not permit becomes a negotiation that ends at once. When the
+  consumer accepts an offer, the policies are asked again, with the terms on the table: a consumer that no longer meets them, or never did, gets no contract.
 - The agreement repeats the offer's rules, names both parties and the dataset, and is made once, with the step that sends it. Its hash is that of its canonical
   form. Each side keeps it with the finalisation: the provider when it sends it, since the consumer may use it from then on, the consumer when it arrives.
   Its duties and counters begin in the same commit. It is in force while its negotiation is FINALIZED or about to be.
@@ -11,7 +12,8 @@ Rules
 - A counter-offer is about the same dataset, and its terms replace those on the table.
 
 `data` of a process: offer (on the table), offerId, dataset; asked (the consumer's last terms), offered (the provider's, once it made some of its own in this
-negotiation), approvedBy (who approved the terms on the table), described (consumer), approval (who has to), agreement, agreementHash, ending (code and reason as the peer sent them),
+negotiation), offeredBy (the person who made them), approvedBy (who approved the terms on the table), leeway (what the consumer leaves open), countered (it has
+answered other terms by itself), described (consumer), approval (who has to), agreement, agreementHash, ending (code and reason as the peer sent them),
 ownSignature and peerSignature (over the agreement), shown (what the peer showed with its last message that commits it).
 """
 
@@ -22,12 +24,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.processes import evidence, exchange, tables
-from connector.processes.decisions import Decision, Decisions, Matter, Otherwise, agreement_faults
+from connector.processes.decisions import Decision, Decisions, Matter, agreement_faults
 from connector.processes.errors import IllegalTransition, NothingWaits, OfferUnknown, TermsDiffer
 from connector.processes.evidence import Proof, Sign
 from connector.processes.exchange import Change, Incoming, Replay
 from connector.processes.model import Agreement, Commit, InboxRow, Ledger, OutboxRow, Process, Role, TokenUse, Waiting
 from kernel import wire
+from policies.profiles.bounds import Otherwise
 
 Render = Callable[[str, Process, str, dict[str, Any]], tuple[str, bytes]]
 Answer = Callable[[Process], bytes]
@@ -45,6 +48,16 @@ class Judgement(Struct, frozen=True):
     within: bool = False  # other terms are asked for, and all of them lie within what the offer leaves open
     approval: str = ""  # who has to approve contracts under the offer
     otherwise: Otherwise = "wait"  # what terms beyond that get
+    nearest: dict[str, Any] | None = None  # what to answer such terms with; None: our offer as it is
+
+
+class Consent(Struct, frozen=True):
+    """What we, as consumer, may take by ourselves of what a provider offers."""
+
+    within: bool = False  # the terms are within what we leave open
+    approval: str = ""  # who has to approve a contract all the same
+    otherwise: Otherwise = "wait"  # what other terms get
+    nearest: dict[str, Any] | None = None  # the closest terms that we would take
 
 
 class Rulebook(Protocol):
@@ -52,6 +65,12 @@ class Rulebook(Protocol):
 
     def judge(self, offer_id: str, dataset: str, requested: dict[str, Any]) -> Judgement:
         """What our policies say of the caller and the offer."""
+
+    def refusals(self, offer_id: str, dataset: str, terms: dict[str, Any]) -> Sequence[str]:
+        """Why our policies do not permit the caller a contract on the terms on the table; empty: they do."""
+
+    def consent(self, process: Process) -> Consent:
+        """What we may take by ourselves of what the caller, as provider, offers."""
 
     def differences(self, asked: dict[str, Any], given: dict[str, Any]) -> Sequence[str]:
         """Term by term, what is not the same."""
@@ -190,9 +209,9 @@ def _judged(process: Process, context: Context) -> Judgement:
 def _follow(change: Change, expected: int, context: Context, judgement: Judgement | None) -> Commit:
     """The commit of an applied message, with the own step that follows by itself, or whom it waits for."""
     process = change.process
-    decision: Decision = context.decisions.negotiation(process, _matter(process, context, judgement))
-    refused = judgement is not None and not judgement.permitted
-    note = "; ".join(judgement.reasons) if judgement and refused else decision.note
+    matter = _matter(process, context, judgement)
+    decision: Decision = context.decisions.negotiation(process, matter)
+    note = "; ".join(matter.reasons) or decision.note
     process = replace(process, note=note or process.note)
     if judgement and judgement.offer and not judgement.differences and "offered" not in process.data:
         process = replace(process, data={**process.data, "offer": judgement.offer})  # our own words for the same terms
@@ -205,7 +224,7 @@ def _follow(change: Change, expected: int, context: Context, judgement: Judgemen
         change = replace(change, process=replace(change.process, waiting=waiting))
     if not decision.message or decision.waits_for:
         return _begun(exchange.commit(change, expected, token=context.token, agreement=agreement), context)
-    offer = judgement.offer if judgement and decision.message == tables.OFFER else None
+    offer = matter.nearest if decision.message in (tables.OFFER, tables.REQUEST) else None
     return _act(change, expected, decision.message, context, reason=decision.reason, note=note, offer=offer)
 
 
@@ -214,21 +233,29 @@ def _matter(process: Process, context: Context, judgement: Judgement | None) -> 
     data, differences = process.data, context.rulebook.differences
     if process.role == "provider":
         if judgement is None or judgement.offer is None:
-            return Matter(approval=str(data.get("approval", "")))
+            refused = (
+                context.rulebook.refusals(data["offerId"], data["dataset"], data["offer"]) if process.state == "ACCEPTED" else ()
+            )
+            return Matter(approval=str(data.get("approval", "")), permitted=not refused, reasons=refused)
         found = differences(data["offered"], data["offer"]) if "offered" in data else judgement.differences
-        within = judgement.within and "offered" not in data
         return Matter(
             permitted=judgement.permitted,
+            reasons=() if judgement.permitted else judgement.reasons,
             differences=found,
-            within=within,
+            within=(judgement.within or not judgement.differences) and not data.get("offeredBy"),
             approval=judgement.approval,
             otherwise=judgement.otherwise,
+            nearest=judgement.nearest or judgement.offer,
         )
     if process.state == "AGREED":
         faults = agreement_faults(data["agreement"], provider=process.peer, consumer=process.participant, dataset=data["dataset"])
         return Matter(differences=[*faults, *differences(data["offer"], data["agreement"])])
-    if process.state == "OFFERED" and "asked" in data:
-        return Matter(differences=differences(data["asked"], data["offer"]))
+    if process.state == "OFFERED":
+        known = context.rulebook.consent(process)
+        found = differences(data["asked"], data["offer"]) if "asked" in data else ()
+        return Matter(
+            differences=found, within=known.within, approval=known.approval, otherwise=known.otherwise, nearest=known.nearest
+        )
     return Matter()
 
 
@@ -255,13 +282,20 @@ def _act(
     if message in (tables.AGREE, tables.VERIFY) and context.sign is not None:
         sets["ownSignature"] = _signed({**process.data, **sets}, process, context.sign, context.now)
     if offer is not None:
-        sets |= {"offer": offer} | ({"asked": offer, "offerId": offer["@id"]} if process.role == "consumer" else {"offered": offer})
+        sets |= _tabled(offer, process.role, person)
     path, body = context.render(message, process, row, {"reason": reason, "code": code, **process.data, **sets})
     made = OutboxRow(id=row, process=process.id, act="dsp", message=message, path=path, body=body)
     proposed = exchange.propose(tables.NEGOTIATION, process, made, now=context.now, sets=sets, person=person)
     proposed = replace(proposed, process=replace(proposed.process, note=process.note))
     agreement = _kept(process, context) if message == tables.FINALIZE else None
     return _begun(exchange.commit(exchange.chain(change, proposed), expected, token=context.token, agreement=agreement), context)
+
+
+def _tabled(offer: dict[str, Any], role: Role, person: str) -> dict[str, Any]:
+    """What terms of ours, made by a person or by ourselves, put on the table."""
+    if role == "provider":
+        return {"offer": offer, "offered": offer, "offeredBy": person}
+    return {"offer": offer, "asked": offer, "offerId": offer["@id"]} | ({} if person else {"countered": True})
 
 
 def _begun(commit: Commit, context: Context) -> Commit:
@@ -318,20 +352,28 @@ def request(
     *,
     described: dict[str, Any] | None = None,
     renews: str = "",
+    leeway: dict[str, Any] | None = None,
     person: str = "",
 ) -> Commit:
     """Ask a provider for a contract: a new process whose first message is pending.
 
-    `described`: what the catalog said of the dataset. `renews`: the agreement that the new one is to follow.
+    `described`: what the catalog said of the dataset. `renews`: the agreement that the new one is to follow. `leeway`: what is left open to the provider.
     """
     data = {"offer": offer, "asked": offer, "offerId": offer["@id"], "dataset": offer["target"], "described": described or {}}
-    data |= {"renews": renews} if renews else {}
+    data |= ({"renews": renews} if renews else {}) | ({"leeway": leeway} if leeway else {})
     return _act(Change(process=_new("consumer", peer, callback, context, **data)), 0, tables.REQUEST, context, person=person)
 
 
 def offer_to(peer: str, callback: str, offer: dict[str, Any], context: Context, *, person: str = "") -> Commit:
     """Offer a contract to a consumer: a new process whose first message is pending."""
-    data = {"offer": offer, "offered": offer, "offerId": offer["@id"], "dataset": offer["target"], "approvedBy": person}
+    data = {
+        "offer": offer,
+        "offered": offer,
+        "offerId": offer["@id"],
+        "dataset": offer["target"],
+        "approvedBy": person,
+        "offeredBy": person,
+    }
     return _act(Change(process=_new("provider", peer, callback, context, **data)), 0, tables.OFFER, context, person=person)
 
 

@@ -17,6 +17,7 @@ from connector.processes.counter import changed
 from connector.processes.decisions import AutoDecisions
 from connector.processes.errors import AgreementRetired, NothingWaits
 from connector.processes.model import Retirement
+from connector.settings import Acceptable
 from identity.access.service import Access
 from identity.wallet.tokens import TokenEndpoint
 from kernel.cli import application as command_line
@@ -25,7 +26,7 @@ from kernel.web import application, serve
 from policies.odrl import KZ, same_terms
 from policies.profiles import Bound
 from policies.profiles.errors import BadParameter
-from tests.support.company import Company, Directory, free_port
+from tests.support.company import MEMBER, Company, Directory, free_port
 
 UNTIL, LATER = "2030-01-01T00:00:00Z", "2031-01-01T00:00:00Z"
 
@@ -183,6 +184,168 @@ async def test_a_provider_begins_and_the_consumer_answers(pair):
     await buyer.contracts.accept(theirs.id, "Meyer")
     await buyer.until(theirs.id, "FINALIZED")
     assert "2031" in str((await buyer.store.agreements("", 10))[0].policy)
+
+
+@pytest.mark.parametrize("values", [{"role": ["recycler"]}, {}])
+async def test_an_offer_that_the_consumer_does_not_meet_is_accepted_in_vain(pair, values):
+    """A provider may offer whatever it likes; its policies are asked when the consumer accepts, as for a request of the consumer."""
+    seller, buyer = pair
+    offer = await seller.publish(parameters={"role": ["packMaker"]})
+    begun = await seller.contracts.offer(buyer.did, offer.id, values, None, "Sato Hanako")
+    await seller.until(begun.id, "OFFERED")
+    if not values:
+        seller.claims = {"MembershipCredential": MEMBER["MembershipCredential"]}  # the role has gone in between
+    (theirs,) = await buyer.store.processes("negotiation", "", 10, waiting=True)
+    await buyer.contracts.accept(theirs.id, "Meyer")
+    ended = await seller.until(begun.id, "TERMINATED")
+    assert "policy/1#role" in ended.note
+    assert (await buyer.until(theirs.id, "TERMINATED")).data["ending"]["reason"] == ["not permitted"]
+    assert await seller.store.agreements("", 10) == await buyer.store.agreements("", 10) == []
+
+
+# what a consumer takes, and counters, by itself -----------------------------------------------------------------------
+
+MARCH, JUNE, SEPTEMBER = "2030-03-01T00:00:00Z", "2030-06-01T00:00:00Z", "2030-09-01T00:00:00Z"
+
+
+async def wanting(buyer, seller, offer, *, until, otherwise="counter", **more):
+    """The buyer asks for another end, and says which ends it would take."""
+    least, most = until
+    return (
+        await buyer.commands.negotiate(
+            seller.did, offer.asset, offer.id, None, values={"dateTime": most}, open_to={"until": Bound(least=least, most=most)},
+            otherwise=otherwise, **more,
+        )
+    ).id  # fmt: skip
+
+
+def counters(journal):
+    return [(row.message, row.person) for row in journal if row.message in (tables.REQUEST, tables.OFFER)]
+
+
+async def ranged(seller, least, most, **more):
+    return await seller.publish(
+        parameters={"role": ["packMaker"], "until": least},
+        open_to={"until": Bound(least=least, most=most)},
+        otherwise="counter",
+        **more,
+    )
+
+
+async def test_two_connectors_whose_ranges_meet_agree_on_the_nearest_terms_without_anybody(pair):
+    seller, buyer = pair
+    offer = await ranged(seller, UNTIL, JUNE)
+    key = await wanting(buyer, seller, offer, until=(MARCH, LATER))
+    process = await buyer.until(key, "FINALIZED")
+    assert JUNE in str(process.data["agreement"])
+    journal = await buyer.store.journal(key)
+    assert [row.message for row in journal][:3] == [tables.REQUEST, tables.OFFER, tables.ACCEPT]
+    assert {row.person for row in journal} == {""}
+
+
+async def test_two_connectors_whose_ranges_do_not_meet_both_counter_once_and_then_ask_a_person(pair):
+    seller, buyer = pair
+    offer = await ranged(seller, UNTIL, JUNE)
+    key = await wanting(buyer, seller, offer, until=(SEPTEMBER, LATER))
+    theirs = (await buyer.counterpart(seller, key)).id
+    await waits(seller, theirs)
+    assert counters(await seller.store.journal(theirs)) == [(tables.REQUEST, ""), (tables.OFFER, ""), (tables.REQUEST, "")]
+    process = await seller.store.process(theirs)
+    assert (JUNE in str(process.data["offered"]), SEPTEMBER in str(process.data["asked"])) == (True, True)
+    assert process.waiting.who == "operator"
+    (each,) = (await seller.contracts.compare(theirs)).differences
+    assert (SEPTEMBER in str(each.asked), JUNE in str(each.offered)) == (True, True)
+    await seller.contracts.approve(theirs, "Sato Hanako")
+    assert SEPTEMBER in str((await buyer.until(key, "FINALIZED")).data["agreement"])
+
+
+async def test_a_bound_of_the_consumer_stops_it_and_its_person_decides(pair):
+    """The provider's person insists; the consumer's own counter-offer is spent."""
+    seller, buyer = pair
+    offer = await ranged(seller, UNTIL, JUNE)
+    key = await wanting(buyer, seller, offer, until=(SEPTEMBER, LATER), approval="purchasing@buyer.example")
+    theirs = (await buyer.counterpart(seller, key)).id
+    await waits(seller, theirs)
+    await seller.contracts.counter(theirs, {"dateTime": JUNE}, None, "Sato Hanako")
+    await waits(buyer, key)
+    process = await buyer.store.process(key)
+    assert (process.state, process.waiting.who, process.waiting.step) == ("OFFERED", "purchasing@buyer.example", tables.ACCEPT)
+    assert JUNE[:10] in process.waiting.why
+    await buyer.contracts.accept(key, "Meyer")
+    assert JUNE in str((await buyer.until(key, "FINALIZED")).data["agreement"])
+
+
+@pytest.mark.parametrize(
+    ("otherwise", "state", "said"),
+    [("wait", "OFFERED", "an offer to answer"), ("refuse", "TERMINATED", "dateTime"), ("counter", "OFFERED", "an offer to answer")],
+)
+async def test_an_offer_beyond_what_the_request_left_open_gets_what_it_said(pair, otherwise, state, said):
+    """A person of the provider offers something else than an end: no counter-offer of ours comes near to it."""
+    seller, buyer = pair
+    offer = await seller.publish(parameters={"role": ["packMaker"], "until": UNTIL}, approval="legal")
+    key = await wanting(buyer, seller, offer, until=(JUNE, LATER), otherwise=otherwise)
+    theirs = (await buyer.counterpart(seller, key)).id
+    terms = {
+        "permission": [
+            {"action": "use", "constraint": [{"leftOperand": f"{KZ}membership", "operator": "eq", "rightOperand": "active"}]}
+        ]
+    }
+    await seller.contracts.counter(theirs, {}, terms, "Sato Hanako")
+    process = await buyer.until(key, state)
+    assert said in f"{process.note} {process.waiting.why if process.waiting else ''}"
+
+
+async def test_an_approval_of_the_consumer_is_asked_also_within_its_bounds(pair):
+    seller, buyer = pair
+    key = await wanting(buyer, seller, await ranged(seller, UNTIL, JUNE), until=(MARCH, LATER), approval="purchasing")
+    await waits(buyer, key)
+    assert (await buyer.store.process(key)).waiting.who == "purchasing"
+    await buyer.contracts.approve(key, "Meyer")
+    await buyer.until(key, "FINALIZED")
+
+
+async def test_nothing_can_be_left_open_in_terms_of_no_template(pair):
+    seller, buyer = pair
+    offer = await seller.publish()
+    terms = {"permission": [{"action": "use"}]}
+    with pytest.raises(BadInput, match="no template of the profile says these terms"):
+        await buyer.commands.negotiate(seller.did, offer.asset, offer.id, terms, open_to={"until": Bound()})
+    with pytest.raises(BadParameter, match="colour"):
+        await buyer.commands.negotiate(seller.did, offer.asset, offer.id, None, open_to={"colour": Bound()})
+
+
+@pytest.mark.parametrize(("end", "counter_of_ours"), [(SEPTEMBER, False), (MARCH, True)])
+async def test_a_setting_says_which_offers_of_a_provider_are_taken_though_nobody_asked(tmp_path, clock, end, counter_of_ours):
+    """Provider-initiated: within the bounds the contract is concluded without anybody, beyond them the consumer answers with its nearest terms."""
+    directory = Directory()
+    taken = Acceptable(
+        template="passport-one-up", parameters={"role": ("packMaker",)}, bounds={"until": Bound(least=JUNE, most=LATER)}, otherwise="counter",
+        providers=("did:web:seller.example",),
+    )  # fmt: skip
+    async with AsyncExitStack() as stack:
+        seller = await stack.enter_async_context(Company(tmp_path / "s", "seller", directory, clock=clock).running())
+        buyer = await stack.enter_async_context(Company(tmp_path / "b", "buyer", directory, clock=clock, accepts=[taken]).running())
+        other = await stack.enter_async_context(Company(tmp_path / "o", "other", directory, clock=clock).running())
+        offer = await seller.publish(parameters={"role": ["packMaker"], "until": UNTIL})
+        begun = (await seller.contracts.offer(buyer.did, offer.id, {"dateTime": end}, None, "Sato Hanako")).id
+        if counter_of_ours:
+            await waits(seller, begun)  # its person made terms, and is asked about others
+            assert JUNE in str((await seller.store.process(begun)).data["asked"])
+            await seller.contracts.approve(begun, "Sato Hanako")
+        process = await seller.until(begun, "FINALIZED")
+        assert (JUNE if counter_of_ours else end) in str(process.data["agreement"])
+        theirs = await other.publish(parameters={"role": ["packMaker"], "until": SEPTEMBER})
+        stranger = await other.contracts.offer(buyer.did, theirs.id, {}, None, "Sato Hanako")
+        await other.until(stranger.id, "OFFERED")
+        (waiting,) = await buyer.store.processes("negotiation", "", 10, waiting=True)
+        assert (waiting.peer, waiting.waiting.who) == (other.did, "operator")
+
+
+async def waits(company, key):
+    """Until this negotiation waits for a person."""
+    async with asyncio.timeout(10):
+        while (found := await company.store.process(key)) is None or found.waiting is None:
+            await asyncio.sleep(0.01)
 
 
 async def test_with_automatic_negotiation_off_every_contract_waits(tmp_path):
@@ -344,6 +507,22 @@ async def test_a_person_sees_compares_counters_and_approves_on_the_command_line(
     shown = await managed("negotiation", "show", row["id"])
     assert [each["person"] for each in shown["journal"] if each["sender"] == "provider"] == ["Sato Hanako", "Sato Hanako", ""]
     assert (await managed("negotiation", "list", "--waiting"))["items"] == []
+
+
+async def test_a_consumer_says_on_the_command_line_what_it_would_take(pair, managed):
+    us, provider = pair
+    offer = await ranged(provider, UNTIL, JUNE)
+    made = await managed("negotiate", provider.did, offer.asset, "--set", f"dateTime={LATER}", "--open", f"until={MARCH}..{LATER}",
+                         "--otherwise", "counter", "--approval", "purchasing", "--wait", "0")  # fmt: skip
+    assert made["leeway"]["template"] == "passport-one-up"
+    assert (made["leeway"]["bounds"]["until"]["least"], made["leeway"]["otherwise"]) == (MARCH, "counter")
+    await waits(us, made["id"])
+    (row,) = (await managed("negotiation", "list", "--waiting"))["items"]
+    assert (row["waiting"]["who"], row["waiting"]["step"]) == ("purchasing", tables.ACCEPT)
+    (term,) = (await managed("negotiation", "diff", made["id"]))["differences"]
+    assert (LATER in str(term["asked"]), JUNE in str(term["offered"])) == (True, True)
+    await managed("negotiation", "approve", made["id"], "--by", "Meyer")
+    assert JUNE in str((await us.until(made["id"], "FINALIZED")).data["agreement"])
 
 
 async def test_offers_and_agreements_are_managed_on_the_command_line(pair, managed):

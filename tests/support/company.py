@@ -96,6 +96,7 @@ class Company:
         on_overdue="notice",
         nested=(),
         ready_within=0,
+        accepts=(),
     ):
         self.place, self.asleep = place, False
         self.addresses = {}  # where single peers (DIDs) reach us, if not at `base`
@@ -115,8 +116,8 @@ class Company:
         self.store = SqliteStore(open_database(place / "data.sqlite"), self.did)
         self.client = GuardedClient(Outbound(allow=frozenset({"127.0.0.1"}), require_https=False), tls=lambda: False)
         self.rules = Rules(
-            self.store, self.profile, self.clock, participant=self.did, name=name, endpoint=self._reached, nested=nested
-        )
+            self.store, self.profile, self.clock, participant=self.did, name=name, endpoint=self._reached, nested=nested, accepts=accepts,
+        )  # fmt: skip
         self.decisions = decisions or AutoDecisions()
         sts = Sts(self.did, signer, self.clock)
         self.peers = Peers(

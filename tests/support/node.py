@@ -96,6 +96,12 @@ class Book:
             return Judgement(None, False, ("hidden",))
         return Judgement(requested, not dataset.startswith("forbidden"), ("forbidden",))
 
+    def refusals(self, offer_id, dataset, terms):
+        return ()
+
+    def consent(self, process):
+        return negotiation.Consent()
+
     def differences(self, asked, given):
         return same_terms(asked, given)
 

@@ -24,6 +24,12 @@ class Book:
     def judge(self, offer_id, dataset, requested):
         return negotiation.Judgement(OFFER, True, ())
 
+    def refusals(self, offer_id, dataset, terms):
+        return ()
+
+    def consent(self, process):
+        return negotiation.Consent()
+
     def differences(self, asked, given):
         return same_terms(asked, given)
 
