@@ -54,7 +54,7 @@ from connector.worker.feed import Follower
 from connector.worker.measures import Measures
 from connector.worker.monitor import Monitor
 from connector.worker.outbox import Outbox
-from connector.worker.replicas import Replicas
+from connector.worker.replicas import KEYS, MEMBERSHIP, OFFER, RELATION, Replicas
 from connector.worker.timers import Timers
 from connector.worker.trust import Trust
 from identity.access.oidc import provider
@@ -242,10 +242,12 @@ def wire_up(
 
     exporter = Exporter(store, found.did, signs(contract_key, SEAL), own_document, clock)
     contracts = Contracts(store, commands, peers, clock, contexts.own_negotiation, exporter)
-    running = Running(store, rules.usage, commands, clock)
+    running = Running(store, rules.usage, rules.relations, commands, clock)
     monitor = Monitor(
         store=store, usage=rules.usage, running=running, contracts=contracts, obligations=obligations, clock=clock, on_overdue=found.on_overdue,
     )  # fmt: skip
+
+    rules.relations.on_change(monitor.changed)
 
     async def proven_again(request: web.Request) -> VerifiedParticipant:
         caller = Caller(tuple(request.headers.getall("Authorization", [])), client_certificate(request))
@@ -320,11 +322,23 @@ def wire_up(
         standing=standing,
         refusals=refusals,
         follower=follower,
-        replicas=Replicas(store, rules.follow, enrolled, keys.reload),
+        replicas=_following_replicas(store, rules, enrolled, keys),
         trust=trust,
         public=_below(found, [*_own_routes(found, keys), *routes.routes(node), *wallet.routes(), *endpoint.routes()]),
     )
     return connector
+
+
+def _following_replicas(store: Store, rules: Rules, enrolled: Callable[[], Awaitable[None]], keys: KeyRing) -> Replicas:
+    """What is read again when another replica has changed it."""
+
+    async def membership(_key: str) -> None:
+        await enrolled()
+
+    async def own_keys(_key: str) -> None:
+        keys.reload()
+
+    return Replicas(store, {OFFER: rules.follow, RELATION: rules.relations.follow, MEMBERSHIP: membership, KEYS: own_keys})
 
 
 def _losing(monitor: Monitor, gate: Gate) -> Callable[[str], Awaitable[None]]:
@@ -525,6 +539,7 @@ async def serving(
     try:
         connector = wire_up(directory, found, store, clock or SystemClock(), **stand_ins)
         await connector.rules.fill()
+        await connector.rules.relations.fill()
     except BaseException:
         await store.close()
         raise

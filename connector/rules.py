@@ -2,7 +2,7 @@
 
 Rules
 - Facts come from the caller's verified credentials by the profile's claim paths, never from its word. The purpose is different: it is what the consumer binds
-  itself to by the terms that it asks for, so it is taken from them.
+  itself to by the terms that it asks for, so it is taken from them. What it is to us in trade stands in our own ledger (`usage.relations`).
 - Access policy: in the catalog, and again when a contract is asked for; whoever may not see an offer is answered as if there were none.
 - Contract policy: when a contract is asked for, when the consumer accepts an offer of ours, and again when a transfer begins or goes on (`connector.usage.decide`). Other terms than those of the offer are judged by
   what they say; that the offer's own policy permits is not enough to agree to them without a person.
@@ -31,6 +31,7 @@ from connector.settings import Acceptable
 from connector.store.port import Store
 from connector.usage.claims import shown
 from connector.usage.decide import RECIPIENT, Usage
+from connector.usage.relations import Relations
 from identity.verify import VerifiedParticipant
 from kernel import wire
 from kernel.clock import Clock
@@ -68,9 +69,12 @@ class Rules:
         self._store, self._profile, self._clock = store, profile, clock
         self._participant, self._name, self._endpoint = participant, name, endpoint
         self._texts: OrderedDict[tuple[str, str], tuple[tuple[Any, ...], Any]] = OrderedDict()
-        self._known: OrderedDict[tuple[int, str, tuple[str, ...]], tuple[Mapping[str, Any], dict[str, Any]]] = OrderedDict()
+        self._known: OrderedDict[tuple[int, str, tuple[str, ...], tuple[str, ...]], tuple[Mapping[str, Any], dict[str, Any]]] = (
+            OrderedDict()
+        )
         self._shelf, self._dropping = Shelf(profile), profiles_dropped_by
-        self.usage = Usage(profile, clock)
+        self.relations = Relations(store, clock)
+        self.usage = Usage(profile, clock, self.relations)
 
     def decide(
         self, policy: dict[str, Any], phase: Phase, who: VerifiedParticipant, terms: dict[str, Any] | None, dataset: str
@@ -209,11 +213,12 @@ class Rules:
 
     def _facts(self, claims: Mapping[str, Any], participant: str, purposes: Sequence[str] = ()) -> dict[str, Any]:
         """Facts of a caller. Its claims are the same object for as long as its presentation counts, so they are read once for a purpose."""
-        key = (id(claims), participant, tuple(purposes))
+        relations = self.relations.of(participant, self._now())
+        key = (id(claims), participant, tuple(purposes), relations)
         known = self._known.get(key)
         if known is not None and known[0] is claims:
             return known[1]
-        found = self._profile.facts(claims, purpose=purposes, participant=participant)
+        found = self._profile.facts(claims, purpose=purposes, participant=participant, relations=relations)
         self._known[key] = (claims, found)
         if len(self._known) > _CALLERS:
             self._known.popitem(last=False)

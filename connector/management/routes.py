@@ -14,6 +14,7 @@ from msgspec import Struct
 from connector.management import views
 from connector.management.contracts import ContractRoutes
 from connector.management.duties import DutyRoutes
+from connector.management.ledgers import LedgerRoutes
 from connector.management.wallet import Wallet
 from connector.processes import tables
 from connector.processes.errors import AgreementUnknown
@@ -143,6 +144,7 @@ class Management:
         wallet = Wallet(self._connector.keys, self._connector.renewal, self._connector.tokens, self._tell)
         table += wallet.routes(self._route)
         table += DutyRoutes(self._store, self._connector.obligations, _body).routes(self._route)
+        table += LedgerRoutes(self._store, self._connector.rules.relations, _body).routes(self._route)
         decided = ContractRoutes(self._connector.contracts, _body, lambda request, process: self._shown(process, _seconds(request)))
         table += [self._route(*row) for row in decided.rows()]
         table += self._connector.access.routes(table)

@@ -79,6 +79,22 @@ class Followed(Struct, frozen=True, kw_only=True):
     trust: dict[str, str] = {}
 
 
+class Relation(Struct, frozen=True, kw_only=True):
+    """A trade relation as our own ledger has it (`usage.relations`). Moments are ISO 8601; empty: from ever, or without end."""
+
+    id: str
+    partner: str
+    kind: str  # what the partner is to us: customer or supplier
+    product: str = ""  # product or material; empty: everything that is traded
+    since: str = ""
+    until: str = ""
+    person: str = ""
+    at: str = ""
+    ended: str = ""
+    ended_by: str = ""
+    reason: str = ""
+
+
 class Store(CredentialStore, Protocol):
     """One participant's durable memory. Reads see what is committed; writes return when they are durable.
 
@@ -176,6 +192,11 @@ class Store(CredentialStore, Protocol):
 
     async def received_under(self, agreement: str) -> list[ReceivedObject]: ...
     async def add_received(self, found: ReceivedObject) -> None: ...
+    async def relation(self, key: str) -> Relation | None: ...
+    async def relations(self, after: str, limit: int) -> list[Relation]:
+        """Trade relations by id."""
+
+    async def save_relation(self, relation: Relation) -> None: ...
     async def membership(self) -> Membership: ...
     async def save_membership(self, membership: Membership) -> None: ...
     async def followed(self) -> Followed: ...
@@ -190,7 +211,7 @@ class Store(CredentialStore, Protocol):
         """Call `listener(agreement)` after a commit here that made an agreement, changed its duties, started a transfer under it, or decided one anew."""
 
     def on_notice(self, listener: Notice) -> None:
-        """Call `listener(kind, key)` when another replica has changed what may be held in memory: ("offer", id), ("membership", ""), ("keys", ""), or ("", "") for anything."""
+        """Call `listener(kind, key)` when another replica has changed what may be held in memory: ("offer", id), ("relation", id), ("membership", ""), ("keys", ""), or ("", "") for anything."""
 
     async def tell(self, kind: str) -> None:
         """Tell the other replicas of a change outside of the store: "keys" for those of the data directory."""

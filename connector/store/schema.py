@@ -266,6 +266,15 @@ class AuditHeadRecord(SQLModel, table=True):
     hash: str
 
 
+class RelationRecord(SQLModel, table=True):
+    """Trade relations of the participant's own ledger; ended ones stay."""
+
+    __tablename__ = "relation"
+    participant: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    body: bytes = Field(sa_type=LargeBinary)
+
+
 class MembershipRecord(SQLModel, table=True):
     """How far the participant has come in joining its data space."""
 

@@ -18,7 +18,7 @@ import msgspec
 from catalog.dcat import Asset, OfferTerms
 from connector.processes.errors import VersionConflict
 from connector.processes.model import Agreement, Commit, Decided, InboxRow, JournalRow, Kind, Ledger, OutboxRow, Process, TokenUse
-from connector.store.port import Due, Followed, Membership, ReceivedObject
+from connector.store.port import Due, Followed, Membership, ReceivedObject, Relation
 from identity.verify import TokenUse as VerifiedUse
 from identity.wallet.port import CredentialRequest, Held
 from kernel.errors import Conflict, KizunaError, Unauthorized
@@ -345,6 +345,17 @@ class SqlStore(ABC):
             " ON CONFLICT (transfer) DO UPDATE SET body = excluded.body"
         )
         await self._write((sql, (found.transfer, self._me, found.agreement, encode(found))))
+
+    async def relation(self, key: str) -> Relation | None:
+        return await self._one(Relation, "SELECT body FROM relation WHERE participant = ? AND id = ?", self._me, key)
+
+    async def relations(self, after: str, limit: int) -> list[Relation]:
+        sql = "SELECT body FROM relation WHERE participant = ? AND id > ? ORDER BY id LIMIT ?"
+        return await self._many(Relation, sql, self._me, after, limit)
+
+    async def save_relation(self, relation: Relation) -> None:
+        sql = "INSERT INTO relation (participant, id, body) VALUES (?,?,?) ON CONFLICT (participant, id) DO UPDATE SET body = excluded.body"
+        await self._write((sql, (self._me, relation.id, encode(relation))), *self._told("relation", relation.id))
 
     async def membership(self) -> Membership:
         return await self._one(Membership, "SELECT body FROM membership WHERE participant = ?", self._me) or Membership()

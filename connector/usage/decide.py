@@ -2,7 +2,7 @@
 
 Rules
 - Facts come from the consumer's verified claims by the profile's paths, from the agreement (its purposes and recipients, the moment it began) and from our own ledger of it
-  (duties, counters); never from anybody's word. `elapsedTime` and `delayPeriod` run from the agreement's moment.
+  (duties, counters), and of our trade relations; never from anybody's word. `elapsedTime` and `delayPeriod` run from the agreement's moment.
 - An agreement begins at the time that stands in it, so that both sides have the same due dates, but not later than we kept it.
 - A new transfer is decided with the counters as they would be afterwards; one that goes on with the counters as they are, since it is counted already.
 - Duties are decided by as they are at that moment, whether or not anybody has written down yet that one became overdue.
@@ -23,6 +23,7 @@ from connector.processes.errors import PolicyRefused
 from connector.processes.model import Agreement, Decided, Ledger
 from connector.processes.transfer import Grant
 from connector.usage.claims import Claims, Shown, valid
+from connector.usage.relations import Relations
 from kernel import telemetry
 from kernel.clock import Clock, parse_iso
 from kernel.errors import BadInput
@@ -47,8 +48,8 @@ class Stated(Struct, frozen=True):
 class Usage:
     """Facts and decisions of one participant."""
 
-    def __init__(self, profile: Profile, clock: Clock) -> None:
-        self._profile, self._clock = profile, clock
+    def __init__(self, profile: Profile, clock: Clock, relations: Relations) -> None:
+        self._profile, self._clock, self._relations = profile, clock, relations
 
     def policy(self, agreement: Agreement) -> Policy:
         """The agreement's policy; raises `PolicyError`."""
@@ -91,7 +92,8 @@ class Usage:
         consumer = agreement.participant if agreement.role == "consumer" else agreement.peer
         stated = stated or Stated(self.purposes(agreement.policy), self.recipients(agreement.policy))
         duties, _ = ticked(ledger.duties, policy, now)
-        known = self._profile.facts(claims, purpose=stated.purposes, participant=consumer)
+        relations = self._relations.of(consumer, now) if agreement.role == "provider" else ()
+        known = self._profile.facts(claims, purpose=stated.purposes, participant=consumer, relations=relations)
         known |= {RECIPIENT: stated.recipients} if stated.recipients else {}
         known |= facts(ledger.counters) | dict.fromkeys(RUNNING, moment(agreement))
         return Request(ACTION, phase, known, now, party=consumer, target=agreement.dataset, duties=states(duties))

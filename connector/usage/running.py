@@ -24,6 +24,7 @@ from connector.store.port import Store
 from connector.usage import claims
 from connector.usage.claims import Shown
 from connector.usage.decide import Usage
+from connector.usage.relations import Relations
 from identity.verify import VerifiedParticipant
 from kernel import telemetry
 from kernel.clock import Clock
@@ -38,8 +39,8 @@ log = telemetry.get(__name__)
 class Running:
     """Running transfers of one participant."""
 
-    def __init__(self, store: Store, usage: Usage, commands: Commands, clock: Clock) -> None:
-        self._store, self._usage, self._commands, self._clock = store, usage, commands, clock
+    def __init__(self, store: Store, usage: Usage, relations: Relations, commands: Commands, clock: Clock) -> None:
+        self._store, self._usage, self._relations, self._commands, self._clock = store, usage, relations, commands, clock
 
     async def decide(self, agreement: Agreement, ledger: Ledger, process: Process, *, renewable: bool = False) -> datetime | None:
         """Decide a transfer that we provide; the next instant at which that may come out otherwise. Raises `PolicyError`."""
@@ -47,9 +48,10 @@ class Running:
             return None  # data are closed already
         found = _shown(process)
         policy, asked = self._asked(agreement, ledger, claims.valid(found, self._clock.now()))
-        decision, following = evaluate(policy, asked), next_change(policy, asked)
+        decision = evaluate(policy, asked)
+        following = _first(next_change(policy, asked), self._relations.next_change(process.peer, asked.now))
         if decision.permitted:
-            return min((each for each in (following, claims.lapse(found, asked.now)) if each is not None), default=None)
+            return _first(following, claims.lapse(found, asked.now))
         if not renewable and (ever := claims.ever(found)) != claims.valid(found, asked.now):
             renewable = evaluate(*self._asked(agreement, ledger, ever)).permitted
         step = "suspend" if renewable or following is not None else "terminate"
@@ -108,6 +110,10 @@ class Running:
 
     def _asked(self, agreement: Agreement, ledger: Ledger, known: claims.Claims) -> tuple[Policy, Request]:
         return self._usage.policy(agreement), self._usage.request(agreement, ledger, known, "monitoring")
+
+
+def _first(*moments: datetime | None) -> datetime | None:
+    return min((each for each in moments if each is not None), default=None)
 
 
 def _decided(agreement: Agreement, ledger: Ledger, process: Process, decision: Decision) -> Decided:

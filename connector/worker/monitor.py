@@ -7,7 +7,7 @@ Rules
 - A duty that is overdue and has no consequence is a warning in the log and in `kizuna duty list`; with `on_overdue = "terminate"` the provider also retires the
   agreement: running transfers end, none begins. What follows is done before the duty is written as overdue, so a crash in between repeats it.
 - The next instant is the first at which a duty or a decision changes, or a credential ends by itself that a running transfer was let in with. An agreement without a running transfer and without a dated duty has none, and costs nothing.
-- Commits that make agreements or duties, or start a transfer, wake it (`Store.on_ledger`). At the start everything is read in pages; replicas, which may have missed each
+- Commits that make agreements or duties, or start a transfer, wake it (`Store.on_ledger`); so does a change of our trade relations. At the start everything is read in pages; replicas, which may have missed each
   other's commits, do that again every ten minutes. Two that act on the same find the second commit refused.
 
 Not done here: ending what a member's suspension ends (`worker.measures`), renewing agreements (`worker.timers`).
@@ -66,6 +66,7 @@ class Monitor:
         self._obligations, self._clock, self._on_overdue, self._wait = obligations, clock, on_overdue, wait
         self._at: dict[str, datetime] = {}
         self._heap: list[tuple[datetime, str]] = []
+        self._peers: set[str] = set()  # with whom a relation has changed
         self._awake = asyncio.Event()
         store.on_ledger(self.watch)
 
@@ -76,6 +77,11 @@ class Monitor:
     def watch(self, agreement: str) -> None:
         """Look at this agreement now."""
         self._set(agreement, self._clock.now())
+        self._awake.set()
+
+    def changed(self, peer: str) -> None:
+        """Look at everything that runs with a participant now: what our ledgers say of it has changed."""
+        self._peers.add(peer)
         self._awake.set()
 
     async def run(self) -> None:
@@ -115,6 +121,12 @@ class Monitor:
 
     async def turn(self) -> float | None:
         """Look at every agreement whose instant has come; seconds until the next one, None where there is none."""
+        while self._peers:
+            peer = next(iter(self._peers))
+            for process in await self._store.open_with(peer):
+                if process.kind == "transfer":
+                    self._set(process.data["agreementId"], self._clock.now())
+            self._peers.discard(peer)
         while self._heap:
             at, agreement = self._heap[0]
             if self._at.get(agreement) != at:

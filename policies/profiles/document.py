@@ -44,16 +44,18 @@ class CredentialEntry(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Source(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a fact comes from: a claim, the bare presence of a credential (`value`), any credential at all, or the request.
+    """Where a fact comes from: a claim, the bare presence of a credential (`value`), any credential at all, the request, or a ledger.
 
     `request` is `participant` (the proven DID), `purpose` (what was signed up to), or `duty`: known only to who keeps the
-    duties of an agreement, so that a permission on it is never granted.
+    duties of an agreement, so that a permission on it is never granted. `ledger` is `relations`: the trade relations that the
+    provider itself keeps.
     """
 
     credential: str = ""
     path: str = ""
     value: str = ""
     request: str = ""
+    ledger: str = ""
 
 
 class OperandEntry(Struct, frozen=True, forbid_unknown_fields=True):

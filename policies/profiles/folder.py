@@ -37,6 +37,7 @@ LANGUAGES: Final = ("en", "ja")
 FILE: Final = "profile.toml"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]*")
 _REQUESTS: Final = frozenset({"purpose", "participant", "duty"})
+_LEDGERS: Final = frozenset({"relations"})
 _LARGEST: Final = 1_048_576
 _DEEPEST: Final = 4
 
@@ -184,15 +185,18 @@ def local(name: str) -> str:
 
 
 def _words(source: Source) -> str:
-    if source.request:
-        return f"the {source.request} of the request"
+    if source.request or source.ledger:
+        return f"the {source.request} of the request" if source.request else f"the provider's own ledger of {source.ledger}"
     return f"credential {source.credential}" + (f", claim {source.path}" if source.path else "")
 
 
 def _source(entry: OperandEntry, credentials: Mapping[str, CredentialEntry], file: str) -> FactSource:
     source = entry.source
-    if bool(source.request) == bool(source.credential) or (source.credential and bool(source.path) == bool(source.value)):
-        raise ProfileError(file, f"operand {entry.name}: the source is a request, or a credential with a path or a value")
+    one = sum(map(bool, (source.request, source.credential, source.ledger))) == 1
+    if not one or (source.credential and bool(source.path) == bool(source.value)):
+        raise ProfileError(file, f"operand {entry.name}: the source is a request, a ledger, or a credential with a path or a value")
+    if source.ledger and source.ledger not in _LEDGERS:
+        raise ProfileError(file, f"operand {entry.name}: no ledger is called {source.ledger}; use {', '.join(sorted(_LEDGERS))}")
     if source.request and source.request not in _REQUESTS:
         raise ProfileError(file, f"operand {entry.name}: no request has {source.request}; use {', '.join(sorted(_REQUESTS))}")
     if source.credential not in (*credentials, "", ANY_CREDENTIAL) or (source.credential == ANY_CREDENTIAL and source.path):

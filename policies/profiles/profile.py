@@ -7,7 +7,7 @@
     access, contract = profile.offer("some-template", role="...")
 
 Facts come from verified credentials by declared paths, and from the request where an operand says so (a purpose is what the other
-side signed up to, `odrl.Policy.values`). What no credential supplies is absent, and the policy decides as if it were the worst.
+side signed up to, `odrl.Policy.values`), or from a ledger of our own. What no credential supplies is absent, and the policy decides as if it were the worst.
 
 Not done here: reading folders (`folder`); a profile is immutable once loaded.
 """
@@ -69,16 +69,23 @@ class Profile:
         return self.compiled(value)
 
     def facts(
-        self, claims: Mapping[str, Sequence[Mapping[str, Any]]], *, purpose: Sequence[str] = (), participant: str = ""
+        self,
+        claims: Mapping[str, Sequence[Mapping[str, Any]]],
+        *,
+        purpose: Sequence[str] = (),
+        participant: str = "",
+        relations: Sequence[str] = (),
     ) -> dict[str, Any]:
-        """Facts by operand IRI. `claims` holds credential subjects by credential type, all verified.
+        """Facts by operand IRI. `claims` holds credential subjects by credential type, all verified; `relations` is what our own ledger says of the participant.
 
         A set-valued operand has a tuple of values. What is not known is not there.
         """
-        request: dict[str, tuple[str, ...]] = {"purpose": tuple(purpose), "participant": (participant,) if participant else ()}
+        given: dict[str, tuple[str, ...]] = {
+            "purpose": tuple(purpose), "participant": (participant,) if participant else (), "relations": tuple(relations),
+        }  # fmt: skip
         found: dict[str, Any] = {}
         for source in self.sources:
-            values = _values(source, claims, request)
+            values = _values(source, claims, given)
             if values:
                 found[source.entry.name] = values if source.entry.many or len(values) > 1 else values[0]
         return found
@@ -122,11 +129,11 @@ def frozen(values: Mapping[str, Mapping[str, str]]) -> Mapping[str, Mapping[str,
 
 
 def _values(
-    source: FactSource, claims: Mapping[str, Sequence[Mapping[str, Any]]], request: Mapping[str, tuple[str, ...]]
+    source: FactSource, claims: Mapping[str, Sequence[Mapping[str, Any]]], given: Mapping[str, tuple[str, ...]]
 ) -> tuple[Any, ...]:
     where = source.entry.source
-    if where.request:
-        return request.get(where.request, ())
+    if where.request or where.ledger:
+        return given.get(where.request or where.ledger, ())
     if where.credential == ANY_CREDENTIAL:
         return (where.value,) if any(claims.values()) else ()
     subjects = claims.get(where.credential, ())

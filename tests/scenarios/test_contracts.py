@@ -460,6 +460,7 @@ async def managed(pair, tmp_path):
         commands=seller.commands,
         store=seller.store,
         contracts=seller.contracts,
+        rules=seller.rules,
         obligations=seller.obligations,
         access=access,
         keys=None,

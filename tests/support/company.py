@@ -140,11 +140,12 @@ class Company:
         )  # fmt: skip
         exporter = Exporter(self.store, self.did, signs(contract, SEAL), lambda: self.published, self.clock)
         self.contracts = Contracts(self.store, self.commands, self.peers, self.clock, self._own, exporter)
-        self.running_transfers = Running(self.store, self.rules.usage, self.commands, self.clock)
+        self.running_transfers = Running(self.store, self.rules.usage, self.rules.relations, self.commands, self.clock)
         self.monitor = Monitor(
             store=self.store, usage=self.rules.usage, running=self.running_transfers, contracts=self.contracts, obligations=self.obligations, clock=self.clock,
             on_overdue=on_overdue, wait=self._sleep,
         )  # fmt: skip
+        self.rules.relations.on_change(self.monitor.changed)
         self.outbox = Outbox(self.store, self.peers.send, self._push, self.clock, self._new_id, ready_within=lambda _: ready_within)
 
     async def _sleep(self, event, seconds):

@@ -38,7 +38,7 @@ async def kizuna(pair, tmp_path):
     _, buyer = pair
     access = Access(buyer.store.access, buyer.did, buyer.clock, lambda: "key")
     shell = SimpleNamespace(
-        commands=buyer.commands, store=buyer.store, contracts=buyer.contracts, obligations=buyer.obligations, access=access, keys=None, renewal=None,
+        commands=buyer.commands, store=buyer.store, contracts=buyer.contracts, rules=buyer.rules, obligations=buyer.obligations, access=access, keys=None, renewal=None,
         tokens=TokenEndpoint(None, None),
     )  # fmt: skip
     table, place, port = Management(shell).routes(), tmp_path / "cli", free_port()

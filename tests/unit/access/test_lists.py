@@ -50,6 +50,7 @@ class Connector:
                 commands=commands,
                 access=access,
                 contracts=None,
+                rules=SimpleNamespace(relations=None),
                 obligations=None,
                 keys=None,
                 renewal=None,

@@ -22,15 +22,15 @@ class Told:
             raise UnavailableError("away")
         self.done.append(("offer", key))
 
-    async def membership(self):
+    async def membership(self, key):
         self.done.append("membership")
 
-    def keys(self):
+    async def keys(self, key):
         self.done.append("keys")
 
 
 async def run(told, notices, count):
-    following = Replicas(told, told.offer, told.membership, told.keys)
+    following = Replicas(told, {"offer": told.offer, "membership": told.membership, "keys": told.keys})
     for notice in notices:
         told.notice(*notice)
     task = asyncio.create_task(following.run())

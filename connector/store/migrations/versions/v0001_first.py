@@ -28,6 +28,7 @@ TABLES = (
         "credential",
         "credential_request",
         "received",
+        "relation",
         "membership",
         "followed",
     ],
