@@ -1,8 +1,9 @@
-"""A connector that dies at the k-th crash point: `python crashing.py K --dir DIR`. K = 0 never dies."""
+"""A connector that dies at the k-th crash point: `crashing.py K --dir DIR` in a fork (`forks`). K = 0 never dies."""
 
 import os
 import sys
 
+from connector.__main__ import main  # noqa: F401  what the fork runs
 from kernel import faults
 
 LIMIT = int(sys.argv.pop(1))
@@ -17,8 +18,3 @@ def hook(_name: str) -> None:
 
 
 faults.hook = hook
-
-if __name__ == "__main__":
-    from connector.__main__ import main
-
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""A connector that is killed or stopped at a named point: `python halting.py kill|stop POINT NTH ARMED --dir DIR`.
+"""A connector that is killed or stopped at a named point: `halting.py kill|stop POINT NTH ARMED --dir DIR` in a fork (`forks`).
 
 It counts from the moment that the file ARMED is there, so that what happens at its start does not count. With NTH = 0 it never halts.
 """
@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+from connector.__main__ import main  # noqa: F401  what the fork runs
 from kernel import faults
 
 HOW, POINT, NTH, ARMED = sys.argv.pop(1), sys.argv.pop(1), int(sys.argv.pop(1)), Path(sys.argv.pop(1))
@@ -24,8 +25,3 @@ def hook(name: str) -> None:
 
 
 faults.hook = hook
-
-if __name__ == "__main__":
-    from connector.__main__ import main
-
-    sys.exit(main())

@@ -7,8 +7,6 @@ PostgreSQL each role takes every second point, the other role the rest: both run
 
 import os
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from deploy.demo.processes import Node
 from kernel.cli import Refused
 from kernel.errors import KizunaError, UnavailableError
 from tests.faults.consortium import consortium, publish
+from tests.faults.forks import Forks
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 NEGOTIATED = ["REQUESTED", "AGREED", "VERIFIED", "FINALIZED"]
@@ -34,12 +33,13 @@ class Crashing(Node):
     limit = 0
     died = False
     database = ""
+    forks: Forks
 
     def start(self) -> None:
-        with self.log_file.open("ab") as log:
-            command = [sys.executable, str(CRASHING), str(self.limit), "--dir", str(self.directory)]
-            environment = {**os.environ, "KIZUNA_CONNECTOR_DATABASE": self.database}
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
+        environment = {**os.environ, "KIZUNA_CONNECTOR_DATABASE": self.database}
+        self._process = self.forks.start(
+            CRASHING, str(self.limit), "--dir", str(self.directory), log=self.log_file, environment=environment
+        )
 
     def revive(self) -> None:
         """Start it again if it has died."""
@@ -83,12 +83,12 @@ class Databases:
 
 
 @pytest.mark.parametrize("role", ["provider", "consumer"])
-def test_a_process_that_dies_at_every_point(world, role, figure):
+def test_a_process_that_dies_at_every_point(world, forks, role, figure):
     made, place, dataset, databases = world
     reached = 0
     first, stride = (1 if role == "provider" else 2, 2) if databases else (1, 1)
     for k in range(first, MOST, stride):
-        nodes = _fresh(made, place, databases)
+        nodes = _fresh(made, place, databases, forks)
         nodes[role].limit = k
         try:
             died = _exchange(made, nodes, role, dataset)
@@ -107,13 +107,14 @@ def test_a_process_that_dies_at_every_point(world, role, figure):
     assert k < MOST - stride
 
 
-def _fresh(world, place, databases):
+def _fresh(world, place, databases, forks):
     nodes = {}
     for part in ("provider", "consumer"):
         old = world.connectors[part]
         shutil.rmtree(old.directory, ignore_errors=True)
         shutil.copytree(place / part, old.directory)
         nodes[part] = Crashing(old.name, old.directory, (), old._management)
+        nodes[part].forks = forks
         if databases:
             nodes[part].database = databases.fresh(part)
     return nodes

@@ -7,8 +7,6 @@ both journals have one row a transition, both sides one agreement more, and noth
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -59,7 +57,8 @@ class Balancer(Relay):
 class Replica(Node):
     """A process of the provider at an address of its own."""
 
-    def __init__(self, node, host):
+    def __init__(self, node, host, forks):
+        self.forks = forks
         super().__init__(f"{node.name} at {host}", node.directory, (), node._management.replace("127.0.0.1", host))
         self.host = host
 
@@ -69,9 +68,8 @@ class Replica(Node):
 
     def start(self, how="kill", point="", nth=0):
         environment = {**os.environ, "KIZUNA_CONNECTOR_BIND": self.host, "KIZUNA_CONNECTOR_MANAGEMENT_BIND": self.host}
-        with self.log_file.open("ab") as log:
-            command = [sys.executable, str(HALTING), how, point, str(nth), str(self.armed), "--dir", str(self.directory)]
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
+        arguments = [how, point, str(nth), str(self.armed), "--dir", str(self.directory)]
+        self._process = self.forks.start(HALTING, *arguments, log=self.log_file, environment=environment)
 
     @property
     def armed(self):
@@ -95,7 +93,7 @@ class Replica(Node):
 class Case:
     """The data space of these tests."""
 
-    def __init__(self, place, first_port, postgres):
+    def __init__(self, place, first_port, postgres, forks):
         self.server = postgres
         self.postgres = postgres.create_database("replicas")
         self.world = world = consortium(place / "w", first_port + 1000, {"provider": self.postgres})
@@ -103,7 +101,7 @@ class Case:
         node.stop()
         file = node.directory / "connector.toml"
         file.write_text(file.read_text(encoding="utf-8").replace("\n", f"\nlease = {LEASE}\n", 1), encoding="utf-8")
-        self.victim, self.other = Replica(node, FIRST), Replica(node, SECOND)
+        self.victim, self.other = Replica(node, FIRST, forks), Replica(node, SECOND, forks)
         self.balancers = [Balancer(world.port(0), world.port(0)), Balancer(world.port(0) + 1, world.port(0) + 1)]
         self.consumer = world.connectors["consumer"]
         for each in (self.victim, self.other):
@@ -133,8 +131,8 @@ class Case:
 
 
 @pytest.fixture(scope="module")
-def case(tmp_path_factory, first_port, postgres):
-    made = Case(tmp_path_factory.mktemp("replicas"), first_port, postgres)
+def case(tmp_path_factory, first_port, postgres, forks):
+    made = Case(tmp_path_factory.mktemp("replicas"), first_port, postgres, forks)
     yield made
     made.close()
 
@@ -255,7 +253,7 @@ def test_a_server_that_restarts_is_found_again(case):
     until(lambda: dataset["id"] in _shown(case), "the other replica hears again")
 
 
-def test_one_replica_at_a_time_joins_and_both_listen_for_members(tmp_path, first_port, postgres):
+def test_one_replica_at_a_time_joins_and_both_listen_for_members(tmp_path, first_port, postgres, forks):
     """Both replicas of a new connector run while it joins: one certificate, one set of credentials, and both open the member listener."""
     url = postgres.create_database("joining")
     from deploy.demo import topology
@@ -266,7 +264,7 @@ def test_one_replica_at_a_time_joins_and_both_listen_for_members(tmp_path, first
     world.make_connector("provider")
     node = world.connectors["provider"]
     on_server(node.directory, url, lease=LEASE)
-    replicas = [Replica(node, FIRST), Replica(node, SECOND)]
+    replicas = [Replica(node, FIRST, forks), Replica(node, SECOND, forks)]
     balancers = [Balancer(world.port(0), world.port(0)), Balancer(world.port(0) + 1, world.port(0) + 1)]
     started = [world.identity, *replicas]
     try:
