@@ -18,7 +18,7 @@ import asyncio
 import hashlib
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from functools import lru_cache
 from typing import Any, Final, Protocol, TypeVar
 
@@ -135,16 +135,21 @@ class Postgres:
 
         Several run one after the other in a transaction, or fused, where none sees what another does. Raises `NotUnique`, and `Unchanged` when fused.
         """
+        run = _fused if fuse else _in_turn
+        return await self._written(lambda connection: run(connection, statements), apart=False)
+
+    async def transact(self, work: Callable[[Any], Awaitable[T]]) -> T:
+        """Write by as many statements of `work` as it takes, in one transaction."""
+        return await self._written(work, apart=True)
+
+    async def _written(self, work: Callable[[Any], Awaitable[T]], *, apart: bool) -> T:
         rider = self._rider()
         crashpoint("database:before-commit")
         with _translating():
-            async with self._pool.acquire() as connection:
-                if rider is None:
-                    found = await (_fused if fuse else _in_turn)(connection, statements)
-                else:
-                    async with connection.transaction():
-                        found = await (_fused if fuse else _in_turn)(connection, statements)
-                        await rider.ride(connection)
+            async with self._pool.acquire() as connection, connection.transaction() if apart or rider else nullcontext():
+                found = await work(connection)
+                if rider is not None:
+                    await rider.ride(connection)
         crashpoint("database:after-commit")
         if rider is not None:
             rider.arrived()
@@ -153,10 +158,10 @@ class Postgres:
             listener()
         return found
 
-    async def together(self, work: Callable[[Any], Awaitable[T]]) -> T:
-        """Run `work` on a connection, in a transaction of its own; nobody is told of what it writes."""
+    async def together(self, work: Callable[[Any], Awaitable[T]], **kind: Any) -> T:
+        """Run `work` on a connection, in a transaction of its own (`kind`: the driver's); nobody is told of what it writes."""
         with _translating():
-            async with self._pool.acquire() as connection, connection.transaction():
+            async with self._pool.acquire() as connection, connection.transaction(**kind):
                 return await work(connection)
 
     def accompany(self, rider: Callable[[], "Rider | None"]) -> None:

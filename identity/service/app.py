@@ -20,7 +20,6 @@ from aiohttp import web
 
 from identity.access.oidc import provider
 from identity.access.service import Access
-from identity.access.sqlite import SqliteAccess
 from identity.did import Service as ServiceEntry
 from identity.did import document
 from identity.feed import SERVICE as FEED
@@ -51,6 +50,7 @@ from identity.service.issuer.statuslists import StatusLists
 from identity.service.management import Management
 from identity.service.settings import Settings
 from identity.service.store.ledger import Ledger, ledger, open_database
+from identity.service.store.port import Database
 from identity.service.worker import Worker
 from identity.tls import contexts
 from identity.tls.ca import Authority
@@ -58,7 +58,6 @@ from identity.trustlist import SERVICE as TRUST_LIST
 from identity.verify import TokenDoor
 from kernel import telemetry
 from kernel.clock import Clock, SystemClock
-from kernel.db import Database
 from kernel.errors import KizunaError
 from kernel.http import GuardedClient, Outbound
 from kernel.web import Route, application, json_response, openapi, serve
@@ -92,18 +91,18 @@ class Service:
         await self.trust.upkeep()
 
 
-def open_service(directory: Path, clock: Clock) -> Service:
+async def open_service(directory: Path, clock: Clock) -> Service:
     """Open and wire everything; raises `Misconfigured`, `InUse`, `NewerData` with the next step."""
     settings = configuration.load(directory)
     setup.check_private(directory / name for name in (setup.SERVER_KEY, setup.MANAGEMENT_KEY))
     keys = KeyStore(directory / "keys", settings.did, passphrase(settings.passphrase_file))
     authority = Authority.open(directory / "ca")
     credentials = definitions.load(directory / definitions.FILE)
-    database = open_database(directory)
+    database = await open_database(directory, settings.did, settings.database)
     books = ledger(settings.did, database, clock)
     own_key = directory / setup.MANAGEMENT_KEY
     access = Access(
-        SqliteAccess(database, settings.did),
+        database.access,
         settings.did,
         clock,
         lambda: setup.management_key(own_key),
@@ -203,7 +202,7 @@ def _door(settings: Settings, resolver: Resolver, books: Ledger) -> TokenDoor:
     """Verifies tokens of companies; what they may do is in the register."""
 
     async def seen(issuer: str, jti: str) -> bool:
-        return books.database.read(lambda c: books.journal.spent(c, issuer, jti))
+        return await books.database.read(lambda c: books.journal.spent(c, issuer, jti))
 
     return TokenDoor(did=settings.did, resolver=resolver, clock=books.clock, seen=seen)
 
@@ -232,7 +231,7 @@ def _own_routes(settings: Settings, keys: KeyStore) -> list[Route]:
 @asynccontextmanager
 async def serving(directory: Path, clock: Clock | None = None) -> AsyncIterator[Service]:
     """Open the directory, listen, work; everything is closed on leaving."""
-    service = open_service(directory, clock or SystemClock())
+    service = await open_service(directory, clock or SystemClock())
     settings = service.settings
     tls = contexts.server_context(directory / setup.SERVER, directory / setup.SERVER_KEY)
     tls.load_verify_locations(cadata=service.authority.bundle)
@@ -248,19 +247,20 @@ async def serving(directory: Path, clock: Clock | None = None) -> AsyncIterator[
         listeners.append(await serve(application(public), settings.bind, settings.port, tls))
         app = application(management, middlewares=[service.access.guard(management)])
         listeners.append(await serve(app, settings.management_bind, settings.management_port, _management_tls(settings)))
-        worker = asyncio.create_task(service.worker.run())
+        running = [asyncio.create_task(work) for work in (service.worker.run(), service.feed.watch())]
         try:
             yield service
         finally:
-            worker.cancel()
-            await asyncio.gather(worker, return_exceptions=True)
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
     finally:
         service.feed.close()
         for listener in listeners:
             await listener.close()
         await service.client.close()
         await service.access.close()
-        service.database.close()
+        await service.database.close()
 
 
 def _description(described: dict[str, Any]) -> Route:

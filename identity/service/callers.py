@@ -8,12 +8,12 @@ authorises.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from sqlite3 import Connection
 from typing import Final, Literal, TypeVar
 
 from aiohttp import web
 
 from identity.service.store.ledger import Ledger
+from identity.service.store.port import Connection
 from identity.verify import Caller, TokenDoor, VerifiedToken, verify_token
 from kernel.clock import iso
 from kernel.web import client_certificate

@@ -297,21 +297,21 @@ class Management:
 
     async def members(self, request: web.Request) -> web.StreamResponse:
         wanted = page(request)
-        found = self._ledger.database.read(lambda c: self._ledger.members.page(c, wanted.after, wanted.limit))
+        found = await self._ledger.database.read(lambda c: self._ledger.members.page(c, wanted.after, wanted.limit))
         return listed(request, wanted, [_view(member) for member in found], lambda each: each.id)
 
     async def member(self, request: web.Request) -> web.StreamResponse:
         key = request.match_info["id"]
-        return _answer(_view(self._ledger.database.read(lambda c: self._ledger.members.get(c, key))))
+        return _answer(_view(await self._ledger.database.read(lambda c: self._ledger.members.get(c, key))))
 
     async def credentials(self, request: web.Request) -> web.StreamResponse:
         key = request.match_info["id"]
-        holder = self._ledger.database.read(lambda c: self._ledger.members.get(c, key).did)
-        return self._found(request, Which(holder=holder))
+        holder = await self._ledger.database.read(lambda c: self._ledger.members.get(c, key).did)
+        return await self._found(request, Which(holder=holder))
 
     async def certificates(self, request: web.Request) -> web.StreamResponse:
         key, ledger = request.match_info["id"], self._ledger
-        found = ledger.database.read(lambda c: ledger.certificates.of_member(c, ledger.members.get(c, key).id, ledger.now()))
+        found = await ledger.database.read(lambda c: ledger.certificates.of_member(c, ledger.members.get(c, key).id, ledger.now()))
         return _answer(CertificateList([msgspec.convert(one, CertificateView, from_attributes=True) for one in found]))
 
     async def revoke_certificate(self, request: web.Request) -> web.StreamResponse:
@@ -322,11 +322,11 @@ class Management:
 
     async def find(self, request: web.Request) -> web.StreamResponse:
         wanted = Which(**{name: request.query.get(name, "") for name in ("id", "holder", "type")})
-        return self._found(request, wanted)
+        return await self._found(request, wanted)
 
-    def _found(self, request: web.Request, which: Which) -> web.StreamResponse:
+    async def _found(self, request: web.Request, which: Which) -> web.StreamResponse:
         wanted = page(request)
-        found = self._ledger.database.read(lambda c: self._ledger.issuances.find(c, which, wanted.after, wanted.limit))
+        found = await self._ledger.database.read(lambda c: self._ledger.issuances.find(c, which, wanted.after, wanted.limit))
         return listed(request, wanted, _credentials(found).credentials, lambda each: each.id)
 
     def _mark(self, event: str) -> Handler:
@@ -368,25 +368,25 @@ class Management:
 
     async def issuances(self, request: web.Request) -> web.StreamResponse:
         wanted = page(request)
-        found = self._ledger.database.read(lambda c: self._ledger.issuances.overview(c, wanted.after, wanted.limit))
+        found = await self._ledger.database.read(lambda c: self._ledger.issuances.overview(c, wanted.after, wanted.limit))
         views = [msgspec.convert(one, IssuanceView, from_attributes=True) for one in found]
         return listed(request, wanted, views, lambda each: each.id)
 
     async def trust_list(self, _: web.Request) -> web.StreamResponse:
-        return _answer(self._trust.shown())
+        return _answer(await self._trust.shown())
 
     async def trust_changes(self, _: web.Request) -> web.StreamResponse:
-        return _answer(self._trust.changes())
+        return _answer(await self._trust.changes())
 
     async def publish_trust(self, request: web.Request) -> web.StreamResponse:
         wanted = read(await request.read(), Replaces)
         about(f"trust list {wanted.replaces + 1}")
         await self._trust.publish(wanted.replaces)
-        return _answer(self._trust.shown())
+        return _answer(await self._trust.shown())
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         wanted = page(request)
-        found = self._ledger.database.read(lambda c: self._ledger.journal.events(c, wanted.number, wanted.limit))
+        found = await self._ledger.database.read(lambda c: self._ledger.journal.events(c, wanted.number, wanted.limit))
         views = [msgspec.convert(one, EventView, from_attributes=True) for one in found]
         return listed(request, wanted, views, lambda each: str(each.seq))
 

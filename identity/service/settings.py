@@ -47,6 +47,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 20
     delivery_days: Annotated[int, Meta(description="Days after which an undeliverable credential is given up.", ge=1, le=90)] = 7
     status_max_age: Annotated[int, Meta(description="Seconds that a status list may be cached (Cache-Control).", ge=0, le=30)] = 5
+    database: Annotated[
+        str,
+        Meta(
+            description="PostgreSQL URL (`postgresql://user@host/name`) of a database of its own, which the processes of all roles share; empty = SQLite in the"
+            " data directory. Keep the password out of it: `?passfile=...`, or set this by its environment variable."
+        ),
+    ] = ""
     events_url: Annotated[
         str, Meta(description="Address under which members find the event feed, where it is not the public listener's own.")
     ] = ""

@@ -4,7 +4,7 @@
     DIR/definitions.toml    credentials         DIR/trust.toml  draft of the trust list
                                                 DIR/ca/     root and issuing CA (keys 0600)
     DIR/management.key      API key (0600)      DIR/tls/    server.pem, server.key (0600), roots.pem
-    DIR/data.sqlite         the database
+    DIR/data.sqlite         the database (SQLite)
 
 Rules
 - Nothing is ever overwritten: a directory with any content is refused.
@@ -25,7 +25,7 @@ from identity.keys import KeyStore, passphrase
 from identity.service.authority import trust
 from identity.service.issuer import definitions
 from identity.service.settings import FILE, Settings, check
-from identity.service.store.ledger import open_database
+from identity.service.store.ledger import open_file
 from identity.tls import ca
 from kernel.clock import Clock
 from kernel.errors import Conflict, Misconfigured
@@ -74,14 +74,15 @@ def _fill(
     if roots is not None:
         _write(work / ROOTS, _read(roots))
         settings = msgspec.structs.replace(settings, roots=str(ROOTS))
-    _write(work / FILE, toml(settings).encode())
+    _write(work / FILE, toml(settings).encode(), secret=bool(settings.database))
     _write(work / MANAGEMENT_KEY, secrets.token_urlsafe(32).encode() + b"\n", secret=True)
     _write(work / trust.FILE, trust.TEMPLATE.encode())
     store = KeyStore(work / "keys", settings.did, passphrase(settings.passphrase_file))
     for purpose in PURPOSES:
         store.generate(purpose)
     ca.create(work / "ca", name=settings.data_space, crl_url=f"{settings.url}/ca/v1/crl/issuing.crl", now=clock.now(), root=root_ca)
-    open_database(work).close()
+    if not settings.database:  # a server's tables are made at the first start
+        open_file(work, settings.did).file.close()
 
 
 def toml(settings: Settings) -> str:

@@ -191,7 +191,7 @@ class IssuerUnderTest(UnderTest):
             mock.patch.object(identity_service, "Resolver", partial(Resolver, scheme="http")),
             mock.patch.object(identity_service, "GuardedClient", return_value=_client()),
         ):
-            self.service = identity_service.open_service(directory, self.clock)
+            self.service = await identity_service.open_service(directory, self.clock)
         self.books = self.service.worker.ledger
         await self._admit(did_of(self.kit, "holder"))
         self.service.database.on_commit(self.service.worker.wake.set)
@@ -236,7 +236,7 @@ class IssuerUnderTest(UnderTest):
         await asyncio.gather(self.worker, return_exceptions=True)
         await self.service.client.close()
         await self.client.close()
-        self.service.database.close()
+        await self.service.database.close()
 
 
 def _kit(_did):

@@ -240,5 +240,5 @@ async def revocations() -> Measure:
             await found.standing.change_all(members, REVOKE)
             took = time.perf_counter() - began
         finally:
-            found.ledger.database.close()
+            found.ledger.database.file.close()
     return at_most("1,000 members revoked, lists signed", took, "s", 5)

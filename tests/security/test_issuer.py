@@ -21,7 +21,7 @@ from identity.service.issuer.requests import Requests
 from identity.service.issuer.routes import IssuerRoutes
 from identity.service.issuer.statuslists import StatusLists
 from identity.service.store.issuance import Due
-from identity.service.store.ledger import ledger, open_database
+from identity.service.store.ledger import ledger, open_file
 from identity.service.store.members import Member
 from identity.tls import ca
 from identity.vc import DCP_CONTEXT, parse_vc
@@ -50,13 +50,13 @@ class Consortium:
 
     def __init__(self, directory) -> None:
         self.world = world = World()
-        self.database = open_database(directory)
+        self.database = open_file(directory, world.issuer.did)
         self.books = ledger(world.issuer.did, self.database, world.clock)
         self.authority = ca.create(directory / "ca", name="Test", crl_url="https://issuer.example/crl", now=world.clock.now())
         found = definitions.read(DEFINITIONS)
 
         async def seen(issuer, jti):
-            return self.database.read(lambda c: self.books.journal.spent(c, issuer, jti))
+            return self.database.file.read(lambda c: self.books.journal.spent(c, issuer, jti))
 
         door = TokenDoor(did=world.issuer.did, resolver=world.resolver, clock=world.clock, seen=seen)
         callers = Callers(door, self.books)
@@ -110,14 +110,14 @@ class Consortium:
         return await self.client.post("/ca/v1/certificates", json={"csr": csr}, headers=self.bearer(party, **changes))
 
     def due(self) -> list[Due]:
-        return self.database.read(lambda c: self.books.issuances.due(c, iso(self.world.clock.now()), 10))
+        return self.database.file.read(lambda c: self.books.issuances.due(c, iso(self.world.clock.now()), 10))
 
     def issued(self) -> list[str]:
-        rows = self.database.read(lambda c: c.execute("SELECT id FROM credential").fetchall())
+        rows = self.database.file.read(lambda c: c.execute("SELECT id FROM credential").fetchall())
         return [each[0] for each in rows]
 
     def positions(self) -> list[tuple]:
-        return self.database.read(lambda c: c.execute("SELECT list, position FROM status_entry").fetchall())
+        return self.database.file.read(lambda c: c.execute("SELECT list, position FROM status_entry").fetchall())
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ async def issuer(tmp_path):
     await found.member(found.world.member)
     async with TestClient(TestServer(application(found.routes))) as found.client:
         yield found
-    found.database.close()
+    found.database.file.close()
 
 
 def request_for(*names: x509.GeneralName, subject: str = "", key=None, ca_true: bool = False) -> str:

@@ -12,7 +12,7 @@ from identity.service.issuer.revocation import Revocation
 from identity.service.issuer.statuslists import StatusLists
 from identity.service.store.certificates import Issued as Certificate
 from identity.service.store.issuance import Issued
-from identity.service.store.ledger import Ledger, ledger, open_database
+from identity.service.store.ledger import Ledger, ledger, open_file
 from identity.service.store.members import Member
 from identity.tls import ca
 from kernel.clock import Clock, iso
@@ -71,7 +71,7 @@ class Consortium:
 
 def consortium(directory: Path, clock: Clock) -> Consortium:
     """A new one in an empty directory, or the one that a directory holds; its database is `found.ledger.database`."""
-    books = ledger(DID, open_database(directory), clock)
+    books = ledger(DID, open_file(directory, DID), clock)
     signer = KeyStore(directory / "keys", DID).ensure("vc")
     place = directory / "ca"
     authority = ca.Authority.open(place) if place.exists() else ca.create(place, name="Test", crl_url=f"{URL}/crl", now=clock.now())

@@ -14,15 +14,23 @@ BACKENDS = ("sqlite", "postgres")
 LEASE = 30.0
 
 
+def fresh_tables(postgres, source):
+    """The name of a database that has the tables of migrations (a folder), or the URL of a copy of one (its name); dropped at the end."""
+    name = f"t{uuid.uuid4().hex}"
+    if isinstance(source, str):
+        yield postgres.create_database(name, source)
+    else:
+        url = postgres.create_database(name)
+        with ThreadPoolExecutor() as threads:  # it runs a loop of its own
+            threads.submit(upgrade_server, url, source).result()
+        yield name
+    postgres.drop_database(name)
+
+
 @pytest.fixture(scope="session")
 def migrated(postgres):
     """The name of a database that has all tables."""
-    name = f"m{uuid.uuid4().hex}"
-    url = postgres.create_database(name)
-    with ThreadPoolExecutor() as threads:  # it runs a loop of its own
-        threads.submit(upgrade_server, url, MIGRATIONS).result()
-    yield name
-    postgres.drop_database(name)
+    yield from fresh_tables(postgres, MIGRATIONS)
 
 
 @pytest.fixture(params=BACKENDS)
@@ -33,9 +41,7 @@ def backend(request):
 @pytest.fixture
 def tables(migrated, postgres):
     """The URL of a database with all tables, of this test's own."""
-    name = f"t{uuid.uuid4().hex}"
-    yield postgres.create_database(name, migrated)
-    postgres.drop_database(name)
+    yield from fresh_tables(postgres, migrated)
 
 
 @pytest.fixture

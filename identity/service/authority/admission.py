@@ -17,7 +17,6 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from sqlite3 import Connection
 from typing import Annotated, Any
 from urllib.parse import unquote
 from uuid import uuid4
@@ -30,6 +29,7 @@ from identity.service.authority.corporate_number import verified
 from identity.service.store.admission import Application, Invitation
 from identity.service.store.ledger import Ledger
 from identity.service.store.members import Member
+from identity.service.store.port import Connection
 from identity.service.transitions import MEMBERSHIP, step
 from kernel.clock import iso
 from kernel.errors import BadInput, NotFound

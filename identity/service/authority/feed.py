@@ -9,7 +9,6 @@ Rules
 """
 
 import asyncio
-from sqlite3 import Connection
 from typing import Final
 
 from aiohttp import web
@@ -19,13 +18,17 @@ from identity.feed import Event, Question
 from identity.keys import Signer
 from identity.service.callers import Callers
 from identity.service.store.ledger import Ledger
-from kernel.errors import BadInput, Forbidden
+from identity.service.store.port import Connection
+from kernel.errors import BadInput, Forbidden, UnavailableError
+from kernel.telemetry import get
 from kernel.web import Route
 
 PATH: Final = "/authority/v1/events"
 LONGEST: Final = 25.0
+_PAUSE: Final = 1.0  # seconds, when the database cannot be read
 _FOLLOWERS: Final = ("ACTIVE", "SUSPENDED")
 _PRIVATE: Final = ("invited", "applied")
+log = get(__name__)
 
 
 class Feed:
@@ -34,6 +37,7 @@ class Feed:
     def __init__(self, *, ledger: Ledger, callers: Callers, signer: Signer) -> None:
         self._ledger, self._callers, self._signer = ledger, callers, signer
         self._head = -1
+        self._look = asyncio.Event()
         self._waiting: set[asyncio.Event] = set()
         self._closed = False
 
@@ -51,12 +55,25 @@ class Feed:
         ]
 
     def committed(self) -> None:
-        """Called after every group of commits: wakes those who wait when there is a new event."""
-        head = self._ledger.database.read(self._ledger.journal.head)
-        if head != self._head:
-            self._head = head
-            for each in self._waiting:
-                each.set()
+        """Called after every group of commits, here or in another process."""
+        self._look.set()
+
+    async def watch(self) -> None:
+        """Until cancelled: after commits, wake those who wait when there is a new event."""
+        while True:
+            await self._look.wait()
+            self._look.clear()
+            try:
+                head = await self._ledger.database.read(self._ledger.journal.head)
+            except UnavailableError as error:
+                log.warning("the event feed cannot look", cause=error.detail)
+                await asyncio.sleep(_PAUSE)
+                self._look.set()
+                continue
+            if head != self._head:
+                self._head = head
+                for each in self._waiting:
+                    each.set()
 
     def close(self) -> None:
         """Answer everybody who waits, now and from now on."""
@@ -70,7 +87,7 @@ class Feed:
         seconds = min(LONGEST, float(_number(request.query.get("wait", "0"))))
         await self._callers.spending(token, lambda c: self._follower(c, token.did))
         await self._wait(asked.after, seconds)
-        head, events = self._ledger.database.read(lambda c: self._after(c, asked.after))
+        head, events = await self._ledger.database.read(lambda c: self._after(c, asked.after))
         page = feed.write(self._signer, asked, head, events, self._ledger.clock.now())
         return web.Response(text=page, content_type="application/jwt", headers={"Cache-Control": "no-store"})
 
@@ -84,9 +101,9 @@ class Feed:
         self._waiting.add(event)
         try:
             async with asyncio.timeout(seconds):
-                while not self._closed and self._ledger.database.read(self._ledger.journal.head) <= after:
-                    event.clear()
+                while not self._closed and await self._ledger.database.read(self._ledger.journal.head) <= after:
                     await event.wait()
+                    event.clear()
         except TimeoutError:
             return
         finally:

@@ -3,7 +3,6 @@
 The register tells members (and nobody else) who is a member: DID, name, state.
 """
 
-from sqlite3 import Connection
 from typing import Final
 
 import msgspec
@@ -14,6 +13,7 @@ from identity.service.authority.admission import Admission, Applied, Apply
 from identity.service.bodies import read
 from identity.service.callers import Callers
 from identity.service.issuer.requests import active_member
+from identity.service.store.port import Connection
 from kernel.web import Route, json_response
 
 PATH: Final = "/authority/v1"

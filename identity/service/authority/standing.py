@@ -11,7 +11,6 @@ Rules (identity.md 4.3, 8.5)
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from sqlite3 import Connection
 from typing import Final
 
 import msgspec
@@ -20,6 +19,7 @@ from msgspec import Struct
 from identity.service.store.certificates import HOLD
 from identity.service.store.ledger import Ledger
 from identity.service.store.members import Member
+from identity.service.store.port import Connection
 from identity.service.transitions import MEMBERSHIP, step
 from kernel.faults import crashpoint
 

@@ -14,18 +14,17 @@
 Rules
 - Nothing of the draft is believed by anybody before it is published; `changes` tells beforehand what that would change, and a publication names the
   number of the list that was looked at, so that two operators do not overwrite each other unseen.
-- Every signature has a number of its own, one more than the one before. List, number and event are one transaction.
+- Every signature has a number of its own, one more than the one before. List, number and event are one transaction, and one process
+  at a time signs, by a turn of the database.
 - A list ends after seven days and is signed anew after three and a half, unchanged, and when the service has a new issuing CA. The first list is published by the first start: the service itself.
 - Signed with the oldest key for trust that is still there, naming all of them: followers learn a new key before it signs alone (`identity.pinned`).
 """
 
-import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from sqlite3 import Connection
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -38,6 +37,7 @@ from identity.did import parse as parse_did
 from identity.jose import Signer, thumbprint
 from identity.service.issuer.definitions import Definition
 from identity.service.store.ledger import Ledger
+from identity.service.store.port import Connection
 from identity.service.store.trust import Published
 from identity.trustlist import Bridge, Content, TrustedIssuer
 from kernel.clock import iso, parse_iso
@@ -109,7 +109,6 @@ class TrustLists:
     base_url: str
     bundle: str
     draft_file: Path
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def url(self) -> str:
@@ -135,15 +134,15 @@ class TrustLists:
             keys=tuple(thumbprint(each.public_jwk()) for each in self.keys),
         )
 
-    def changes(self) -> Differences:
+    async def changes(self) -> Differences:
         """What publishing the draft would change."""
-        last = self._newest()
+        last = await self._newest()
         return Differences(last.sequence if last else 0, trustlist.changes(_content(last) if last else None, self.draft()))
 
     async def publish(self, expected: int) -> Published:
         """Publish the draft in place of list `expected`; raises `Conflict` when another list is the newest, or nothing would change."""
-        async with self.turn:
-            last = self._newest()
+        async with self.ledger.database.turn(EVENT):
+            last = await self._newest()
             if (last.sequence if last else 0) != expected:
                 raise Conflict(
                     f"the newest trust list is {last.sequence if last else 0}, not {expected}",
@@ -156,23 +155,29 @@ class TrustLists:
 
     async def upkeep(self) -> None:
         """The first list, and renewal before the end; nothing is written otherwise."""
-        async with self.turn:
-            last = self._newest()
-            if last is None:
-                await self._sign(self.draft(), None)
-                return
-            content = msgspec.structs.replace(_content(last), ca_digest=trustlist.ca_digest(self.bundle))
-            if content != _content(last) or parse_iso(last.since) + RESIGN <= self.ledger.clock.now():
+        if self._renewal(await self._newest()) is None:
+            return
+        async with self.ledger.database.turn(EVENT):
+            last = await self._newest()
+            if (content := self._renewal(last)) is not None:
                 await self._sign(content, last)
 
-    def next_due(self) -> datetime | None:
+    def _renewal(self, last: Published | None) -> Content | None:
+        """What must be signed now; None for nothing."""
+        if last is None:
+            return self.draft()
+        content = msgspec.structs.replace(_content(last), ca_digest=trustlist.ca_digest(self.bundle))
+        due = parse_iso(last.since) + RESIGN <= self.ledger.clock.now()
+        return content if due or content != _content(last) else None
+
+    async def next_due(self) -> datetime | None:
         """When the list must be signed again."""
-        last = self._newest()
+        last = await self._newest()
         return None if last is None else parse_iso(last.since) + RESIGN
 
-    def shown(self) -> Shown:
+    async def shown(self) -> Shown:
         """The published list; raises `NotFound`."""
-        last = self._newest()
+        last = await self._newest()
         if last is None:
             raise NotFound("no trust list has been published")
         return Shown(last.sequence, last.since, last.until, msgspec.to_builtins(_content(last)))
@@ -184,7 +189,7 @@ class TrustLists:
         ]
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        last = self._newest()
+        last = await self._newest()
         if last is None:
             raise NotFound("no trust list has been published")
         etag = f'"{hashlib.sha256(last.jwt.encode()).hexdigest()}"'
@@ -208,8 +213,8 @@ class TrustLists:
         own = self.ledger.participant
         self.ledger.journal.record(connection, EVENT, "", own, self.ledger.now(), subject=str(made.sequence))
 
-    def _newest(self) -> Published | None:
-        return self.ledger.database.read(self.ledger.trust.newest)
+    async def _newest(self) -> Published | None:
+        return await self.ledger.database.read(self.ledger.trust.newest)
 
 
 def _content(found: Published) -> Content:

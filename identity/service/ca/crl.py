@@ -2,20 +2,20 @@
 
 Rules
 - The number grows with every list, thisUpdate is strictly later than the one before (a list of the same second would lose).
+- One process at a time signs, by a turn of the database: a number is used once.
 - Signed at every change and every hour; valid for a day. A list past nextUpdate would stop every handshake that checks it.
 - Held certificates (suspension) are on the list and leave it with the reinstatement; expired ones are left out.
 """
 
-import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from sqlite3 import Connection
 from typing import Final
 
 import msgspec
 
 from identity.service.store.certificates import ISSUING, PREVIOUS, Crl
 from identity.service.store.ledger import Ledger
+from identity.service.store.port import Connection
 from identity.tls.ca import Authority, Revoked
 from kernel.clock import iso, parse_iso
 from kernel.errors import NotFound
@@ -33,21 +33,27 @@ class RevocationList:
 
     ledger: Ledger
     authority: Authority
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def publish(self) -> None:
         """Sign the list when it is missing, behind or old. Nothing is written otherwise."""
-        async with self.turn:
-            now = self.ledger.clock.now().replace(microsecond=0)
-            last = self._last()
-            if last.current and (due := self._due(last)) is not None and now < due:
+        if self._fresh(await self._last()):
+            return
+        async with self.ledger.database.turn("revocation list"):
+            last, now = await self._last(), self._second()
+            if self._fresh(last):
                 return
             if last.this_update is not None:
                 now = max(now, parse_iso(last.this_update) + _SECOND)
             await self._sign(last, now)
 
+    def _second(self) -> datetime:
+        return self.ledger.clock.now().replace(microsecond=0)
+
+    def _fresh(self, last: Crl) -> bool:
+        return last.current and (due := self._due(last)) is not None and self._second() < due
+
     async def _sign(self, last: Crl, now: datetime) -> None:
-        rows = self.ledger.database.read(lambda c: self.ledger.certificates.revoked(c, iso(now)))
+        rows = await self.ledger.database.read(lambda c: self.ledger.certificates.revoked(c, iso(now)))
         entries = [Revoked(int(serial, 16), parse_iso(at), reason) for serial, at, reason in rows]
         following = now + LIFE
         signed = Crl(
@@ -71,19 +77,19 @@ class RevocationList:
 
     async def fetch(self, name: str) -> bytes:
         """The current list (DER) of the issuing CA, or of the one before it; raises `NotFound`."""
-        if not self._last().current:
+        if not (await self._last()).current:
             await self.publish()
-        found = self.ledger.database.read(lambda c: self.ledger.certificates.crl(c, name)) if name in NAMES else None
+        found = await self.ledger.database.read(lambda c: self.ledger.certificates.crl(c, name)) if name in NAMES else None
         if found is None or found.der is None or (name == PREVIOUS and self.authority.previous is None):
             raise NotFound("no such revocation list")
         return found.der
 
-    def next_due(self) -> datetime | None:
+    async def next_due(self) -> datetime | None:
         """When the list must be signed again."""
-        return self._due(self._last())
+        return self._due(await self._last())
 
-    def _last(self) -> Crl:
-        return self.ledger.database.read(self.ledger.certificates.crl)
+    async def _last(self) -> Crl:
+        return await self.ledger.database.read(self.ledger.certificates.crl)
 
     @staticmethod
     def _due(last: Crl) -> datetime | None:

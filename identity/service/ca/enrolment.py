@@ -12,7 +12,6 @@ Rules
 import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
-from sqlite3 import Connection
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -21,6 +20,7 @@ from identity.service.issuer.requests import active_member
 from identity.service.store.certificates import Issued
 from identity.service.store.ledger import Ledger
 from identity.service.store.members import Member
+from identity.service.store.port import Connection
 from identity.tls import names
 from identity.tls.ca import Authority, MemberCertificate
 from kernel.clock import iso

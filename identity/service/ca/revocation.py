@@ -8,13 +8,13 @@ Rules
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from sqlite3 import Connection
 from typing import Final, Literal
 
 from msgspec import Struct
 
 from identity.service.store.certificates import Issued
 from identity.service.store.ledger import Ledger
+from identity.service.store.port import Connection
 from kernel.errors import Conflict, NotFound
 from kernel.faults import crashpoint
 

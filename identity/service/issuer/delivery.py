@@ -16,7 +16,6 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from sqlite3 import Connection
 from typing import Final
 from uuid import uuid4
 
@@ -29,6 +28,7 @@ from identity.service.issuer.requests import record
 from identity.service.issuer.statuslists import StatusLists
 from identity.service.store.issuance import Due, Issuance, Issued
 from identity.service.store.ledger import Ledger
+from identity.service.store.port import Connection
 from identity.service.store.status import Entry
 from identity.service.transitions import ISSUANCE, OFFER, Table, step
 from identity.vc import as_jwt
@@ -69,6 +69,7 @@ class Delivery:
             issuance = await self._prepare(row.issuance)
         except _Suspended as failure:  # its outbox row waits for the reinstatement
             _log.info("delivery waits", pid=row.issuance, reason=failure.detail)
+            await self.release(row)
             return
         try:
             await self._send(issuance)
@@ -79,11 +80,16 @@ class Delivery:
         await self.ledger.database.write(lambda c: self._close(c, issuance, "deliver"))
         _log.info("credentials delivered", peer=issuance.holder, pid=issuance.id, state=issuance.state)
 
+    async def release(self, row: Due) -> None:
+        """Let whoever comes next take the row."""
+        books = self.ledger
+        await books.database.write(lambda c: books.issuances.release(c, row.issuance, books.database.replica))
+
     async def _prepare(self, key: str) -> Issuance:
         issuance = await self.ledger.database.write(lambda c: self._allocate(c, key))
         crashpoint("issuer.allocated")
         if issuance.state == "APPROVED":
-            signed = self.ledger.database.read(lambda c: self._signatures(c, key))
+            signed = await self.ledger.database.read(lambda c: self._signatures(c, key))
             if signed:
                 await self.ledger.database.write(lambda c: self.ledger.issuances.sign(c, signed))
             await self.lists.publish()
@@ -147,7 +153,7 @@ class Delivery:
         )
 
     async def _send(self, issuance: Issuance) -> None:
-        credentials = self.ledger.database.read(lambda c: self.ledger.issuances.credentials(c, issuance.id))
+        credentials = await self.ledger.database.read(lambda c: self.ledger.issuances.credentials(c, issuance.id))
         document = await self.resolver.resolve(issuance.holder)
         endpoint = document.endpoint("CredentialService")
         if endpoint is None:
@@ -183,7 +189,9 @@ class Delivery:
             await self.ledger.database.write(lambda c: self._close(c, issuance, "fail"))
             return
         due = iso(now + timedelta(seconds=back_off(row.attempts)))
-        await self.ledger.database.write(lambda c: self.ledger.issuances.postpone(c, row.issuance, due, failure.detail[:500]))
+        await self.ledger.database.write(
+            lambda c: self.ledger.issuances.postpone(c, row.issuance, due, failure.detail[:500], self.ledger.database.replica)
+        )
 
     def _close(self, connection: Connection, issuance: Issuance, event: str) -> None:
         now = self.ledger.now()

@@ -17,7 +17,6 @@ Not done here: signing and sending (`delivery`).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from sqlite3 import Connection
 from typing import Any
 from uuid import uuid4
 
@@ -28,6 +27,7 @@ from identity.service.issuer.messages import CredentialRequestMessage
 from identity.service.store.issuance import Issuance
 from identity.service.store.ledger import Ledger
 from identity.service.store.members import Member
+from identity.service.store.port import Connection
 from identity.service.transitions import ISSUANCE, OFFER, WIRE_STATUS, step
 from kernel.errors import BadInput, Conflict, Forbidden, NotFound
 

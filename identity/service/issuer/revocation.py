@@ -10,13 +10,13 @@ Rules
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from sqlite3 import Connection
 from typing import Final
 
 import msgspec
 
 from identity.service.store.issuance import Issued, Which
 from identity.service.store.ledger import Ledger
+from identity.service.store.port import Connection
 from identity.service.transitions import CREDENTIAL, legal, step
 from kernel.errors import BadInput, NotFound
 from kernel.faults import crashpoint

@@ -2,15 +2,14 @@
 
 Rules
 - A list is never served unsigned and never behind the database: a read between a commit and its signature waits for the signature.
+- One process at a time signs, by a turn of the database: two issuers side by side never sign the same change twice.
 - Signed anew at every change and every six hours; valid for a day. Verifiers that cannot reach us fail closed.
 - The ETag is the digest of the signed form; Cache-Control is a few seconds, so that a suspension is seen soon.
 """
 
-import asyncio
 import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from sqlite3 import Connection
 from typing import Final
 
 import msgspec
@@ -19,6 +18,7 @@ from msgspec import Struct
 from identity.keys import Signer
 from identity.service.issuer import signing
 from identity.service.store.ledger import Ledger
+from identity.service.store.port import Connection
 from identity.service.store.status import ListRow
 from identity.vc import as_document
 from kernel.clock import iso, parse_iso
@@ -44,7 +44,6 @@ class StatusLists:
     ledger: Ledger
     signer: Signer
     base_url: str
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     documents: dict[str, Served] = field(default_factory=dict)
 
     def url(self, key: str) -> str:
@@ -53,14 +52,18 @@ class StatusLists:
 
     async def publish(self) -> None:
         """Sign every list that is missing, behind or old. Nothing is written when there is none."""
-        async with self.turn:
-            before = iso(self.ledger.clock.now() - RESIGN)
-            rows = self.ledger.database.read(lambda c: self.ledger.statuses.unsigned(c, before))
-            for row in rows:
+        if not await self._unsigned():
+            return
+        async with self.ledger.database.turn("status lists"):
+            for row in await self._unsigned():
                 await self._sign(row.id)
 
+    async def _unsigned(self) -> list[ListRow]:
+        before = iso(self.ledger.clock.now() - RESIGN)
+        return await self.ledger.database.read(lambda c: self.ledger.statuses.unsigned(c, before))
+
     async def _sign(self, key: str) -> None:
-        row, marked = self.ledger.database.read(lambda c: self._snapshot(c, key))
+        row, marked = await self.ledger.database.read(lambda c: self._snapshot(c, key))
         now = self.ledger.clock.now()
         until = now + LIFE
         jwt = signing.status_list(
@@ -78,10 +81,10 @@ class StatusLists:
 
     async def fetch(self, key: str, *, document: bool = False) -> Served:
         """The current signed form; raises `NotFound`. `document`: with a Data Integrity proof instead of a JWT's signature."""
-        row = self._row(key)
+        row = await self._row(key)
         if not self._fresh(row):
             await self.publish()
-            row = self._row(key)
+            row = await self._row(key)
         jwt = row.jwt or ""
         etag = hashlib.sha256(jwt.encode()).hexdigest()
         return self._document(key, jwt, f'"{etag}-di"') if document else Served(jwt, f'"{etag}"')
@@ -93,8 +96,8 @@ class StatusLists:
             known = self.documents[key] = Served(as_document(jwt, self.signer, limit=_LARGEST), etag)
         return known
 
-    def _row(self, key: str) -> ListRow:
-        row = self.ledger.database.read(lambda c: self.ledger.statuses.get(c, key))
+    async def _row(self, key: str) -> ListRow:
+        row = await self.ledger.database.read(lambda c: self.ledger.statuses.get(c, key))
         if row is None:
             raise NotFound("no such status list")
         return row
@@ -102,7 +105,7 @@ class StatusLists:
     def _fresh(self, row: ListRow) -> bool:
         return row.current and row.expires is not None and row.expires > self.ledger.now()
 
-    def next_due(self) -> datetime | None:
+    async def next_due(self) -> datetime | None:
         """When the oldest signed form must be renewed; None while there is no list."""
-        oldest = self.ledger.database.read(self.ledger.statuses.oldest)
+        oldest = await self.ledger.database.read(self.ledger.statuses.oldest)
         return None if oldest is None else parse_iso(oldest) + RESIGN

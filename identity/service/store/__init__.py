@@ -1,1 +1,1 @@
-"""Storage of the identity service: one SQLite file, plain SQL, every table filtered by participant in this folder only."""
+"""Storage of the identity service: plain SQL that SQLite and PostgreSQL share (`port`), every table filtered by participant in this folder only."""

@@ -1,10 +1,11 @@
 """Invitations (a code for one DID, stored as its SHA-256, used once) and applications."""
 
-from sqlite3 import Connection
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
+
+from identity.service.store.port import Connection
 
 _INVITATION: Final = "id, member, code_digest, created, expires, application"
 _APPLICATION: Final = "id, member, did, hosts, submitted"

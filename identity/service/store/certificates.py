@@ -4,10 +4,11 @@ Reasons are names of RFC 5280 5.3.1. `certificateHold` (suspension) is lifted by
 """
 
 from collections.abc import Sequence
-from sqlite3 import Connection
 from typing import Final
 
 from msgspec import Struct
+
+from identity.service.store.port import Connection
 
 HOLD: Final = "certificateHold"
 ISSUING: Final = "issuing"
@@ -95,7 +96,7 @@ class Certificates(Struct, frozen=True):
         """List all certificates of the member that still run; a hold may become final, never the reverse."""
         done = connection.execute(
             "UPDATE certificate SET revoked = COALESCE(revoked, ?), reason = ?"
-            " WHERE participant = ? AND member = ? AND expires > ? AND (reason IS NULL OR reason = ?) AND reason IS NOT ?",
+            " WHERE participant = ? AND member = ? AND expires > ? AND (reason IS NULL OR (reason = ? AND reason <> ?))",
             (now, reason, self.participant, member, now, HOLD, reason),
         )
         self._changed(connection, done.rowcount)
@@ -166,6 +167,6 @@ class Certificates(Struct, frozen=True):
         if count > 0:
             connection.execute(
                 "INSERT INTO crl (participant, name, number, version, signed_version) VALUES (?,?,0,2,0)"
-                " ON CONFLICT (participant, name) DO UPDATE SET version = version + 1",
+                " ON CONFLICT (participant, name) DO UPDATE SET version = crl.version + 1",
                 (self.participant, ISSUING),
             )

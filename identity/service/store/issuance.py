@@ -1,14 +1,20 @@
 """Issuance processes, the credentials made for them, and the outbox of deliveries."""
 
 from collections.abc import Sequence
-from sqlite3 import Connection
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
+from identity.service.store.port import Connection
+
 _ISSUANCE: Final = "id, member, holder, holder_pid, definitions, state, reason, grant_token, created, changed"
 _CREDENTIAL: Final = "id, issuance, member, holder, definition, type, format, subject, valid_from, valid_until, jwt, state"
+
+_OPEN: Final = (
+    "FROM outbox o JOIN issuance i ON i.participant = o.participant AND i.id = o.issuance"
+    " JOIN member m ON m.participant = i.participant AND m.id = i.member WHERE o.participant = ? AND m.state <> 'SUSPENDED'"
+)
 
 MOST: Final = 1000
 
@@ -75,14 +81,17 @@ class Waiting(Struct, frozen=True, kw_only=True):
 
 
 class Issuances(Struct, frozen=True):
-    """Processes, credentials and deliveries of one participant."""
+    """Processes, credentials and deliveries of one participant; `alive` as in `store.port`."""
 
     participant: str
+    alive: str
 
     def add(self, connection: Connection, issuance: Issuance) -> None:
         connection.execute(
-            f"INSERT INTO issuance (participant, {_ISSUANCE}) VALUES (?,?,?,?,?,?,?,?,?,?,?)",  # noqa: S608  # constant
+            f"INSERT INTO issuance (participant, seq, {_ISSUANCE}) VALUES"  # noqa: S608  # constant
+            " (?,(SELECT COALESCE(MAX(seq), 0) + 1 FROM issuance WHERE participant = ?),?,?,?,?,?,?,?,?,?,?)",
             (
+                self.participant,
                 self.participant,
                 issuance.id,
                 issuance.member,
@@ -128,20 +137,23 @@ class Issuances(Struct, frozen=True):
 
     def overview(self, connection: Connection, after: str, limit: int) -> list[Waiting]:
         """Processes, newest first, with the state of their delivery; `after` is the id of the last one seen."""
-        where = " AND i.rowid < (SELECT rowid FROM issuance WHERE participant = i.participant AND id = ?)" if after else ""
+        where = " AND i.seq < (SELECT seq FROM issuance WHERE participant = i.participant AND id = ?)" if after else ""
         rows = connection.execute(
             "SELECT i.id, i.holder, i.holder_pid, i.state, i.reason, o.attempts, o.due, o.error FROM issuance i"  # noqa: S608  # constants
             " LEFT JOIN outbox o ON o.participant = i.participant AND o.issuance = i.id"
-            f" WHERE i.participant = ?{where} ORDER BY i.rowid DESC LIMIT ?",
+            f" WHERE i.participant = ?{where} ORDER BY i.seq DESC LIMIT ?",
             (self.participant, *([after] if after else []), limit),
         )
         return [Waiting(**dict(zip(Waiting.__struct_fields__, row, strict=True))) for row in rows]
 
     def allocate(self, connection: Connection, credential: Issued) -> None:
         connection.execute(
-            f"INSERT INTO credential (participant, {_CREDENTIAL}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",  # noqa: S608  # constant
+            f"INSERT INTO credential (participant, place, {_CREDENTIAL}) VALUES"  # noqa: S608  # constant
+            " (?,(SELECT COUNT(*) FROM credential WHERE participant = ? AND issuance = ?),?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 self.participant,
+                self.participant,
+                credential.issuance,
                 credential.id,
                 credential.issuance,
                 credential.member,
@@ -178,7 +190,7 @@ class Issuances(Struct, frozen=True):
 
     def _credentials(self, connection: Connection, condition: str, value: str) -> list[Issued]:
         rows = connection.execute(
-            f"SELECT {_CREDENTIAL} FROM credential WHERE participant = ? AND {condition} ORDER BY rowid",  # noqa: S608  # constants
+            f"SELECT {_CREDENTIAL} FROM credential WHERE participant = ? AND {condition} ORDER BY place",  # noqa: S608  # constants
             (self.participant, value),
         )
         return [_issued(row) for row in rows]
@@ -193,37 +205,51 @@ class Issuances(Struct, frozen=True):
     def enqueue(self, connection: Connection, issuance: str, now: str) -> None:
         """Ask for a delivery; an open one is made due at once."""
         connection.execute(
-            "INSERT INTO outbox (participant, issuance, due, attempts, created, error) VALUES (?,?,?,0,?,NULL)"
-            " ON CONFLICT (participant, issuance) DO UPDATE SET due = excluded.due",
+            "INSERT INTO outbox (participant, issuance, due, attempts, created, error, owner, leased_until)"
+            " VALUES (?,?,?,0,?,NULL,'','') ON CONFLICT (participant, issuance) DO UPDATE SET due = excluded.due",
             (self.participant, issuance, now, now),
         )
 
     def due(self, connection: Connection, now: str, limit: int) -> list[Due]:
-        """Deliveries whose time has come; those of a suspended member wait for the end of the suspension."""
+        """Deliveries whose time has come and that no living process has; those of a suspended member wait for the end of the suspension."""
         rows = connection.execute(
-            "SELECT o.issuance, o.attempts, o.created FROM outbox o"
-            " JOIN issuance i ON i.participant = o.participant AND i.id = o.issuance"
-            " JOIN member m ON m.participant = i.participant AND m.id = i.member"
-            " WHERE o.participant = ? AND o.due <= ? AND m.state <> 'SUSPENDED' ORDER BY o.due LIMIT ?",
-            (self.participant, now, limit),
+            f"SELECT o.issuance, o.attempts, o.created {_OPEN} AND o.due <= ? AND NOT (o.leased_until > ? AND {self.alive})"  # constants
+            " ORDER BY o.due LIMIT ?",
+            (self.participant, now, now, limit),
         )
         return [Due(*row) for row in rows]
 
+    def claim(self, connection: Connection, now: str, until: str, owner: str, limit: int) -> list[Due]:
+        """The same, leased to a process until then: nobody else takes them while it lives."""
+        found = self.due(connection, now, limit)
+        connection.executemany(
+            "UPDATE outbox SET owner = ?, leased_until = ? WHERE participant = ? AND issuance = ?",
+            [(owner, until, self.participant, row.issuance) for row in found],
+        )
+        return found
+
+    def release(self, connection: Connection, issuance: str, owner: str) -> None:
+        """Give a lease back."""
+        connection.execute(
+            "UPDATE outbox SET owner = '', leased_until = '' WHERE participant = ? AND issuance = ? AND owner = ?",
+            (self.participant, issuance, owner),
+        )
+
     def waiting(self, connection: Connection, limit: int) -> list[tuple[str, str]]:
-        """The next deliveries as (issuance, due), earliest first; those of suspended members do not count."""
+        """The next deliveries as (issuance, due), earliest first; those of suspended members do not count, leased ones wait for the end of their lease."""
+        when = "CASE WHEN o.leased_until > o.due THEN o.leased_until ELSE o.due END"
         rows = connection.execute(
-            "SELECT o.issuance, o.due FROM outbox o"
-            " JOIN issuance i ON i.participant = o.participant AND i.id = o.issuance"
-            " JOIN member m ON m.participant = i.participant AND m.id = i.member"
-            " WHERE o.participant = ? AND m.state <> 'SUSPENDED' ORDER BY o.due LIMIT ?",
+            f"SELECT o.issuance, {when} {_OPEN} ORDER BY 2 LIMIT ?",  # constants
             (self.participant, limit),
         )
         return [(str(issuance), str(due)) for issuance, due in rows]
 
-    def postpone(self, connection: Connection, issuance: str, due: str, error: str) -> None:
+    def postpone(self, connection: Connection, issuance: str, due: str, error: str, owner: str) -> None:
+        """Try again then, and give the lease back; nothing, when somebody else has the row meanwhile."""
         connection.execute(
-            "UPDATE outbox SET due = ?, attempts = attempts + 1, error = ? WHERE participant = ? AND issuance = ?",
-            (due, error, self.participant, issuance),
+            "UPDATE outbox SET due = ?, attempts = attempts + 1, error = ?, owner = '', leased_until = ''"
+            " WHERE participant = ? AND issuance = ? AND owner IN ('', ?)",
+            (due, error, self.participant, issuance, owner),
         )
 
     def arrived(self, connection: Connection, issuance: str) -> None:

@@ -4,10 +4,9 @@ A token is spent in the transaction that it authorises; a read spends it alone. 
 (identity.md 1.1 step 8): a second use fails with `Unauthorized`, alike for every caller.
 """
 
-from sqlite3 import Connection
-
 from msgspec import Struct
 
+from identity.service.store.port import Connection
 from kernel.errors import Unauthorized
 
 
@@ -51,8 +50,8 @@ class Journal(Struct, frozen=True):
         """Append an event; it stands or falls with the transaction of what it tells."""
         connection.execute(
             "INSERT INTO event (participant, seq, kind, member, did, subject, at)"
-            " SELECT ?, COALESCE(MAX(seq), 0) + 1, ?, ?, ?, ?, ? FROM event WHERE participant = ?",
-            (self.participant, kind, member, did, subject, at, self.participant),
+            " VALUES (?,(SELECT COALESCE(MAX(seq), 0) + 1 FROM event WHERE participant = ?),?,?,?,?,?)",
+            (self.participant, self.participant, kind, member, did, subject, at),
         )
 
     def head(self, connection: Connection) -> int:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from sqlite3 import Connection
 from typing import Final, TypeVar
 
 from identity.service.store.admission import Admissions
@@ -11,15 +10,17 @@ from identity.service.store.certificates import Certificates
 from identity.service.store.issuance import Issuances
 from identity.service.store.journal import Journal
 from identity.service.store.members import Members
+from identity.service.store.port import Connection, Database
+from identity.service.store.sqlite import SqliteDatabase
 from identity.service.store.status import LENGTH, StatusRows
 from identity.service.store.trust import TrustLists
+from kernel import db
 from kernel.clock import Clock, iso
-from kernel.db import Database
 from kernel.errors import KizunaError
 
 FILE: Final = "data.sqlite"
 HEAD: Final = "0001"
-_MIGRATIONS: Final = Path(__file__).parent / "migrations"
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 T = TypeVar("T")
 
@@ -75,7 +76,7 @@ def ledger(participant: str, database: Database, clock: Clock, *, list_length: i
         clock=clock,
         members=Members(participant),
         admissions=Admissions(participant),
-        issuances=Issuances(participant),
+        issuances=Issuances(participant, database.alive),
         statuses=StatusRows(participant, list_length),
         certificates=Certificates(participant),
         journal=Journal(participant),
@@ -87,9 +88,18 @@ def migrate(path: Path) -> None:
     """Bring the file to the newest revision."""
     from kernel.migrate import upgrade  # noqa: PLC0415  # alembic costs 40 MB; only a start that migrates needs it
 
-    upgrade(path, _MIGRATIONS)
+    upgrade(path, MIGRATIONS)
 
 
-def open_database(directory: Path) -> Database:
-    """Open the file of a data directory; raises `InUse`, `NewerData`, `StorageFull`."""
-    return Database.open(directory / FILE, head=HEAD, upgrade=migrate)
+def open_file(directory: Path, participant: str) -> SqliteDatabase:
+    """Open the SQLite file of a data directory; raises `InUse`, `NewerData`, `StorageFull`."""
+    return SqliteDatabase(db.Database.open(directory / FILE, head=HEAD, upgrade=migrate), participant)
+
+
+async def open_database(directory: Path, participant: str, url: str) -> Database:
+    """The database that the settings name: PostgreSQL by its URL, or else the file. Raises `UnavailableError` and `Misconfigured` beside the errors of `open_file`."""
+    if not url:
+        return open_file(directory, participant)
+    from identity.service.store.postgres import PostgresDatabase  # noqa: PLC0415  # SQLite needs no driver in memory
+
+    return await PostgresDatabase.open(url, participant, head=HEAD, migrations=MIGRATIONS)

@@ -4,14 +4,15 @@ Every function takes a connection inside a unit of work of `kernel.db`: reading 
 work is what makes a transition safe (one writer).
 """
 
-from sqlite3 import Connection
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
+from identity.service.store.port import Connection
 from kernel.errors import NotFound
 
+_ALL: Final = 1_000_000_000
 _COLUMNS: Final = "id, did, name, corporate_number, roles, hosts, state, number, since, changed"
 
 
@@ -52,14 +53,14 @@ class Members(Struct, frozen=True):
 
     def all(self, connection: Connection) -> list[Member]:
         """All members, oldest invitation first."""
-        return self.page(connection, "", -1)
+        return self.page(connection, "", _ALL)
 
     def page(self, connection: Connection, after: str, limit: int) -> list[Member]:
         """Members, oldest invitation first; `after` is the id of the last one seen. Raises `NotFound` for one that is none."""
         last = self.get(connection, after).id if after else ""
         rows = connection.execute(
             f"SELECT {_COLUMNS} FROM member WHERE participant = ?"  # noqa: S608  # constant
-            " AND rowid > coalesce((SELECT rowid FROM member WHERE participant = ? AND id = ?), 0) ORDER BY rowid LIMIT ?",
+            " AND seq > COALESCE((SELECT seq FROM member WHERE participant = ? AND id = ?), 0) ORDER BY seq LIMIT ?",
             (self.participant, self.participant, last, limit),
         )
         return [_member(row) for row in rows]
@@ -67,11 +68,13 @@ class Members(Struct, frozen=True):
     def save(self, connection: Connection, member: Member) -> None:
         """Insert or overwrite the row of this id."""
         connection.execute(
-            f"INSERT INTO member (participant, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608  # constant
+            f"INSERT INTO member (participant, seq, {_COLUMNS}) VALUES"  # noqa: S608  # constant
+            " (?,(SELECT COALESCE(MAX(seq), 0) + 1 FROM member WHERE participant = ?),?,?,?,?,?,?,?,?,?,?)"
             " ON CONFLICT (participant, id) DO UPDATE SET name = excluded.name, state = excluded.state,"
             " corporate_number = excluded.corporate_number, roles = excluded.roles, hosts = excluded.hosts,"
             " number = excluded.number, since = excluded.since, changed = excluded.changed",
             (
+                self.participant,
                 self.participant,
                 member.id,
                 member.did,

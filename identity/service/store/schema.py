@@ -1,7 +1,8 @@
 """Declaration of every table of the identity service (SQLModel).
 
 Rules
-- Read by the test of the migrations only: a serving process uses plain SQL through `kernel.db` and never imports this.
+- Read by migrations and tests only: a serving process uses plain SQL (`store.port`) and never imports this.
+- Texts are compared byte by byte, on PostgreSQL by collation "C", whatever the database's own is.
 - Every table has `participant`, the DID of the service that owns the row, as the first part of its primary key.
 - Times are text as `kernel.clock.iso` writes them (UTC, milliseconds): they sort as text. Lists and objects are JSON text.
 - No secret is stored in clear: invitation codes as SHA-256. The one exception is the write right of a pending delivery
@@ -11,9 +12,9 @@ Rules
 
 from typing import ClassVar
 
-from sqlalchemy import Index, LargeBinary, UniqueConstraint
+from sqlalchemy import BigInteger, Index, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import registry
-from sqlmodel import Column, Field, SQLModel
+from sqlmodel import AutoString, Column, Field, SQLModel
 
 
 class Table(SQLModel, registry=registry()):
@@ -24,9 +25,14 @@ class MemberRow(Table, table=True):
     """One company in the register; the row exists from the invitation on."""
 
     __tablename__: ClassVar[str] = "member"
-    __table_args__ = (UniqueConstraint("participant", "did"), UniqueConstraint("participant", "number"))
+    __table_args__ = (
+        UniqueConstraint("participant", "did"),
+        UniqueConstraint("participant", "number"),
+        UniqueConstraint("participant", "seq"),
+    )
     participant: str = Field(primary_key=True)
     id: str = Field(primary_key=True)
+    seq: int = Field(sa_type=BigInteger)
     did: str
     name: str
     corporate_number: str
@@ -79,9 +85,10 @@ class IssuanceRow(Table, table=True):
     """One DCP issuance process; its id is the issuerPid."""
 
     __tablename__: ClassVar[str] = "issuance"
-    __table_args__ = (UniqueConstraint("participant", "holder", "holder_pid"),)
+    __table_args__ = (UniqueConstraint("participant", "holder", "holder_pid"), UniqueConstraint("participant", "seq"))
     participant: str = Field(primary_key=True)
     id: str = Field(primary_key=True)
+    seq: int = Field(sa_type=BigInteger)
     member: str
     holder: str
     holder_pid: str
@@ -105,6 +112,7 @@ class CredentialRow(Table, table=True):
     participant: str = Field(primary_key=True)
     id: str = Field(primary_key=True)
     issuance: str
+    place: int
     member: str
     holder: str
     definition: str
@@ -123,6 +131,7 @@ class StatusListRow(Table, table=True):
     __tablename__: ClassVar[str] = "status_list"
     participant: str = Field(primary_key=True)
     id: str = Field(primary_key=True)
+    seq: int
     format: str
     purpose: str
     length: int
@@ -147,7 +156,7 @@ class StatusEntryRow(Table, table=True):
 
 
 class OutboxRow(Table, table=True):
-    """A message that must still go out; the row is deleted when it has arrived."""
+    """A message that must still go out; the row is deleted when it has arrived. `owner`: the process that is at it, until the end of its lease."""
 
     __tablename__: ClassVar[str] = "outbox"
     __table_args__ = (Index("outbox_due", "participant", "due"),)
@@ -157,6 +166,8 @@ class OutboxRow(Table, table=True):
     attempts: int
     created: str
     error: str | None = None
+    owner: str
+    leased_until: str
 
 
 class CertificateRow(Table, table=True):
@@ -232,7 +243,7 @@ class AuditRow(Table, table=True):
 
     __tablename__: ClassVar[str] = "audit"
     participant: str = Field(primary_key=True)
-    seq: int = Field(primary_key=True)
+    seq: int = Field(primary_key=True, sa_type=BigInteger)
     at: str
     who: str
     name: str
@@ -249,7 +260,7 @@ class AuditHeadRow(Table, table=True):
 
     __tablename__: ClassVar[str] = "audit_head"
     participant: str = Field(primary_key=True)
-    seq: int
+    seq: int = Field(sa_type=BigInteger)
     hash: str
 
 
@@ -258,9 +269,15 @@ class EventRow(Table, table=True):
 
     __tablename__: ClassVar[str] = "event"
     participant: str = Field(primary_key=True)
-    seq: int = Field(primary_key=True)
+    seq: int = Field(primary_key=True, sa_type=BigInteger)
     kind: str
     member: str
     did: str
     subject: str
     at: str
+
+
+for _table in Table.metadata.tables.values():
+    for _column in _table.columns:
+        if isinstance(_column.type, AutoString):
+            _column.type = String().with_variant(String(collation="C"), "postgresql")

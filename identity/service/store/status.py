@@ -11,10 +11,11 @@ Rules (identity.md 2.4)
 
 import secrets
 from collections.abc import Iterable
-from sqlite3 import Connection
 from typing import Final
 
 from msgspec import Struct
+
+from identity.service.store.port import Connection
 
 LENGTH: Final = 131_072
 _COLUMNS: Final = "id, format, purpose, length, version, signed_version, jwt, signed, expires"
@@ -82,16 +83,16 @@ class StatusRows(Struct, frozen=True):
     def _open(self, connection: Connection, form: str, purpose: str) -> tuple[str, int]:
         row = connection.execute(
             "SELECT id, length FROM status_list WHERE participant = ? AND format = ? AND purpose = ?"
-            " AND taken * 2 < length ORDER BY rowid DESC LIMIT 1",
+            " AND taken * 2 < length ORDER BY seq DESC LIMIT 1",
             (self.participant, form, purpose),
         ).fetchone()
         if row is not None:
             return str(row[0]), int(row[1])
         key = secrets.token_hex(8)
         connection.execute(
-            "INSERT INTO status_list (participant, id, format, purpose, length, taken, version, signed_version)"
-            " VALUES (?,?,?,?,?,0,1,0)",
-            (self.participant, key, form, purpose, self.length),
+            "INSERT INTO status_list (participant, seq, id, format, purpose, length, taken, version, signed_version)"
+            " VALUES (?,(SELECT COALESCE(MAX(seq), 0) + 1 FROM status_list WHERE participant = ?),?,?,?,?,0,1,0)",
+            (self.participant, self.participant, key, form, purpose, self.length),
         )
         return key, self.length
 

@@ -1,9 +1,10 @@
 """Published trust lists, all of them: what the authority has said stays readable."""
 
-from sqlite3 import Connection
 from typing import Final
 
 from msgspec import Struct
+
+from identity.service.store.port import Connection
 
 _COLUMNS: Final = "sequence, content, jwt, since, until"
 

@@ -19,7 +19,7 @@ from identity.access.service import Access
 from identity.access.sqlite import SqliteAccess
 from identity.service.management import Management as Operator
 from identity.service.store.ledger import ledger, migrate
-from identity.service.store.ledger import open_database as open_identity
+from identity.service.store.ledger import open_file as open_identity
 from identity.service.store.members import Member
 from identity.wallet.tokens import TokenEndpoint
 from kernel import telemetry
@@ -118,9 +118,9 @@ class Identity:
 
     def __init__(self, path):
         self.clock = Clock()
-        self.database = open_identity(path.parent)
+        self.database = open_identity(path.parent, ME)
         self.books = ledger(ME, self.database, self.clock)
-        access = Access(SqliteAccess(self.database, ME), ME, self.clock, lambda: FILE_KEY)
+        access = Access(self.database.access, ME, self.clock, lambda: FILE_KEY)
         self.access = access
         self.table = table = Operator(ledger=self.books, access=access, **dict.fromkeys(self._others())).routes()
         self.app = application(table, middlewares=[access.guard(table)])
@@ -140,13 +140,13 @@ class Identity:
             await self.database.write(lambda c: self.books.journal.record(c, "invited", key, f"did:web:{key}", at))
         elif family == "issuances":
             sql = (
-                "INSERT INTO issuance (participant, id, member, holder, holder_pid, definitions, state, created, changed)"
-                " VALUES (?,?,'m','h',?,'[]','CREATED',?,?)"
+                "INSERT INTO issuance (participant, seq, id, member, holder, holder_pid, definitions, state, created, changed)"
+                " VALUES (?,?,?,'m','h',?,'[]','CREATED',?,?)"
             )
-            await self.database.write(lambda c: c.execute(sql, (ME, key, key, at, at)).rowcount)
+            await self.database.write(lambda c: c.execute(sql, (ME, number, key, key, at, at)).rowcount)
 
     def close(self):
-        self.database.close()
+        self.database.file.close()
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from identity.service.store.ledger import ledger, open_database
+from identity.service.store.ledger import ledger, open_file
 
 DID = "did:web:authority.example"
 
@@ -29,9 +29,9 @@ def clock() -> Moved:
 
 @pytest.fixture
 def database(tmp_path):
-    found = open_database(tmp_path)
+    found = open_file(tmp_path, DID)
     yield found
-    found.close()
+    found.file.close()
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ async def world(tmp_path, clock):
     await found.add(2)
     found.enrolment = Enrolment(found.ledger, found.crl.authority, timedelta(hours=24), PER_HOUR)
     yield found
-    found.ledger.database.close()
+    found.ledger.database.file.close()
 
 
 def request(key=None, *names):
@@ -104,7 +104,7 @@ async def test_renewal_wants_the_running_certificate_of_the_same_member(world, t
     await foreign.add(1)
     forged = Enrolment(foreign.ledger, foreign.crl.authority, timedelta(hours=24), 9)
     theirs = der(await foreign.ledger.database.write(lambda c: forged.enrol(c, ME, request())))
-    foreign.ledger.database.close()
+    foreign.ledger.database.file.close()
     with pytest.raises(Unauthorized) as found:
         await renew(world, theirs)
     assert found.value.facts["reason"] == "the certificate is not one of ours"

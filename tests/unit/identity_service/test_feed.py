@@ -10,7 +10,7 @@ from identity.feed import Question
 from identity.jose import public_key
 from identity.service.authority.feed import PATH, Feed
 from identity.service.callers import Callers
-from identity.service.store.ledger import ledger, open_database
+from identity.service.store.ledger import ledger, open_file
 from identity.service.store.members import Member
 from identity.verify import TokenDoor
 from kernel.web import application
@@ -28,7 +28,7 @@ class Served:
         self.key = signer(self.did, "trust-1")
 
         async def seen(issuer, jti):
-            return database.read(lambda c: self.books.journal.spent(c, issuer, jti))
+            return database.file.read(lambda c: self.books.journal.spent(c, issuer, jti))
 
         door = TokenDoor(did=self.did, resolver=world.resolver, clock=world.clock, seen=seen)
         self.feed = Feed(ledger=self.books, callers=Callers(door, self.books), signer=self.key)
@@ -55,11 +55,14 @@ class Served:
 
 @pytest.fixture
 async def served(tmp_path):
-    world, database = World(), open_database(tmp_path)
+    world = World()
+    database = open_file(tmp_path, world.verifier.did)
     found = Served(world, database)
     async with TestClient(TestServer(application(found.feed.routes()))) as found.client:
+        watching = asyncio.create_task(found.feed.watch())
         yield found
-    database.close()
+        watching.cancel()
+    database.file.close()
 
 
 async def test_a_member_hears_what_happened_and_not_who_applied(served):

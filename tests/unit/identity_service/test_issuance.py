@@ -17,7 +17,7 @@ from identity.service.issuer.messages import CONTEXT, CredentialRequestMessage, 
 from identity.service.issuer.requests import Requests
 from identity.service.issuer.statuslists import StatusLists
 from identity.service.store.issuance import Which
-from identity.service.store.ledger import ledger, open_database
+from identity.service.store.ledger import ledger, open_file
 from identity.service.store.members import Member
 from identity.service.transitions import OFFER, WIRE_STATUS
 from identity.vc import parse_vc
@@ -69,7 +69,7 @@ class Issuer:
     """The issuer's parts over one directory, as a start of the service makes them."""
 
     def __init__(self, directory, clock, holder):
-        self.database = open_database(directory)
+        self.database = open_file(directory, DID)
         self.books = ledger(DID, self.database, clock)
         keys = KeyStore(directory / "keys", DID)
         self.definitions = definitions.read(DEFINITIONS)
@@ -94,17 +94,17 @@ class Issuer:
         return await self.database.write(lambda c: self.requests.accept(c, HOLDER, message, "grant"))
 
     async def deliver(self):
-        for row in self.database.read(lambda c: self.books.issuances.due(c, self.books.now(), 100)):
+        for row in self.database.file.read(lambda c: self.books.issuances.due(c, self.books.now(), 100)):
             await self.delivery.deliver(row)
 
     def state(self, key):
-        return self.database.read(lambda c: self.books.issuances.get(c, key)).state
+        return self.database.file.read(lambda c: self.books.issuances.get(c, key)).state
 
     def credentials(self):
-        return self.database.read(lambda c: self.books.issuances.find(c, Which(holder=HOLDER)))
+        return self.database.file.read(lambda c: self.books.issuances.find(c, Which(holder=HOLDER)))
 
     def entries(self, credential):
-        return self.database.read(lambda c: self.books.statuses.entries(c, credential))
+        return self.database.file.read(lambda c: self.books.statuses.entries(c, credential))
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ async def issuer(tmp_path, clock, holder):
     found = Issuer(tmp_path, clock, holder)
     await found.member()
     yield found
-    found.database.close()
+    found.database.file.close()
 
 
 async def test_a_request_that_the_record_supports_is_delivered_with_one_index_per_purpose(issuer, holder):
@@ -196,7 +196,7 @@ async def test_an_offer_is_delivered_and_is_no_request(issuer, holder):
     checked(message, "issuance/credential-offer-message")
     assert (issuer.state(made.id), issuer.credentials()) == ("OFFERED", [])
     with pytest.raises(NotFound):
-        issuer.database.read(lambda c: issuer.requests.status(c, HOLDER, made.id))
+        issuer.database.file.read(lambda c: issuer.requests.status(c, HOLDER, made.id))
     await issuer.member(state="SUSPENDED")
     with pytest.raises(Forbidden):
         await issuer.requests.offer(HOLDER, ("membership",))
@@ -232,21 +232,21 @@ async def test_51_a_crash_at_any_point_leaves_exactly_one_credential_and_one_ind
     with pytest.raises(Died):
         await first.deliver()
     monkeypatch.undo()
-    first.database.close()
+    first.database.file.close()
     second = Issuer(tmp_path, clock, holder)
     try:
         await second.deliver()
         (credential,) = second.credentials()
         assert second.state(made.id) == "DELIVERED"
         assert sorted(each.purpose for each in second.entries(credential.id)) == ["revocation", "suspension"]
-        taken = second.database.read(
+        taken = second.database.file.read(
             lambda c: c.execute("SELECT count(*), count(DISTINCT credential) FROM status_entry").fetchone()
         )
         assert taken == (2, 1)
         payloads = {message["credentials"][0]["payload"] for _, message in holder.sent}
         assert payloads == {credential.jwt}, "sent again, it is the same credential to the byte"
     finally:
-        second.database.close()
+        second.database.file.close()
 
 
 async def test_51_a_holder_that_does_not_answer_gets_the_same_credential_later(issuer, holder, clock):

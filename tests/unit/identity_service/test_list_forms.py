@@ -35,7 +35,7 @@ async def test_both_forms_say_the_same_are_signed_and_follow_every_change(tmp_pa
     try:
         await found.add(1)
         await found.publish()
-        key = found.ledger.database.read(lambda c: c.execute("SELECT id FROM status_list ORDER BY id").fetchone()[0])
+        key = found.ledger.database.file.read(lambda c: c.execute("SELECT id FROM status_list ORDER BY id").fetchone()[0])
         store = KeyStore(tmp_path / "keys", DID)
         document = dids.parse_document(dids.document(DID, store.published()), DID)
         seen = []
@@ -57,4 +57,4 @@ async def test_both_forms_say_the_same_are_signed_and_follow_every_change(tmp_pa
         with pytest.raises(BadInput):
             check_proof(read_vc(changed, limit=LIMIT).proof, document, ASSERTION)
     finally:
-        found.ledger.database.close()
+        found.ledger.database.file.close()

@@ -1,5 +1,7 @@
 """What stops a start of the identity service: default or short secrets, keys that others can read or that cannot be read, plain HTTP."""
 
+import asyncio
+
 import pytest
 
 from identity.keys import KeyStore
@@ -26,14 +28,22 @@ def directory(tmp_path):
     return tmp_path / "service"
 
 
+def started(directory):
+    async def start():
+        found = await open_service(directory, SystemClock())
+        await found.database.close()
+
+    asyncio.run(start())
+
+
 def refused(directory, said):
     with pytest.raises(Misconfigured, match=said) as found:
-        open_service(directory, SystemClock()).database.close()
+        started(directory)
     assert found.value.next_step
 
 
 def test_it_starts_as_it_was_made_and_every_secret_is_its_own(directory, tmp_path):
-    open_service(directory, SystemClock()).database.close()
+    started(directory)
     assert len(setup.management_key(directory / "management.key")) >= 32
 
 
@@ -45,7 +55,7 @@ def test_a_key_that_others_can_read_or_that_is_gone(directory, file):
     refused(directory, "readable by others")
     (directory / file).unlink()
     with pytest.raises(Misconfigured):
-        open_service(directory, SystemClock()).database.close()
+        started(directory)
 
 
 @pytest.mark.parametrize("secret", ["", "admin", "changeme", "x" * 31])

@@ -21,12 +21,12 @@ from tests.support.consortium import consortium
 async def world(tmp_path, clock):
     found = consortium(tmp_path, clock)
     yield found
-    found.ledger.database.close()
+    found.ledger.database.file.close()
 
 
 def signed(world, purpose):
     """Positions that are set in the signed lists of a purpose, read as a verifier reads them: {(url, position)}."""
-    rows = world.ledger.database.read(lambda c: world.ledger.statuses.signed(c))
+    rows = world.ledger.database.file.read(lambda c: world.ledger.statuses.signed(c))
     found = set()
     for row in rows:
         if row.purpose == purpose:
@@ -39,20 +39,20 @@ def signed(world, purpose):
 
 
 def positions(world, credential, purpose):
-    entries = world.ledger.database.read(lambda c: world.ledger.statuses.entries(c, credential))
+    entries = world.ledger.database.file.read(lambda c: world.ledger.statuses.entries(c, credential))
     return {(each.list, each.position) for each in entries if each.purpose == purpose}
 
 
 def listed(world):
     """Serials and reasons on the signed revocation list."""
-    der = world.ledger.database.read(world.ledger.certificates.crl).der
+    der = world.ledger.database.file.read(world.ledger.certificates.crl).der
     found = x509.load_der_x509_crl(der)
     reason = lambda each: each.extensions.get_extension_for_class(x509.CRLReason).value.reason.value  # noqa: E731
     return {f"{each.serial_number:x}": reason(each) for each in found}
 
 
 def events(world):
-    return [(e.kind, e.did, e.subject) for e in world.ledger.database.read(lambda c: world.ledger.journal.events(c, 0))]
+    return [(e.kind, e.did, e.subject) for e in world.ledger.database.file.read(lambda c: world.ledger.journal.events(c, 0))]
 
 
 async def test_one_change_marks_bits_serials_register_and_event_and_signs_them(world):
@@ -75,7 +75,7 @@ async def test_one_change_marks_bits_serials_register_and_event_and_signs_them(w
     for event in ("suspend", "reinstate", "revoke"):
         with pytest.raises(Conflict):
             await world.standing.change(one, EFFECTS[event])
-    assert world.ledger.database.read(lambda c: world.ledger.members.get(c, other)).state == "ACTIVE"
+    assert world.ledger.database.file.read(lambda c: world.ledger.members.get(c, other)).state == "ACTIVE"
 
 
 async def test_a_revocation_leaves_the_suspension_bit_so_that_no_reader_sees_a_gap(world):
@@ -100,7 +100,7 @@ async def test_lifting_a_members_suspension_leaves_what_was_suspended_by_itself(
 
 async def test_credentials_are_changed_by_id_by_holder_and_by_type_and_the_ids_shown_are_the_ids_taken(world):
     one, _ = await world.add(2, credentials=2)
-    shown = world.ledger.database.read(lambda c: world.ledger.issuances.find(c, Which(holder=one)))
+    shown = world.ledger.database.file.read(lambda c: world.ledger.issuances.find(c, Which(holder=one)))
     assert [each.id for each in shown] == ["urn:uuid:0-0", "urn:uuid:0-1"]
     await world.revocation.change(Which(id=shown[0].id), "revoke")
     assert [each.id for each in await world.revocation.change(Which(holder=one), "suspend")] == ["urn:uuid:0-1"]
@@ -123,7 +123,7 @@ async def test_all_or_nothing_when_one_of_many_cannot_be_changed(world):
         await world.standing.change_all([one, other], SUSPEND)
     assert events(world) == before
     assert signed(world, "suspension") == set()
-    assert world.ledger.database.read(lambda c: world.ledger.members.get(c, one)).state == "ACTIVE"
+    assert world.ledger.database.file.read(lambda c: world.ledger.members.get(c, one)).state == "ACTIVE"
 
 
 class Died(BaseException):
@@ -144,17 +144,17 @@ async def test_a_crash_after_the_commit_is_signed_at_the_next_start(tmp_path, cl
     with pytest.raises(Died):
         await first.standing.change(one, SUSPEND)
     monkeypatch.undo()
-    first.ledger.database.close()
+    first.ledger.database.file.close()
     shutil.copytree(tmp_path / "one", tmp_path / "two")
     second = consortium(tmp_path / "two", clock)
     try:
-        assert second.ledger.database.read(lambda c: second.ledger.members.get(c, one)).state == "SUSPENDED"
+        assert second.ledger.database.file.read(lambda c: second.ledger.members.get(c, one)).state == "SUSPENDED"
         await second.publish()
         assert signed(second, "suspension") == positions(second, "urn:uuid:0-0", "suspension")
         assert listed(second) == {"1": HOLD}
         assert events(second) == [("suspended", one, "")]
     finally:
-        second.ledger.database.close()
+        second.ledger.database.file.close()
 
 
 async def test_a_crash_before_the_commit_changes_nothing(tmp_path, clock, monkeypatch):
@@ -169,7 +169,7 @@ async def test_a_crash_before_the_commit_changes_nothing(tmp_path, clock, monkey
     monkeypatch.undo()
     await found.publish()
     assert (signed(found, "suspension"), listed(found), events(found)) == (set(), {}, [])
-    found.ledger.database.close()
+    found.ledger.database.file.close()
 
 
 async def test_a_thousand_members_revoked_at_once_are_signed_within_five_seconds(world, figure):

@@ -1,11 +1,7 @@
-"""Alembic environment: runs the revisions on the SQLite file that `kernel.migrate` names."""
+"""alembic's entry: runs the revisions in `versions` on the connection that `kernel.migrate` hands down, each in its own transaction."""
 
 from alembic import context
-from sqlalchemy import create_engine, pool
 
-engine = create_engine(context.config.get_main_option("sqlalchemy.url") or "sqlite://", poolclass=pool.NullPool)
-with engine.connect() as connection:
-    context.configure(connection=connection, transaction_per_migration=True)
-    with context.begin_transaction():
-        context.run_migrations()
-engine.dispose()
+context.configure(connection=context.config.attributes["connection"], transaction_per_migration=True)
+with context.begin_transaction():
+    context.run_migrations()
