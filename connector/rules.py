@@ -29,8 +29,10 @@ from connector.processes.tables import FINALIZE
 from connector.processes.transfer import Grant
 from connector.settings import Acceptable
 from connector.store.port import Store
+from connector.usage.allotments import Allotments
 from connector.usage.claims import shown
 from connector.usage.decide import RECIPIENT, Usage
+from connector.usage.payments import Payments
 from connector.usage.relations import Relations
 from identity.verify import VerifiedParticipant
 from kernel import wire
@@ -75,6 +77,7 @@ class Rules:
         self._shelf, self._dropping = Shelf(profile), profiles_dropped_by
         self.relations = Relations(store, clock)
         self.usage = Usage(profile, clock, self.relations)
+        self.payments, self.allotments = Payments(store, clock), Allotments(store, self.usage, clock)
 
     def decide(
         self, policy: dict[str, Any], phase: Phase, who: VerifiedParticipant, terms: dict[str, Any] | None, dataset: str
@@ -330,7 +333,7 @@ class CallerRules:
         )
         if not finalised:
             raise AgreementUnknown("no such agreement", reason="its negotiation is not finalised", peer=self._who.did)
-        return self._rules.usage.grant(found, self._ledger, shown(self._who), again=again)
+        return self._rules.usage.grant(found, self._ledger, shown(self._who), uses=0 if again else 1)
 
 
 class OwnRules:

@@ -27,7 +27,7 @@ def _duties() -> typer.Typer:
 
     @app.command("list", help=SAY("duty_list"))
     def listing(agreement: Of = "", directory: Directory = HERE, as_json: Json = False) -> None:
-        listed(directory, _of("/v1/duties", agreement), _DUTY, as_json=as_json)
+        listed(directory, of_agreement("/v1/duties", agreement), _DUTY, as_json=as_json)
 
     @app.command("fulfil", help=SAY("duty_fulfil"))
     def fulfil(
@@ -65,7 +65,7 @@ def _decisions() -> typer.Typer:
 
     @app.command("list", help=SAY("decision_list"))
     def listing(agreement: Of = "", directory: Directory = HERE, as_json: Json = False) -> None:
-        listed(directory, _of("/v1/decisions", agreement), ("id", "agreement", "seq", "transfer"), as_json=as_json)
+        listed(directory, of_agreement("/v1/decisions", agreement), ("id", "agreement", "seq", "transfer"), as_json=as_json)
 
     @app.command("replay", help=SAY("decision_replay"))
     def replay(decision: Id, directory: Directory = HERE, as_json: Json = False) -> None:
@@ -103,5 +103,6 @@ def _received() -> typer.Typer:
     return app
 
 
-def _of(path: str, agreement: str) -> str:
+def of_agreement(path: str, agreement: str) -> str:
+    """The path, for one agreement or for all."""
     return f"{path}?agreement={quote(agreement)}" if agreement else path

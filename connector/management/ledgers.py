@@ -1,6 +1,6 @@
 """The participant's own ledgers as routes of the management API: rows of the one table in `connector.management.routes`.
 
-What stands here decides about others (`tradeRelation`), so every entry carries the name of the person who made it.
+What stands here decides about others (`tradeRelation`, `payAmount`), so every entry carries the name of the person who made it.
 """
 
 import uuid
@@ -10,11 +10,15 @@ from typing import Any, Final
 from aiohttp import web
 from msgspec import Struct
 
-from connector.store.port import Relation, Store
+from connector.processes.model import Allotted
+from connector.store.port import Payment, Relation, Store
+from connector.usage.allotments import Allotments
+from connector.usage.payments import Payments
 from connector.usage.relations import Relations
 from identity.access.pages import PageOf, listed, page
 from identity.access.trail import about
 from kernel.web import Route, json_response
+from policies.duties import Counter
 
 _READ: Final = "read agreements"
 _OPERATE: Final = "operate agreements"
@@ -32,6 +36,30 @@ class NewRelation(Struct, frozen=True, forbid_unknown_fields=True):
     until: str = ""
 
 
+class NewPayment(Struct, frozen=True, forbid_unknown_fields=True):
+    """An amount that was paid under an agreement of ours as provider: a decimal number, its unit as the policy has it, and what shows it."""
+
+    person: str
+    agreement: str
+    amount: str
+    unit: str
+    evidence: str
+
+
+class NewAllotment(Struct, frozen=True, forbid_unknown_fields=True):
+    """Uses that a data plane wants to grant by itself; `id` is its own, so that it can ask again."""
+
+    id: str
+    plane: str
+    amount: int
+
+
+class Rest(Struct, frozen=True, forbid_unknown_fields=True):
+    """How many uses of an allotment were granted; the rest is given back."""
+
+    used: int
+
+
 class Ending(Struct, frozen=True, forbid_unknown_fields=True):
     """Who ends something, and why."""
 
@@ -42,18 +70,58 @@ class Ending(Struct, frozen=True, forbid_unknown_fields=True):
 class LedgerRoutes:
     """Handlers over the ledgers of a participant; `read` decodes a body."""
 
-    def __init__(self, store: Store, relations: Relations, read: Callable[[web.Request, Any], Awaitable[Any]]) -> None:
-        self._store, self._relations, self._read = store, relations, read
+    def __init__(
+        self,
+        store: Store,
+        relations: Relations,
+        payments: Payments,
+        allotments: Allotments,
+        read: Callable[[web.Request, Any], Awaitable[Any]],
+    ) -> None:
+        self._store, self._relations, self._payments, self._allotments, self._read = store, relations, payments, allotments, read
 
     def routes(self, route: Callable[..., Route]) -> list[Route]:
         """The rows, made by the table's own `route`."""
-        one = "/v1/relations/{id}"
+        one, transfer = "/v1/relations/{id}", "/v1/transfers/{id}"
+        operate, of = "operate transfers", (*_PAGED, "agreement")
         return [
             route("GET", "/v1/relations", self.relations, _READ, "Trade relations", response=PageOf[Relation], query=_PAGED),
             route(
                 "POST", "/v1/relations", self.add_relation, _OPERATE, "Enter a trade relation", NewRelation, Relation, status=201
             ),
             route("POST", f"{one}/end", self.end_relation, _OPERATE, "End a trade relation now", Ending, Relation),
+            route(
+                "GET", "/v1/payments", self.payments, _READ, "What was paid under agreements", response=PageOf[Payment], query=of
+            ),
+            route("POST", "/v1/payments", self.add_payment, _OPERATE, "Enter a payment", NewPayment, Counter, status=201),
+            route(
+                "GET",
+                "/v1/allotments",
+                self.allotments,
+                "read transfers",
+                "Uses that data planes have drawn",
+                response=PageOf[Allotted],
+                query=_PAGED,
+            ),
+            route(
+                "POST",
+                f"{transfer}/allotments",
+                self.draw,
+                operate,
+                "Draw uses for a separate data plane",
+                NewAllotment,
+                Allotted,
+                status=201,
+            ),
+            route(
+                "POST",
+                "/v1/allotments/{id}/return",
+                self.give_back,
+                operate,
+                "Give back what a data plane did not use",
+                Rest,
+                Allotted,
+            ),
         ]
 
     async def relations(self, request: web.Request) -> web.Response:
@@ -68,6 +136,33 @@ class LedgerRoutes:
             id=key, partner=given.partner, kind=given.kind, product=given.product, since=given.since, until=given.until, person=given.person
         )  # fmt: skip
         return json_response(await self._relations.add(made), status=201)
+
+    async def payments(self, request: web.Request) -> web.Response:
+        wanted, agreement = page(request), request.query.get("agreement", "")
+        found = await self._store.payments(wanted.after, wanted.limit, agreement=agreement)
+        return listed(request, wanted, found, lambda each: each.id)
+
+    async def add_payment(self, request: web.Request) -> web.Response:
+        given: NewPayment = await self._read(request, NewPayment)
+        key = f"urn:uuid:{uuid.uuid4()}"
+        about(key)
+        made = Payment(
+            id=key, agreement=given.agreement, amount=given.amount, unit=given.unit, evidence=given.evidence, person=given.person
+        )  # fmt: skip
+        return json_response(await self._payments.add(made), status=201)
+
+    async def allotments(self, request: web.Request) -> web.Response:
+        wanted = page(request)
+        return listed(request, wanted, await self._store.allotments(wanted.after, wanted.limit), lambda each: each.id)
+
+    async def draw(self, request: web.Request) -> web.Response:
+        given: NewAllotment = await self._read(request, NewAllotment)
+        made = await self._allotments.draw(given.id, request.match_info["id"], given.plane, given.amount)
+        return json_response(made, status=201)
+
+    async def give_back(self, request: web.Request) -> web.Response:
+        given: Rest = await self._read(request, Rest)
+        return json_response(await self._allotments.give_back(request.match_info["id"], given.used))
 
     async def end_relation(self, request: web.Request) -> web.Response:
         given: Ending = await self._read(request, Ending)

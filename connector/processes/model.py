@@ -167,6 +167,20 @@ class Decided(Struct, frozen=True, kw_only=True):
     record: Record
 
 
+class Allotted(Struct, frozen=True, kw_only=True):
+    """Uses that a separate data plane may grant by itself under a transfer (`usage.allotments`). Version 1: drawn; 2: the rest given back."""
+
+    id: str  # the plane's own, so that it can ask again
+    transfer: str
+    agreement: str
+    plane: str
+    amount: int
+    at: str
+    version: int = 1
+    used: int = 0
+    returned: str = ""
+
+
 class Ledger(Struct, frozen=True, kw_only=True):
     """What is known of an agreement at one moment: its duties, its counters, and where its chain of decisions ends."""
 
@@ -192,3 +206,4 @@ class Commit(Struct, frozen=True, kw_only=True):
     duties: tuple[Entry, ...] = ()  # new versions
     counters: tuple[Counter, ...] = ()  # new versions
     decided: Decided | None = None
+    allotted: Allotted | None = None

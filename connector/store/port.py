@@ -8,7 +8,19 @@ from typing import Protocol
 from msgspec import Struct
 
 from catalog.dcat import Asset, OfferTerms
-from connector.processes.model import Agreement, Commit, Decided, InboxRow, JournalRow, Kind, Ledger, OutboxRow, Process, TokenUse
+from connector.processes.model import (
+    Agreement,
+    Allotted,
+    Commit,
+    Decided,
+    InboxRow,
+    JournalRow,
+    Kind,
+    Ledger,
+    OutboxRow,
+    Process,
+    TokenUse,
+)
 from identity.access.service import AccessStore
 from identity.verify import TokenUse as VerifiedUse
 from identity.wallet.port import CredentialStore
@@ -95,6 +107,18 @@ class Relation(Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class Payment(Struct, frozen=True, kw_only=True):
+    """An amount that was paid under an agreement, as the provider has entered it; `amount` is a decimal text, negative where it corrects."""
+
+    id: str
+    agreement: str
+    amount: str
+    unit: str
+    evidence: str  # invoice, receipt: what shows it
+    person: str
+    at: str = ""
+
+
 class Store(CredentialStore, Protocol):
     """One participant's durable memory. Reads see what is committed; writes return when they are durable.
 
@@ -167,6 +191,21 @@ class Store(CredentialStore, Protocol):
 
     async def counters(self, after: str, limit: int) -> list[Counter]:
         """By `Counter.id`."""
+
+    async def payments(self, after: str, limit: int, *, agreement: str = "") -> list[Payment]:
+        """By id."""
+
+    async def add_payment(self, payment: Payment, counter: Counter) -> None:
+        """Enter a payment with the new version of its counter; raises `VersionConflict` where that moved meanwhile."""
+
+    async def allotment(self, key: str) -> Allotted | None:
+        """As it stands."""
+
+    async def allotments(self, after: str, limit: int) -> list[Allotted]:
+        """By id, as they stand."""
+
+    async def return_allotment(self, allotment: Allotted, counters: Sequence[Counter]) -> None:
+        """Keep what was given back with the counters afterwards; raises `VersionConflict`."""
 
     async def decision(self, hash_: str) -> Decided | None: ...
     async def decisions(self, after: str, limit: int, *, agreement: str = "") -> list[Decided]:

@@ -150,6 +150,26 @@ class CounterRecord(SQLModel, table=True):
     body: bytes = Field(sa_type=LargeBinary)
 
 
+class PaymentRecord(SQLModel, table=True):
+    """What was paid under agreements, as the provider has entered it; append-only."""
+
+    __tablename__ = "payment"
+    participant: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    agreement: str
+    body: bytes = Field(sa_type=LargeBinary)
+
+
+class AllotmentRecord(SQLModel, table=True):
+    """Uses that separate data planes have drawn, append-only: version 2 is what was given back."""
+
+    __tablename__ = "allotment"
+    participant: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    body: bytes = Field(sa_type=LargeBinary)
+
+
 class DecisionRecord(SQLModel, table=True):
     """Decisions about transfers, append-only, a chain for each agreement."""
 

@@ -17,8 +17,20 @@ import msgspec
 
 from catalog.dcat import Asset, OfferTerms
 from connector.processes.errors import VersionConflict
-from connector.processes.model import Agreement, Commit, Decided, InboxRow, JournalRow, Kind, Ledger, OutboxRow, Process, TokenUse
-from connector.store.port import Due, Followed, Membership, ReceivedObject, Relation
+from connector.processes.model import (
+    Agreement,
+    Allotted,
+    Commit,
+    Decided,
+    InboxRow,
+    JournalRow,
+    Kind,
+    Ledger,
+    OutboxRow,
+    Process,
+    TokenUse,
+)
+from connector.store.port import Due, Followed, Membership, Payment, ReceivedObject, Relation
 from identity.verify import TokenUse as VerifiedUse
 from identity.wallet.port import CredentialRequest, Held
 from kernel.errors import Conflict, KizunaError, Unauthorized
@@ -50,6 +62,7 @@ _AGREEMENT: Final = "INSERT INTO agreement (id, participant, negotiation, peer, 
 _DUTY: Final = "INSERT INTO duty (participant, agreement, path, version, id, state, due, body) VALUES "
 _COUNTER: Final = "INSERT INTO counter (participant, agreement, operand, version, body) VALUES "
 _DECISION: Final = "INSERT INTO decision (participant, agreement, seq, hash, transfer, body) VALUES (?,?,?,?,?,?)"
+_ALLOTMENT: Final = "INSERT INTO allotment (participant, id, version, body) VALUES (?,?,?,?)"
 _NEWEST_DUTY: Final = (
     "NOT EXISTS (SELECT 1 FROM duty n WHERE n.participant = d.participant AND n.agreement = d.agreement AND n.path = d.path"
     " AND n.version > d.version)"
@@ -166,11 +179,12 @@ class SqlStore(ABC):
         if commit.duties:
             made.append(self._duties(commit.duties))
         if commit.counters:
-            used = [(self._me, each.agreement, each.operand, each.version, encode(each)) for each in commit.counters]
-            made.append(_several(_COUNTER, "(?,?,?,?,?)", used))
+            made.append(self._counters(commit.counters))
         if commit.decided is not None:
             one = commit.decided
             made.append((_DECISION, (self._me, one.agreement, one.seq, one.record.hash, one.transfer, encode(one))))
+        if commit.allotted is not None:
+            made.append(self._allotment(commit.allotted))
         made += [(_DOCUMENT, (self._me, each.digest, each.body)) for each in commit.documents]
         return made
 
@@ -272,6 +286,36 @@ class SqlStore(ABC):
             " ORDER BY agreement, operand LIMIT ?"
         )
         return await self._many(Counter, sql, self._me, agreement, operand, limit)
+
+    def _counters(self, counters: Sequence[Counter]) -> Statement:
+        return _several(_COUNTER, "(?,?,?,?,?)", [(self._me, c.agreement, c.operand, c.version, encode(c)) for c in counters])
+
+    async def payments(self, after: str, limit: int, *, agreement: str = "") -> list[Payment]:
+        which, more = (" AND agreement = ?", (agreement,)) if agreement else ("", ())
+        sql = f"SELECT body FROM payment WHERE participant = ? AND id > ?{which} ORDER BY id LIMIT ?"  # noqa: S608
+        return await self._many(Payment, sql, self._me, after, *more, limit)
+
+    async def add_payment(self, payment: Payment, counter: Counter) -> None:
+        sql = "INSERT INTO payment (participant, id, agreement, body) VALUES (?,?,?,?)"
+        entered = (sql, (self._me, payment.id, payment.agreement, encode(payment)))
+        await self._write(self._counters([counter]), entered)
+        self._tell([payment.agreement])
+
+    def _allotment(self, found: Allotted) -> Statement:
+        return _ALLOTMENT, (self._me, found.id, found.version, encode(found))
+
+    async def allotment(self, key: str) -> Allotted | None:
+        sql = "SELECT body FROM allotment WHERE participant = ? AND id = ? ORDER BY version DESC LIMIT 1"
+        return await self._one(Allotted, sql, self._me, key)
+
+    async def allotments(self, after: str, limit: int) -> list[Allotted]:
+        newer = "SELECT 1 FROM allotment n WHERE n.participant = a.participant AND n.id = a.id AND n.version > a.version"
+        sql = f"SELECT body FROM allotment a WHERE participant = ? AND id > ? AND NOT EXISTS ({newer}) ORDER BY id LIMIT ?"  # noqa: S608
+        return await self._many(Allotted, sql, self._me, after, limit)
+
+    async def return_allotment(self, allotment: Allotted, counters: Sequence[Counter]) -> None:
+        await self._write(self._allotment(allotment), *([self._counters(counters)] if counters else []))
+        self._tell([allotment.agreement])
 
     async def decision(self, hash_: str) -> Decided | None:
         return await self._one(Decided, "SELECT body FROM decision WHERE participant = ? AND hash = ?", self._me, hash_)
@@ -433,7 +477,7 @@ class SqlStore(ABC):
         if table == "spent":
             issuer = next(arguments[1] for sql, arguments in statements if sql == _SPENT)
             return Unauthorized("authentication failed", step="replay", reason="the token was used before", peer=issuer)
-        if table in ("process", "journal", "inbox", "duty", "counter", "decision"):
+        if table in ("process", "journal", "inbox", "duty", "counter", "decision", "allotment"):
             return VersionConflict("the process was written meanwhile")
         return Conflict(f"there is such a row in {table} already")
 

@@ -13,6 +13,7 @@ Not done here: storing (`connector.store`), acting on what changes by itself (`c
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from msgspec import Struct
@@ -28,7 +29,7 @@ from kernel import telemetry
 from kernel.clock import Clock, parse_iso
 from kernel.errors import BadInput
 from policies.duties import counted, granted, opened, states, ticked
-from policies.duties.counters import Exhausted, facts
+from policies.duties.counters import COUNT, Exhausted, facts
 from policies.duties.ledger import by_path
 from policies.odrl import ODRL, PURPOSE, Phase, Policy, PolicyError, Record, Request, evaluate, record, replay
 from policies.profiles import Profile
@@ -102,10 +103,10 @@ class Usage:
         """What comes out differently when it is decided again from a record; raises `PolicyError` for another policy or registry."""
         return replay(kept, agreement.policy, self._profile.operands)
 
-    def grant(self, agreement: Agreement, ledger: Ledger, shown: Shown, *, again: bool) -> Grant:
-        """A transfer under the agreement, with what it takes; raises `PolicyRefused`."""
+    def grant(self, agreement: Agreement, ledger: Ledger, shown: Shown, *, uses: int) -> Grant:
+        """So many uses under the agreement (0: a transfer goes on), with what they take; raises `PolicyRefused`."""
         try:
-            after = [] if again else granted(ledger.counters)
+            after = granted(ledger.counters, {COUNT: Decimal(uses)}) if uses else []
             claims = valid(shown, self._clock.now())
             asked = self.request(agreement, replace(ledger, counters=tuple(after) or ledger.counters), claims, "transfer")
             decision = evaluate(self.policy(agreement), asked)

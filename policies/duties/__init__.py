@@ -6,7 +6,7 @@ entry = fulfilled(entry, evidence, now)          # or waived(...)
 counters = counted(agreement_id, policy)         # count, payAmount: decremented in the transaction that grants
 """
 
-from policies.duties.counters import Counter, Exhausted, counted, granted
+from policies.duties.counters import Counter, Exhausted, counted, granted, recorded, returned
 from policies.duties.ledger import Act, Entry, Evidence, fulfilled, moved, next_instant, opened, retained, states, ticked, waived
 
 __all__ = [
@@ -21,7 +21,9 @@ __all__ = [
     "moved",
     "next_instant",
     "opened",
+    "recorded",
     "retained",
+    "returned",
     "states",
     "ticked",
     "waived",

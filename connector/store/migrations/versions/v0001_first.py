@@ -22,6 +22,8 @@ TABLES = (
         "document",
         "duty",
         "counter",
+        "payment",
+        "allotment",
         "decision",
         "asset",
         "offer",
