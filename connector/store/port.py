@@ -246,8 +246,8 @@ class Store(CredentialStore, Protocol):
     def on_commit(self, listener: Callable[[], None]) -> None:
         """Call `listener` after every commit, also of other replicas."""
 
-    def on_ledger(self, listener: Callable[[str], None]) -> None:
-        """Call `listener(agreement)` after a commit here that made an agreement, changed its duties, started a transfer under it, or decided one anew."""
+    def on_ledger(self, listener: Callable[[str, str], None]) -> None:
+        """Call `listener(agreement, transfer)` after a commit here that started a transfer or decided it anew, or (`transfer` empty) made an agreement or duties."""
 
     def on_notice(self, listener: Notice) -> None:
         """Call `listener(kind, key)` when another replica has changed what may be held in memory: ("offer", id), ("relation", id), ("membership", ""), ("keys", ""), or ("", "") for anything."""

@@ -79,7 +79,7 @@ class SqlStore(ABC):
 
     def __init__(self, participant: str) -> None:
         self._me = participant
-        self._watchers: list[Callable[[str], None]] = []
+        self._watchers: list[Callable[[str, str], None]] = []
 
     @abstractmethod
     async def _rows(self, sql: str, *arguments: Any) -> Sequence[Any]:
@@ -273,7 +273,7 @@ class SqlStore(ABC):
 
     async def save_duties(self, entries: Sequence[Entry]) -> None:
         await self._write(self._duties(entries))
-        self._tell({each.agreement for each in entries})
+        self._tell({(each.agreement, "") for each in entries})
 
     def _duties(self, entries: Sequence[Entry]) -> Statement:
         rows = [(self._me, e.agreement, e.path, e.version, e.id, e.state, e.instant, encode(e)) for e in entries]
@@ -299,7 +299,7 @@ class SqlStore(ABC):
         sql = "INSERT INTO payment (participant, id, agreement, body) VALUES (?,?,?,?)"
         entered = (sql, (self._me, payment.id, payment.agreement, encode(payment)))
         await self._write(self._counters([counter]), entered)
-        self._tell([payment.agreement])
+        self._tell([(payment.agreement, "")])
 
     def _allotment(self, found: Allotted) -> Statement:
         return _ALLOTMENT, (self._me, found.id, found.version, encode(found))
@@ -315,7 +315,7 @@ class SqlStore(ABC):
 
     async def return_allotment(self, allotment: Allotted, counters: Sequence[Counter]) -> None:
         await self._write(self._allotment(allotment), *([self._counters(counters)] if counters else []))
-        self._tell([allotment.agreement])
+        self._tell([(allotment.agreement, "")])
 
     async def decision(self, hash_: str) -> Decided | None:
         return await self._one(Decided, "SELECT body FROM decision WHERE participant = ? AND hash = ?", self._me, hash_)
@@ -450,23 +450,23 @@ class SqlStore(ABC):
             made += [(old, (self._me, each.type, each.issuer)), (new, (each.id, self._me, each.type, each.issuer, encode(each)))]
         await self._write(*made)
 
-    def on_ledger(self, listener: Callable[[str], None]) -> None:
+    def on_ledger(self, listener: Callable[[str, str], None]) -> None:
         self._watchers.append(listener)
 
     def _committed(self, commit: Commit) -> None:
-        found = {each.agreement for each in commit.duties}
+        found = {(each.agreement, "") for each in commit.duties}
         if commit.agreement is not None:
-            found.add(commit.agreement.id)
+            found.add((commit.agreement.id, ""))
         if commit.decided is not None and not commit.journal:
-            found.add(commit.decided.agreement)
+            found.add((commit.decided.agreement, commit.process.id))
         if commit.process.kind == "transfer" and any(row.after == "STARTED" for row in commit.journal):
-            found.add(commit.process.data["agreementId"])
+            found.add((commit.process.data["agreementId"], commit.process.id))
         self._tell(found)
 
-    def _tell(self, agreements: Iterable[str]) -> None:
-        for each in agreements:
+    def _tell(self, changed: Iterable[tuple[str, str]]) -> None:
+        for agreement, transfer in changed:
             for listener in self._watchers:
-                listener(each)
+                listener(agreement, transfer)
 
     def _told(self, kind: str, key: str) -> tuple[Statement, ...]:  # noqa: ARG002  replicas are told by a backend that has them
         """What tells other replicas, in the transaction of what it tells of."""

@@ -7,7 +7,8 @@ Rules
 - A duty that is overdue and has no consequence is a warning in the log and in `kizuna duty list`; with `on_overdue = "terminate"` the provider also retires the
   agreement: running transfers end, none begins. What follows is done before the duty is written as overdue, so a crash in between repeats it.
 - The next instant is the first at which a duty or a decision changes, or a credential ends by itself that a running transfer was let in with. An agreement without a running transfer and without a dated duty has none, and costs nothing.
-- Commits that make agreements or duties, or start a transfer, wake it (`Store.on_ledger`); so does a change of our trade relations. At the start everything is read in pages; replicas, which may have missed each
+- Commits that make agreements or duties wake it (`Store.on_ledger`); so does a change of our trade relations, and a start of a transfer, which is looked at alone: others under
+  its agreement would come out as before, unless there is a counter. At the start everything is read in pages; replicas, which may have missed each
   other's commits, do that again every ten minutes. Two that act on the same find the second commit refused.
 
 Not done here: ending what a member's suspension ends (`worker.measures`), renewing agreements (`worker.timers`).
@@ -67,6 +68,7 @@ class Monitor:
         self._at: dict[str, datetime] = {}
         self._heap: list[tuple[datetime, str]] = []
         self._peers: set[str] = set()  # with whom a relation has changed
+        self._begun: dict[str, set[str]] = {}  # agreement -> transfers that have started since it was looked at
         self._awake = asyncio.Event()
         store.on_ledger(self.watch)
 
@@ -74,9 +76,12 @@ class Monitor:
         """Agreements that have a next instant."""
         return len(self._at)
 
-    def watch(self, agreement: str) -> None:
-        """Look at this agreement now."""
-        self._set(agreement, self._clock.now())
+    def watch(self, agreement: str, transfer: str = "") -> None:
+        """Look at this agreement now, or at a transfer alone that has started under it."""
+        if transfer:
+            self._begun.setdefault(agreement, set()).add(transfer)
+        else:
+            self._set(agreement, self._clock.now())
         self._awake.set()
 
     def changed(self, peer: str) -> None:
@@ -120,13 +125,16 @@ class Monitor:
             await asyncio.sleep(0)
 
     async def turn(self) -> float | None:
-        """Look at every agreement whose instant has come; seconds until the next one, None where there is none."""
+        """Look at what has started, and at every agreement whose instant has come; seconds until the next one, None where there is none."""
         while self._peers:
             peer = next(iter(self._peers))
             for process in await self._store.open_with(peer):
                 if process.kind == "transfer":
                     self._set(process.data["agreementId"], self._clock.now())
             self._peers.discard(peer)
+        while self._begun:
+            agreement, started = self._begun.popitem()
+            await self._looked(agreement, self.look(agreement, started))
         while self._heap:
             at, agreement = self._heap[0]
             if self._at.get(agreement) != at:
@@ -137,14 +145,18 @@ class Monitor:
                 return (at - now).total_seconds()
             heapq.heappop(self._heap)
             del self._at[agreement]
-            try:
-                following = await self.look(agreement)
-            except KizunaError as error:
-                log.warning("an agreement is looked at again", agreement=agreement, detail=error.detail)
-                following = now + AGAIN
-            if following is not None:
-                self._set(agreement, following, earlier=True)
+            await self._looked(agreement, self.look(agreement))
         return None
+
+    async def _looked(self, agreement: str, look: Awaitable[datetime | None]) -> None:
+        """Keep the next instant that a look finds."""
+        try:
+            following = await look
+        except KizunaError as error:
+            log.warning("an agreement is looked at again", agreement=agreement, detail=error.detail)
+            following = self._clock.now() + AGAIN
+        if following is not None:
+            self._set(agreement, following, earlier=True)
 
     def _set(self, agreement: str, at: datetime, *, earlier: bool = False) -> None:
         known = self._at.get(agreement)
@@ -153,24 +165,39 @@ class Monitor:
         self._at[agreement] = at
         heapq.heappush(self._heap, (at, agreement))
 
-    async def look(self, key: str) -> datetime | None:
-        """Do what this moment asks for in one agreement; its next instant."""
+    async def look(self, key: str, started: Collection[str] = ()) -> datetime | None:
+        """Do what this moment asks for in one agreement, or decide the transfers alone that have started; its next instant."""
         agreement = await self._store.agreement(key)
         if agreement is None:
             return None
         try:
-            await self._tick(agreement)
             ledger = await self._store.ledger(key)
-            instants = [next_instant(ledger.duties)]
+            if not started or ledger.counters:
+                await self._tick(agreement)
+                return await self._all(agreement)
             if agreement.role == "consumer":
-                instants += [at for each in ledger.duties if (at := deletion(each)) is not None and at > self._clock.now()]
-            for process in await self._store.transfers_of(key):
-                instants.append(await self._running.decide(agreement, ledger, process))
+                return None
+            instants: list[datetime | None] = []
+            for each in started:
+                process = await self._store.process(each)
+                if process is not None and process.state == "STARTED":
+                    instants.append(await self._running.decide(agreement, ledger, process))
+                await asyncio.sleep(0)
         except PolicyError as error:
             log.warning("the agreement's policy cannot be read: nothing is watched", agreement=key, detail=error.detail)
             return None
         except VersionConflict:
             return self._clock.now()
+        return min((each for each in instants if each is not None), default=None)
+
+    async def _all(self, agreement: Agreement) -> datetime | None:
+        """Decide every transfer of an agreement whose duties are as they are now."""
+        ledger = await self._store.ledger(agreement.id)
+        instants = [next_instant(ledger.duties)]
+        if agreement.role == "consumer":
+            instants += [at for each in ledger.duties if (at := deletion(each)) is not None and at > self._clock.now()]
+        for process in await self._store.transfers_of(agreement.id):
+            instants.append(await self._running.decide(agreement, ledger, process))
         return min((each for each in instants if each is not None), default=None)
 
     # duties ----------------------------------------------------------------------------------------------------------

@@ -1,86 +1,85 @@
-"""A page of 50 datasets among 10,000, and the whole catalog; and that neither the number of a page nor definitions that do not apply cost anything."""
+"""A page of 50 datasets among 10,000, and the whole catalog by pages; and 16 readers of the whole catalog at once, whose memory is bounded.
 
-import tempfile
-import time
+A page of 1,000 is asked for by a QuerySpec, the peer's own filter: its following pages come by `Link`, with the filter sent again; ours by offset and limit.
+"""
+
+import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from statistics import median
+from typing import Any
 
 from tests.perf.measure import Comparison, Measure, at_most, compared
-from tests.perf.side import edc, ours
-from tests.perf.side.process import Spent, resident
+from tests.perf.side.beside import AS_RUN, DEFAULT, PLAIN, rounds, sides
+from tests.perf.side.process import Peak, Spent
+from tests.perf.size import WHOLE, Size
 
-ASSETS = 10_000
-PAGES = 60
-ROUNDS = 3
-MANY, DEFINITIONS = 100_000, 3_000
+LARGE = 1_000
+READERS = 16
+BUDGET = 100  # MB that 16 readers of everything may cost
+FIGURES = (("page", "ms, p50 at concurrency 1", 50), ("walk", "s, pages of 50", 20), ("walk_1000", "s, pages of 1,000", 20))
 
 
-async def measures(peer: str = "") -> AsyncIterator[Comparison | Measure]:
-    """Pages, walks, and the big catalog."""
-    with tempfile.TemporaryDirectory(prefix="kizuna-bench-") as place:
-        mine = await _measured(ours.running(Path(place) / "ours", assets=ASSETS))
-        like, theirs = {}, {}
+async def measures(peer: str = "", size: Size = WHOLE) -> AsyncIterator[Comparison | Measure]:
+    """Page, walks, and many readers."""
+    chosen = (AS_RUN, PLAIN, DEFAULT) if peer else (AS_RUN,)
+    async with sides(chosen, assets=size.assets) as found:
         if peer:
-            like = await _measured(ours.running(Path(place) / "plain", as_plain=True, assets=ASSETS))
-            theirs = await _measured(edc.running(Path(place) / "edc", tuned=False), stock=ASSETS)
-    for name, unit, wanted in (
-        ("page", "ms, p50 at concurrency 1", 50),
-        ("walk", "s, pages of 50", 20),
-        ("walk_1000", "s, pages of 1,000", 20),
-    ):
-        more = {"assets": ASSETS, "cpu_ms_ours": round(median(mine["cpu"]), 2)} if name == "page" else {"assets": ASSETS}
-        if theirs:
-            more["ratio_like_for_like"] = round(median(theirs[name]) / median(like[name]), 2)
-        if theirs and name == "page":
-            more["cpu_ms_peer"] = round(median(theirs["cpu"]), 2)
-        yield compared(f"catalog_{name}", mine[name], theirs.get(name, []), unit, wanted, **more)
-    if not peer:
-        async for each in _many():
-            yield each
+            await found[DEFAULT].stock(size.assets)
+        await rounds(found, partial(_round, size=size), 1)  # warm
+        each = await rounds(found, partial(_round, size=size), size.rounds)
+        many, grown = await _at_once(found[AS_RUN])
+    for name, unit, wanted in FIGURES:
+        yield _figure(name, unit, wanted, each, size)
+    yield at_most("catalog_at_once_memory", grown, f"MB more, {READERS} readers of everything at once", BUDGET)
+    yield at_most("catalog_at_once", many, f"s until all {READERS} have everything", 30)
 
 
-async def _measured(running, *, stock: int = 0) -> dict[str, list[float]]:
-    """Rounds of one side; it has the machine for itself, since a big catalog takes memory."""
-    found: dict[str, list[float]] = {"page": [], "walk": [], "walk_1000": [], "cpu": []}
-    async with running as side:
-        if stock:
-            await side.stock(stock)
-        reader = await side.reader()
-        await reader.page()
-        for _ in range(ROUNDS):
-            with Spent([side.provider.pid]) as spent:
-                found["page"].append(await _pages(reader))
-            found["cpu"].append(spent.cpu / PAGES * 1e3)
-            for name, size in (("walk", 50), ("walk_1000", 1000)):
-                began = time.perf_counter()
-                assert await reader.walk(size) >= ASSETS
-                found[name].append(time.perf_counter() - began)
-        await reader.session.close()
-    return found
+def _figure(name: str, unit: str, wanted: float, each: dict[str, list[dict[str, float]]], size: Size) -> Comparison:
+    values = {side: [one[name] for one in rounds_] for side, rounds_ in each.items()}
+    more: dict[str, Any] = {"assets": size.assets}
+    if name == "page":
+        more |= {f"cpu_ms {side}": round(median(one["cpu"] for one in rounds_), 2) for side, rounds_ in each.items()}
+    if DEFAULT in values:
+        more["ours_like_for_like"] = round(median(values[PLAIN]), 3)
+        more["ratio_like_for_like"] = round(median(values[DEFAULT]) / median(values[PLAIN]), 2)
+    return compared(f"catalog_{name}", values[AS_RUN], values.get(DEFAULT, []), unit, wanted, **more)
 
 
-async def _pages(reader, **query: int) -> float:
-    """Median of the milliseconds that a page takes."""
-    taken = []
-    for _ in range(PAGES):
-        began = time.perf_counter()
-        await reader.page(**query)
-        taken.append((time.perf_counter() - began) * 1e3)
-    return median(taken)
+async def _round(side: Any, *, size: Size) -> dict[str, float]:
+    """One round of a side; the reader is a blocking one, in a thread."""
+    return await asyncio.to_thread(_read, side, size)
 
 
-async def _many() -> AsyncIterator[Measure]:
-    """100,000 datasets, each also under one of 3,000 definitions that the caller does not meet."""
-    with tempfile.TemporaryDirectory(prefix="kizuna-bench-") as place:
-        async with ours.running(Path(place) / "many", assets=MANY, unseen_definitions=DEFINITIONS) as side:
-            reader = await side.reader()
-            await reader.page()
-            first = await _pages(reader)
-            await reader.page(offset=MANY - 100, limit=50)
-            last = await _pages(reader, offset=MANY - 100, limit=50)
-            memory = resident(side.provider.pid)
-            await reader.session.close()
-    yield at_most("catalog_many_page", first, f"ms, p50: {MANY:,} assets, {DEFINITIONS:,} definitions that do not apply", 20)
-    yield at_most("catalog_many_last_page", last, "ms, p50, the last page by offset", 20)
-    yield at_most("catalog_many_memory", memory, "MB resident", 1000)
+def _read(side: Any, size: Size) -> dict[str, float]:
+    reader = side.reader()
+    try:
+        reader.page()
+        with Spent([side.provider.pid]) as spent:
+            page = median(reader.page().seconds for _ in range(size.pages)) * 1e3
+        walk, seen, _ = reader.by_link()
+        large, seen_large, pages = _large(side, reader)
+        assert min(seen, seen_large) >= size.assets, (seen, seen_large)
+        assert pages <= size.assets / LARGE + 2, f"{pages} pages of {LARGE}"
+    finally:
+        reader.close()
+    return {"page": page, "cpu": spent.cpu / size.pages * 1e3, "walk": walk, "walk_1000": large}
+
+
+def _large(side: Any, reader: Any) -> tuple[float, int, int]:
+    return reader.by_link(offset=0, limit=LARGE) if side.by_link else reader.by_offset(LARGE)
+
+
+async def _at_once(side: Any) -> tuple[float, float]:
+    """(seconds, MB that the provider grew by at most) while many readers ask for the largest pages of everything."""
+    peak = Peak(side.provider.pid)
+    readers = [side.reader() for _ in range(READERS)]
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    with ThreadPoolExecutor(READERS) as threads:
+        await asyncio.gather(*(loop.run_in_executor(threads, each.by_offset, LARGE) for each in readers))
+    seconds = loop.time() - began
+    for each in readers:
+        each.close()
+    return seconds, peak.growth

@@ -30,6 +30,11 @@ def at_most(name: str, value: float, unit: str, target: float) -> Measure:
     return Measure(name, round(value, 3), unit, target, value <= target)
 
 
+def failed(name: str, why: str) -> Measure:
+    """A benchmark that gave no figure."""
+    return Measure(name, 0.0, f"failed: {why}", None, False)
+
+
 def told(name: str, value: float, unit: str) -> Measure:
     return Measure(name, round(value, 3), unit, None, True)
 
@@ -48,10 +53,11 @@ class Comparison:
     unit: str
     settings: dict
     wanted: float = 0.0  # the ratio that has to be reached
+    most: float | None = None  # what ours may be at most, whatever the peer's is
 
     @property
     def ok(self) -> bool:
-        return self.ratio is None or self.ratio >= self.wanted
+        return (self.ratio is None or self.ratio >= self.wanted) and (self.most is None or self.ours <= self.most)
 
     def line(self, *, as_json: bool) -> str:
         if as_json:
@@ -61,19 +67,31 @@ class Comparison:
             if self.peer is None
             else f", peer {self.peer:,.6g}: {self.ratio:,.4g} times (at least {self.wanted:g}: {'met' if self.ok else 'MISSED'})"
         )
+        beside += "" if self.most is None else f", at most {self.most:g}: {'met' if self.ours <= self.most else 'MISSED'}"
         more = ", ".join(f"{name} {value}" for name, value in self.settings.items())
         return f"{self.name}: {self.ours:,.6g} {self.unit}{beside}   ({more})"
 
 
 def compared(
-    name: str, ours: list[float], peer: list[float], unit: str, wanted: float, *, more_is_better: bool = False, **settings: object
+    name: str,
+    ours: list[float],
+    peer: list[float],
+    unit: str,
+    wanted: float,
+    *,
+    more_is_better: bool = False,
+    floor: float = 1e-9,
+    most: float | None = None,
+    **settings: object,
 ) -> Comparison:
-    """The comparison of rounds; `wanted` is the ratio to reach."""
+    """The comparison of rounds; `wanted` is the ratio to reach, `floor` the least that can be told from nothing."""
     mine, theirs = median(ours), median(peer) if peer else None
-    ratio = None if theirs is None else (mine / theirs if more_is_better else theirs / max(mine, 1e-9))
+    ratio = None if theirs is None else (mine / theirs if more_is_better else theirs / max(mine, floor))
     spread = {"ours min..max": _spread(ours), **({"peer min..max": _spread(peer)} if peer else {})}
     rounded = None if ratio is None else round(ratio, 2)
-    return Comparison(name, round(mine, 5), None if theirs is None else round(theirs, 5), rounded, unit, spread | settings, wanted)
+    return Comparison(
+        name, round(mine, 5), None if theirs is None else round(theirs, 5), rounded, unit, spread | settings, wanted, most
+    )
 
 
 def _spread(values: list[float]) -> str:

@@ -13,33 +13,32 @@ from tests.interop.edc.runtime import Edc, authorization
 from tests.perf.measure import Comparison, compared
 from tests.perf.side import ours
 from tests.perf.side.process import resident
+from tests.perf.size import WHOLE, Size
 
-ROUNDS = 3
-IDLE = 10.0
 CATALOG = {"@context": ["https://w3id.org/dspace/2025/1/context.jsonld"], "@type": "CatalogRequestMessage"}
 
 
-async def measures(peer: str = "") -> AsyncIterator[Comparison]:
+async def measures(peer: str = "", size: Size = WHOLE) -> AsyncIterator[Comparison]:
     """Both figures."""
     mine, theirs = [], []
     with tempfile.TemporaryDirectory(prefix="kizuna-bench-") as place:
         async with ours.running(Path(place) / "ours") as side:
             node = side.provider.node
-            for number in range(ROUNDS):
+            for number in range(size.rounds):
                 await asyncio.to_thread(node.stop)
                 began = time.perf_counter()
                 node.start()
                 await _answers(node._management)
-                mine.append((time.perf_counter() - began, await _settled(side.provider.pid)))
+                mine.append((time.perf_counter() - began, await _settled(side.provider.pid, size.idle)))
                 if peer:
-                    theirs.append(await _edc(Path(place) / f"edc-{number}"))
+                    theirs.append(await _edc(Path(place) / f"edc-{number}", size.idle))
     starts, memory = [list(each) for each in zip(*mine, strict=True)], [list(each) for each in zip(*theirs, strict=True)]
     yield compared("cold_start", starts[0], memory[0] if peer else [], "s to the first answer", 4)
-    yield compared("idle_memory", starts[1], memory[1] if peer else [], "MB resident", 2, at_most_mb=100)
+    yield compared("idle_memory", starts[1], memory[1] if peer else [], "MB resident", 2, most=100)
 
 
-async def _settled(pid: int) -> float:
-    await asyncio.sleep(IDLE)
+async def _settled(pid: int, seconds: float) -> float:
+    await asyncio.sleep(seconds)
     return resident(pid)
 
 
@@ -55,7 +54,7 @@ async def _answers(management: str) -> None:
         assert answer.status == 200
 
 
-async def _edc(place: Path) -> tuple[float, float]:
+async def _edc(place: Path, idle: float) -> tuple[float, float]:
     """Seconds to its first catalog, and memory, of a runtime with JVM defaults."""
     runtime = Edc(place, "cold", "cold", heap="")
     try:
@@ -65,6 +64,6 @@ async def _edc(place: Path) -> tuple[float, float]:
         async with runtime._session.post(f"{runtime.dsp}/catalog/request", json=CATALOG, headers=headers) as answer:
             assert answer.status == 200, await answer.text()
         seconds = time.monotonic() - runtime.started
-        return seconds, await _settled(runtime.pid)
+        return seconds, await _settled(runtime.pid, idle)
     finally:
         await runtime.stop()

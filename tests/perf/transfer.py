@@ -1,44 +1,50 @@
-"""Pull transfers to STARTED with 500 outstanding, and what started transfers cost while nothing happens."""
+"""Pull transfers to STARTED, many outstanding, and what started transfers cost while nothing happens.
+
+Every round of every side begins with new processes: the peer's in-memory stores slow down with what they hold, so all rounds have the same number of transfers before
+them, and while idle CPU is measured exactly as many are open as is said. Nothing else runs meanwhile.
+"""
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 from statistics import median
 
 from tests.perf.measure import Comparison, compared
-from tests.perf.side.beside import AS_RUN, DEFAULT, PEER, PLAIN, TUNED, rounds, sides
-from tests.perf.side.process import Spent
+from tests.perf.side.beside import AS_RUN, PLAIN, names, side
+from tests.perf.side.process import RESOLUTION, Spent
+from tests.perf.side.rate import best, quickest, settings
+from tests.perf.size import WHOLE, Size
 
-OUTSTANDING = 500
-STARTED = 700  # transfers that are open while idle CPU is measured
-SECONDS = 10.0
+SETTLED = 2.0  # seconds after the last transfer
 
 
-async def measures(peer: str = "") -> AsyncIterator[Comparison]:
+async def measures(peer: str = "", size: Size = WHOLE) -> AsyncIterator[Comparison]:
     """Rate, and idle CPU of the provider."""
-    async with sides(peer) as found:
-        await rounds(found, lambda side: side.transfer(STARTED - OUTSTANDING), 1)  # warm
-        many = await rounds(found, lambda side: side.transfer(OUTSTANDING), 3)
-        await asyncio.sleep(5)
-        idle = await rounds(found, _idle)
-    rate = {name: [OUTSTANDING / seconds for seconds, _ in each] for name, each in many.items()}
-    cpu = {name: [spent.cpu / OUTSTANDING * 1e3 for _, spent in each] for name, each in many.items()}
-    best = max((name for name in PEER if name in rate), key=lambda name: median(rate[name]), default="")
-    more = {"outstanding": OUTSTANDING, "ours_ran": AS_RUN, "cpu_ms_ours": round(median(cpu[AS_RUN]), 2)}
-    if best:
-        more |= {
-            "peer_ran": best, "cpu_ms_peer": round(median(cpu[best]), 2), "ours_like_for_like": round(median(rate[PLAIN]), 1),
-            "ratio_like_for_like": round(median(rate[PLAIN]) / median(rate[best]), 2),
-            "peer_default": round(median(rate[DEFAULT]), 1), "peer_tuned": round(median(rate[TUNED]), 1),
-        }  # fmt: skip
-    yield compared("transfer_rate", rate[AS_RUN], rate.get(best, []), "transfers/s", 6, more_is_better=True, **more)
-    least = min((name for name in PEER if name in idle), key=lambda name: median(idle[name]), default="")
-    started = STARTED + 2 * OUTSTANDING
-    yield compared(
-        "idle_cpu", idle[AS_RUN], idle.get(least, []), "% of a core, provider", 90, peer_ran=least, started_transfers=started
-    )
+    rate, cpu, idle, lost = ({name: [] for name in names(peer)} for _ in range(4))
+    for _ in range(size.rounds):
+        for name in names(peer):
+            with tempfile.TemporaryDirectory(prefix="kizuna-bench-") as place:
+                async with side(name, Path(place)) as running:
+                    await running.transfer(size.started - size.outstanding)  # warm
+                    seconds, spent = await running.transfer(size.outstanding)
+                    await asyncio.sleep(SETTLED)
+                    idle[name].append(await _idle(running.provider.pid, size.idle))
+                    lost[name].append(running.lost)
+            rate[name].append(size.outstanding / seconds)
+            cpu[name].append(spent.cpu / size.outstanding * 1e3)
+    peer_ran, least = best(rate), quickest(idle)
+    more = {"outstanding": size.outstanding, "started_before": size.started - size.outstanding}
+    more |= settings(rate, cpu, peer_ran, {name: sum(each) for name, each in lost.items()})
+    yield compared("transfer_rate", rate[AS_RUN], rate.get(peer_ran, []), "transfers/s", 6, more_is_better=True, **more)
+    more = {"started_transfers": size.started, "peer_ran": least}
+    if peer:
+        more["ours_like_for_like"] = round(median(idle[PLAIN]), 2)
+    smallest = RESOLUTION / size.idle * 100
+    yield compared("idle_cpu", idle[AS_RUN], idle.get(least, []), "% of a core, provider", 90, floor=smallest, most=1, **more)
 
 
-async def _idle(side) -> float:
-    with Spent([side.provider.pid]) as spent:
-        await asyncio.sleep(SECONDS)
+async def _idle(pid: int, seconds: float) -> float:
+    with Spent([pid]) as spent:
+        await asyncio.sleep(seconds)
     return spent.cpu / spent.seconds * 100

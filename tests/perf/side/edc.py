@@ -5,21 +5,21 @@ import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import aiohttp
-import orjson
 from aiohttp import web
 
-from connector.dsp.messages import CONTEXT
 from kernel.web import serve
 from tests.interop.edc.runtime import Edc, authorization
 from tests.perf.side.process import Spent
+from tests.perf.side.reader import Reader
 
 AT_ONCE = 50
-LONGEST = 300  # seconds for a round
+LONGEST = 120  # seconds for a round
 
 
 class EdcSide:
     """Both runtimes, and the listener that their events go to."""
+
+    by_link = True  # how a catalog in pages of another size is read
 
     def __init__(self, provider: Edc, consumer: Edc) -> None:
         self.provider, self.consumer = provider, consumer
@@ -115,41 +115,13 @@ class EdcSide:
 
         await asyncio.gather(*(add(number) for number in range(count)))
 
-    async def reader(self) -> "Reader":
-        return Reader(self)
+    def reader(self) -> Reader:
+        """A consumer at the provider's protocol endpoint."""
+        return Reader(f"{self.provider.dsp}/catalog/request", lambda: authorization("consumer"))
 
     async def stop(self) -> None:
         await asyncio.gather(self.provider.stop(), self.consumer.stop())
         await self._listener.close()
-
-
-class Reader:
-    """Asks the provider's DSP endpoint for its catalog."""
-
-    def __init__(self, side: EdcSide) -> None:
-        self._url = f"{side.provider.dsp}/catalog/request"
-        self.session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(600))
-
-    async def page(self, url: str = "", **query: int) -> tuple[list[dict], str]:
-        """(datasets, address of the next page)."""
-        message = {"@context": [CONTEXT], "@type": "CatalogRequestMessage"}
-        if query:
-            message["filter"] = [{"@type": "QuerySpec", **query}]
-        headers = {"Authorization": authorization("consumer"), "Content-Type": "application/json", "Accept-Encoding": "identity"}
-        async with self.session.post(url or self._url, data=orjson.dumps(message), headers=headers) as answer:
-            body = await answer.read()
-            assert answer.status == 200, body[:500]
-            link = answer.links.get("next", {}).get("url", "")
-        return orjson.loads(body).get("dataset", []), str(link)
-
-    async def walk(self, size: int) -> int:
-        """The number of datasets in the whole catalog, by `Link`."""
-        seen, url, first = 0, "", {} if size == 50 else {"offset": 0, "limit": size}
-        while True:
-            datasets, url = await (self.page(url) if url else self.page(**first))
-            seen += len(datasets)
-            if not url:
-                return seen
 
 
 @asynccontextmanager

@@ -11,11 +11,9 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import aiohttp
-import orjson
 from msgspec import structs
 
 from connector.channel import Channel
-from connector.dsp.messages import CONTEXT
 from connector.settings import Peer
 from deploy.demo import topology
 from deploy.demo.processes import Node
@@ -25,11 +23,13 @@ from identity.wallet.sts import Sts
 from kernel.clock import SystemClock
 from policies.profiles import load
 from tests.perf.side.process import Spent
+from tests.perf.side.reader import Reader
 from tests.perf.side.stock import fill
 from tests.support import plain
 
 PARTS = ("provider", "consumer")
 AT_ONCE = 50
+CATALOG = "/dsp/2025-1/catalog/request"
 
 
 class Party:
@@ -59,18 +59,16 @@ class Party:
         query = urlencode({"title": title, "mediaType": "application/octet-stream"})
         return (await self.call("POST", f"/v1/assets?{query}", data=data))["id"]
 
-    async def listed(self, path: str) -> list[dict]:
-        found, after = [], ""
-        while True:
-            page = await self.call("GET", f"{path}?limit=1000" + (f"&after={after}" if after else ""))
-            found += page["items"]
-            after = page["next"]
-            if not after or not page["items"]:
-                return found
+    async def newest(self, path: str, count: int) -> list[dict]:
+        """The last `count` processes."""
+        return (await self.call("GET", f"{path}?limit={count}"))["items"]
 
 
 class Ours:
     """Both parties, running."""
+
+    by_link = False  # how a catalog in pages of another size is read
+    lost = 0  # processes that we ended; `_many` does not return with one
 
     def __init__(self, provider: Party, consumer: Party, others: list[Node]) -> None:
         self.provider, self.consumer, self._others = provider, consumer, others
@@ -118,70 +116,35 @@ class Ours:
             ids = await asyncio.gather(*(ask() for _ in range(count)))
             while (await self.consumer.call("GET", f"{path}/{ids[-1]}"))["state"] != state:
                 await asyncio.sleep(0.1)
-            mine = set(ids)
             while True:
-                found = [each for each in await self.consumer.listed(path) if each["id"] in mine]
+                found = await self.consumer.newest(path, count)
+                assert {each["id"] for each in found} == set(ids)
                 if all(each["state"] == state for each in found):
                     break
                 await asyncio.sleep(0.1)
         last = max(datetime.fromisoformat(each["updated"]).timestamp() for each in found)
         return last - began, spent
 
-    async def reader(self) -> "Reader":
-        """The consumer's own way to the provider's catalog, without its management API in between."""
-        return Reader(self)
+    def reader(self) -> Reader:
+        """The consumer's own way to the provider's catalog, without its management API in between: token, TLS and all."""
+        directory, peer = self.consumer.node.directory, self.provider.did
+        base = int(self.provider.node._management.rpartition(":")[2]) - 2
+        if isinstance(self.consumer.node, PlainNode):
+            mine = plain.mock_authorization(self.consumer.did)
+            return Reader(f"http://localhost:{base}{CATALOG}", lambda: mine)
+        channel = Channel(directory / "tls")
+        signer = KeyStore(directory / "keys", self.consumer.did).open("si")
+        sts = Sts(self.consumer.did, signer, SystemClock(), lambda: channel.thumbprint)
+        scopes = load("base").scopes + load("base").optional_scopes
+        return Reader(
+            f"https://localhost:{base + 1}{CATALOG}", lambda: f"Bearer {sts.token(peer, scopes=scopes)}", channel.client()
+        )
 
     async def stop(self) -> None:
         for party in (self.provider, self.consumer):
             await party.session.close()
         for node in [self.consumer.node, self.provider.node, *self._others]:
             node.stop()
-
-
-class Reader:
-    """Asks the provider for its catalog as the consumer, from the measuring process: token, TLS and all."""
-
-    def __init__(self, side: Ours) -> None:
-        directory, self._peer = side.consumer.node.directory, side.provider.did
-        self._sts = self._tls = None
-        base = int(side.provider.node._management.rpartition(":")[2]) - 2
-        self._url = f"http://localhost:{base}/dsp/2025-1/catalog/request"
-        if not isinstance(side.consumer.node, PlainNode):
-            channel = Channel(directory / "tls")
-            signer = KeyStore(directory / "keys", side.consumer.did).open("si")
-            self._sts = Sts(side.consumer.did, signer, SystemClock(), lambda: channel.thumbprint)
-            self._tls = channel.client()
-            self._url = f"https://localhost:{base + 1}/dsp/2025-1/catalog/request"
-        self._mine = plain.mock_authorization(side.consumer.did)
-        self._scopes = load("base").scopes + load("base").optional_scopes
-        self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=self._tls or False))
-
-    async def page(self, url: str = "", **query: int) -> tuple[list[dict], str]:
-        """(datasets, address of the next page) of the first page, or of the one at `url`, or of a QuerySpec with offset and limit."""
-        authorization = f"Bearer {self._sts.token(self._peer, scopes=self._scopes)}" if self._sts else self._mine
-        message = {"@context": [CONTEXT], "@type": "CatalogRequestMessage"}
-        if query:
-            message["filter"] = [{"@type": "QuerySpec", **query}]
-        headers = {"Authorization": authorization, "Content-Type": "application/json", "Accept-Encoding": "identity"}
-        async with self.session.post(url or self._url, data=orjson.dumps(message), headers=headers) as answer:
-            body = await answer.read()
-            assert answer.status == 200, body[:500]
-            link = answer.links.get("next", {}).get("url", "")
-        return orjson.loads(body).get("dataset", []), str(link)
-
-    async def walk(self, size: int) -> int:
-        """The number of datasets in the whole catalog: by `Link` in pages of 50, by offset and limit in others."""
-        if size != 50:
-            seen = 0
-            while page := (await self.page(offset=seen, limit=size))[0]:
-                seen += len(page)
-            return seen
-        seen, url = 0, ""
-        while True:
-            datasets, url = await self.page(url)
-            seen += len(datasets)
-            if not url:
-                return seen
 
 
 class PlainNode(Node):

@@ -160,6 +160,33 @@ async def test_a_running_transfer_ends_at_the_instant_at_which_the_policy_does(p
     assert broken(each.record for each in await seller.store.decisions("", 10, agreement=key)) is None
 
 
+async def test_a_start_costs_a_look_at_that_transfer_alone_however_many_run(pair, monkeypatch):
+    """Or a hundred transfers under one agreement would be decided five thousand times. A counter, which a start moves, is for all of them."""
+    seller, buyer = pair
+    plain = await contract(*pair, permission=[use(atom("dateTime", "lt", "2026-12-01T00:00:00Z"))])
+    counts = await contract(*pair, permission=[use(atom("count", "lteq", 9))])
+    await settled(seller)
+    decided, real = [], seller.monitor._running.decide
+
+    async def noted(agreement, ledger, process, **more):
+        decided.append((agreement.id, process.id))
+        return await real(agreement, ledger, process, **more)
+
+    monkeypatch.setattr(seller.monitor._running, "decide", noted)
+    for agreement, looks in ((plain, [1, 1, 1]), (counts, [1, 2, 3])):
+        for expected in looks:
+            process = await transfer(buyer, agreement)
+            await seller.until(process.peer_pid, "STARTED")
+            async with asyncio.timeout(10):
+                while len(decided) < expected:
+                    await asyncio.sleep(0.01)
+            await settled(seller)
+            assert len(decided) == expected
+            assert {each for each, _ in decided} == {agreement}
+            assert process.peer_pid in {each for _, each in decided}
+            decided.clear()
+
+
 async def test_outside_of_its_hours_a_transfer_is_suspended_not_ended(pair, clock):
     seller, buyer = pair
     days = [
