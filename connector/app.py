@@ -50,6 +50,7 @@ from connector.usage.holdings import Holdings
 from connector.usage.obligations import TYPE as STATEMENT
 from connector.usage.obligations import Obligations
 from connector.usage.running import Running
+from connector.worker.bundles import Bundles
 from connector.worker.feed import Follower
 from connector.worker.measures import Measures
 from connector.worker.monitor import Monitor
@@ -118,6 +119,7 @@ class Connector:
     refusals: Refusals
     replicas: Replicas
     trust: Trust
+    bundles: Bundles
     public: list[Route]
     working: list[asyncio.Task[None]] = field(default_factory=list)  # what runs until the end; none ends by itself
     member_listener: Listener | None = None
@@ -154,8 +156,10 @@ def wire_up(
         files.sweep(payloads / folder, untouched=_ABANDONED if found.database else 0.0)
     channel = Channel(directory / "tls")
     standing = Standing(found.authority, RevocationLists(clock), silence=found.feed_silence)
-    rules_out = Outbound(allow=frozenset(found.allow_private), require_https=tls(found))
-    client = GuardedClient(rules_out, tls=channel.client, revoked=standing.revoked)
+    client = GuardedClient(
+        Outbound(allow=frozenset(found.allow_private), require_https=tls(found)), tls=channel.client, revoked=standing.revoked,
+        pinned=channel.members, anonymous=channel.anonymous,
+    )  # fmt: skip
     resolver = Resolver(client, clock, scheme=found.scheme)
     status = StatusReader(resolver, client, clock)
     signer, contract_key = keys.signer("si"), keys.signer("contract")
@@ -174,6 +178,7 @@ def wire_up(
         signer=signer,
         rules=rule,
         followed=standing.speaks_for,
+        consortium=standing.lists.consortium,
         standing=standing,
     )
     gate = gate or Gate(door, standing)
@@ -274,6 +279,9 @@ def wire_up(
         await follower.renew_crl()
         await connector.listen_for_members()
 
+    bundles = Bundles(
+        own=found.authority, trust=trust, lists=standing.lists, resolver=resolver, client=client, tls=directory / "tls", changed=enrolled,
+    )  # fmt: skip
     connector = Connector(
         directory=directory,
         settings=found,
@@ -324,6 +332,7 @@ def wire_up(
         follower=follower,
         replicas=_following_replicas(store, rules, enrolled, keys),
         trust=trust,
+        bundles=bundles,
         public=_below(found, [*_own_routes(found, keys), *routes.routes(node), *wallet.routes(), *endpoint.routes()]),
     )
     return connector
@@ -556,7 +565,7 @@ async def serving(
         listeners.append(await _serve_management(connector))
         workers = (
             connector.outbox, connector.joining, connector.timers, connector.renewal, connector.follower, connector.replicas, connector.monitor,
-            connector.trust,
+            connector.trust, connector.bundles,
         )  # fmt: skip
         tasks = [asyncio.create_task(each.run()) for each in workers]
         connector.working.extend(tasks)

@@ -146,6 +146,10 @@ def _nobody(_issuer: str) -> bool:
     return False
 
 
+def _ours(_certificate: bytes) -> str | None:
+    return ""
+
+
 @dataclass(slots=True, kw_only=True)
 class TokenDoor:
     """Enough to verify Self-Issued ID tokens. `seen` tells whether a token (issuer, jti) has been used up, `standing` who is kept out."""
@@ -163,7 +167,8 @@ class Door(TokenDoor):
     """All collaborators of `authenticate`. `trust` may be replaced while running: cached presentations are judged anew then.
 
     `signer` makes our own tokens for credential services (purpose `si`); `rules` gives the rule for any DID. `followed` tells
-    whether an issuer's feed of changes has been heard lately, so that its lists need not be read anew for every decision.
+    whether an issuer's feed of changes has been heard lately, so that its lists need not be read anew for every decision. `consortium` tells
+    whose CA has signed a member certificate (DER): empty for our consortium, the authority of a recognised one, None for nobody's.
     """
 
     trust: TrustPolicy
@@ -173,4 +178,5 @@ class Door(TokenDoor):
     signer: Signer
     rules: Callable[[str], PeerRule]
     followed: Callable[[str], bool] = _nobody
+    consortium: Callable[[bytes], str | None] = _ours
     presentations: Presentations = field(default_factory=Presentations, repr=False)

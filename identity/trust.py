@@ -22,7 +22,10 @@ Form = Literal["text", "texts", "number", "boolean", "object", "objects", "any"]
 
 
 class IssuerRule(Struct, frozen=True):
-    """Credential types that one issuer may issue; where they are named, only in these formats, with status lists on these hosts, in this window."""
+    """Credential types that one issuer may issue; where they are named, only in these formats, with status lists on these hosts, in this window.
+
+    `bridge` is the authority of the recognised consortium whose list names the issuer; empty for ours and those of the settings.
+    """
 
     did: str
     types: frozenset[str]
@@ -30,6 +33,7 @@ class IssuerRule(Struct, frozen=True):
     status_hosts: frozenset[str] = frozenset()
     since: datetime | None = None
     until: datetime | None = None
+    bridge: str = ""
 
     def fits(self, credential: Credential, now: datetime) -> bool:
         """Whether format, status hosts and window let the rule speak of this credential."""
@@ -68,9 +72,10 @@ class TrustPolicy:
         self._issuers = found
         self._tables = {table.type: table for table in tables}
 
-    def believes(self, credential: Credential, now: datetime) -> bool:
-        """Whether its issuer is trusted for all types of this credential, as it is, now."""
-        return _covered(credential.kinds, (rule for rule in self._issuers.get(credential.issuer, ()) if rule.fits(credential, now)))
+    def believes(self, credential: Credential, now: datetime, bridge: str | None = None) -> bool:
+        """Whether its issuer is trusted for all types of this credential, as it is, now; with `bridge`, by the list of that consortium."""
+        rules = (each for each in self._issuers.get(credential.issuer, ()) if bridge is None or each.bridge == bridge)
+        return _covered(credential.kinds, (rule for rule in rules if rule.fits(credential, now)))
 
     def wrong_claims(self, credential: Credential) -> tuple[str, ...]:
         """Claims that are missing or of the wrong form, as `Type.claim`."""

@@ -7,7 +7,8 @@ next list.
 Rules for reading; each refusal has its reason
 - signed by a pinned key of the authority (`foreign`), of this type and form (`type`, `form`), inside its window of at most seven days (`window`)
 - a list with a smaller number than the one before is refused (`older`); an equal number must be the same list
-- a bridge recognises another authority's issuers for the types that it names, and never that authority's own bridges
+- a bridge recognises another authority's issuers for the types that it names, and never that authority's own bridges; with `certificates` also the member certificates
+  of its CA, as its own list names it, for callers who show credentials that this bridge recognises
 
 Written once for the service and its followers. Not done here: fetching and storing (`connector.worker.trust`), publishing (`identity.service.authority.trust`).
 """
@@ -57,11 +58,12 @@ class TrustedIssuer(Struct, frozen=True, rename="camel", omit_defaults=True, for
 
 
 class Bridge(Struct, frozen=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
-    """Another consortium that is recognised: its authority's DID and key (RFC 7638 thumbprint), and the types that its issuers are believed."""
+    """Another consortium that is recognised: its authority's DID and key (RFC 7638 thumbprint), the types that its issuers are believed, and whether its member certificates count."""
 
     authority: str
     key: str
     types: tuple[str, ...]
+    certificates: bool = False
     valid_until: str = ""
 
 
@@ -173,6 +175,7 @@ def _rule(issuer: TrustedIssuer, types: frozenset[str], bridge: Bridge | None = 
         status_hosts=frozenset(issuer.status_hosts),
         since=parse_iso(issuer.valid_from) if issuer.valid_from else None,
         until=min(ends, default=None),
+        bridge=bridge.authority if bridge else "",
     )
 
 

@@ -32,7 +32,7 @@ from msgspec import Struct
 
 from identity import jose
 from identity.did import INVOCATION, DidDocument, did_of_url, parse
-from identity.door import Caller, Door, Mtls, PeerRule, Presentations, Refused, TokenDoor, TokenUse
+from identity.door import Caller, Door, Mtls, PeerRule, Presentations, Refused, Shown, TokenDoor, TokenUse
 from identity.jose import Unverified
 from identity.leaf import Leaf, read_leaf
 from identity.presented import presented
@@ -122,6 +122,8 @@ async def authenticate(door: Door, caller: Caller, *, fresh: bool) -> VerifiedPa
         leaf = _channel(door, caller, token, rule.mtls)
         access_token = _access_token(token.claims, required=rule.profile.access_token)
         shown, told = await presented(door, token.issuer, rule, access_token, trail, fresh=fresh)
+        if leaf is not None:
+            _bridged(door, caller.certificate or b"", shown, trail)
         return VerifiedParticipant(
             did=token.issuer,
             credentials=shown.credentials,
@@ -277,6 +279,17 @@ def _channel(door: TokenDoor, caller: Caller, token: _Proven, mtls: Mtls) -> Lea
         if bound is None:
             raise Refused("the token is not bound to the certificate", reason="cnf-missing")
     return leaf if leaf is not None and leaf.did is not None else None
+
+
+def _bridged(door: Door, certificate: bytes, shown: Shown, trail: Trail) -> None:
+    """A member certificate of a recognised consortium counts with credentials that the same bridge recognises: its CA does not speak for members of others."""
+    bridge = door.consortium(certificate)
+    if bridge == "":
+        return
+    trail.at(10, "binding")
+    now = door.clock.now()
+    if bridge is None or not shown.credentials or not all(door.trust.believes(each, now, bridge) for each in shown.credentials):
+        raise Refused("the member certificate is of another consortium than the credentials", reason="bridge")
 
 
 def _confirmation(claims: Mapping[str, Any]) -> str | None:

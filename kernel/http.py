@@ -102,10 +102,16 @@ class GuardedClient:
         tls: Callable[[], ssl.SSLContext],
         lookup: Lookup | None = None,
         revoked: Callable[[bytes], bool] = _nothing_revoked,
+        pinned: Callable[[], ssl.SSLContext] | None = None,
+        anonymous: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
-        """`revoked` tells whether a server certificate (DER) that names a DID must not be relied on; asked before every request."""
+        """`pinned` gives the context of calls with `expect_did`, `anonymous` that of calls without `Authorization`, where they are other ones than `tls`.
+
+        `revoked` tells whether a server certificate (DER) that names a DID must not be relied on; asked before every request.
+        """
         self._rules = rules
-        self._tls = tls
+        self._tls, self._pinned, self._anonymous = tls, pinned, anonymous
+        self._contexts: dict[bool, ssl.SSLContext] = {}  # pinned, and anonymous
         self._revoked = revoked
         self._resolver = _CheckedResolver(rules, lookup or _lookup)
         self._session: aiohttp.ClientSession | None = None
@@ -144,7 +150,15 @@ class GuardedClient:
         try:
             expected = _expected.set((expect_did, self._revoked))
             try:
-                sent = await self._open().request(method, target, headers=headers, data=body, timeout=limit, allow_redirects=False)
+                sent = await self._open().request(
+                    method,
+                    target,
+                    headers=headers,
+                    data=body,
+                    timeout=limit,
+                    allow_redirects=False,
+                    ssl=self._context(expect_did, headers),
+                )
             finally:
                 _expected.reset(expected)
             async with sent as answer:
@@ -160,6 +174,7 @@ class GuardedClient:
     def reload(self) -> None:
         """Use fresh connections from now on: after a certificate has changed. Running calls finish."""
         old, self._session = self._session, None
+        self._contexts.clear()
         if old is not None:
             task = asyncio.get_running_loop().create_task(_retire(old))
             self._retired.add(task)
@@ -183,6 +198,17 @@ class GuardedClient:
                 connector=connector, request_class=_Request, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
             )
         return self._session
+
+    def _context(self, expect_did: str | None, headers: Mapping[str, str] | None) -> ssl.SSLContext | bool:
+        """The context of a call; True is the session's own."""
+        pinned = expect_did is not None
+        make = self._pinned if pinned else None if "Authorization" in (headers or {}) else self._anonymous
+        if make is None:
+            return True
+        found = self._contexts.get(pinned)
+        if found is None:
+            found = self._contexts[pinned] = make()
+        return found
 
     def _checked(self, url: str) -> URL:
         try:

@@ -43,6 +43,10 @@ class Standing:
         """Whether the feed was heard lately."""
         return self._heard is not None and self._monotonic() - self._heard <= self._silence
 
+    def told_of(self, certificate: bytes) -> bool:
+        """Whether a change of the member with this certificate (DER) would be known here by now: the feed is heard, and it is our consortium's."""
+        return self.live and self.lists.consortium(certificate) == ""
+
     def speaks_for(self, issuer: str) -> bool:
         """Whether a change of what this issuer has issued would be known here by now."""
         return issuer == self._authority and self.live

@@ -3,7 +3,7 @@
 Rules
 - Not with a participant that the authority keeps out, nor over a member certificate that is revoked.
 - With a member, while the authority's feed is being heard: a suspension would be known.
-- Otherwise (feed silent, or a peer from outside the consortium) the status of the credentials with which the participant was let in last is read anew.
+- Otherwise (feed silent, or a peer from outside the consortium, also one that comes over a trust bridge) the status of the credentials with which the participant was let in last is read anew.
   What cannot be read, has expired or is not known any more means no data; the peer's next token request proves it again in full.
 """
 
@@ -28,7 +28,7 @@ class Gate:
             raise _refused(did, why)
         if certificate is not None and names.did_of(certificate) is not None and self._standing.revoked(certificate):
             raise _refused(did, "the certificate is revoked")
-        if self._standing.live and certificate is not None and names.did_of(certificate) == did:
+        if certificate is not None and names.did_of(certificate) == did and self._standing.told_of(certificate):
             return
         shown, profile = self._door.presentations.last(did), self._door.rules(did).profile
         if not shown:

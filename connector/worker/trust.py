@@ -64,6 +64,8 @@ class Trust:
         self._used: list[IssuerRule] | None = None
         self._unlisted = False
         self._wake = asyncio.Event()
+        self._named: dict[str, str] = {}
+        self.applied = asyncio.Event()  # set when other CA bundles count than before
 
     def changed(self) -> None:
         """There is a new list: look now."""
@@ -117,6 +119,15 @@ class Trust:
         if wanted and trustlist.ca_digest(bundle) != wanted:
             raise BadTrustList("the CA bundle is not the one of the trust list", reason="ca-bundle")
 
+    def bundles(self) -> dict[str, str]:
+        """Digests of the CA bundles that count now, by authority: ours, and those of consortia whose member certificates a bridge recognises."""
+        current = self._current(self._authority.did)
+        if current is None:
+            return {}
+        ours = {self._authority.did: current.content.ca_digest}
+        others = {each.authority: theirs.ca_digest for each, theirs in self._bridged(current.content) if each.certificates}
+        return {did: digest for did, digest in (others | ours).items() if digest}
+
     def described(self) -> dict[str, Any]:
         """The list in use, for people."""
         current = self._current(self._authority.did)
@@ -167,6 +178,9 @@ class Trust:
     def _apply(self) -> None:
         """Make the policy of what counts now, and use it when it is another one."""
         current = self._current(self._authority.did)
+        if (named := self.bundles()) != self._named:
+            self._named = named
+            self.applied.set()
         rules = list(self._own)
         if current is not None:
             rules += trustlist.rules(current.content, self._bridged(current.content))

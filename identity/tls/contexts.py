@@ -11,7 +11,7 @@ Rules
 """
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kernel.errors import Misconfigured
@@ -67,14 +67,18 @@ def accept_clients(context: ssl.SSLContext, client_ca: Path) -> None:
 
 
 def client_context(
-    roots: Path | None, consortium: Path | None = None, certificate: Path | None = None, key: Path | None = None
+    roots: Path | None,
+    consortium: Path | None = None,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    bridges: Sequence[Path] = (),
 ) -> ssl.SSLContext:
-    """A client's context: the system's roots, or those in `roots`; the consortium's CA; our member certificate when there is one."""
+    """A client's context: the system's roots, or those in `roots`; the consortium's CA, and those of recognised ones; our member certificate when there is one."""
     try:
         context = ssl.create_default_context(cafile=str(roots) if roots else None)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if consortium is not None:
-            context.load_verify_locations(consortium)
+        for each in (*([consortium] if consortium else []), *bridges):
+            context.load_verify_locations(each)
     except (OSError, ssl.SSLError) as error:
         raise Misconfigured(f"trusted certificates cannot be read: {error}", next_step="check the files in tls/") from error
     if certificate is not None and key is not None:

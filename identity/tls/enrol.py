@@ -74,9 +74,9 @@ async def enrol(
 
 def _store(directory: Path, key: ec.EllipticCurvePrivateKey, found: Enrolled) -> None:
     secret = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    _replace(directory / CONSORTIUM, found.bundle.encode("ascii"), 0o644)
-    _replace(directory / (MEMBER_KEY + ".new"), secret, 0o600)
-    _replace(directory / (MEMBER + ".new"), (found.certificate + found.chain).encode("ascii"), 0o644)
+    replace(directory / CONSORTIUM, found.bundle.encode("ascii"), 0o644)
+    replace(directory / (MEMBER_KEY + ".new"), secret, 0o600)
+    replace(directory / (MEMBER + ".new"), (found.certificate + found.chain).encode("ascii"), 0o644)
     crashpoint("enrol:stored")
     finish(directory)
 
@@ -93,7 +93,8 @@ def finish(directory: Path) -> None:
         new_key.unlink(missing_ok=True)
 
 
-def _replace(path: Path, data: bytes, mode: int) -> None:
+def replace(path: Path, data: bytes, mode: int) -> None:
+    """Write a file whole, in place of what it was."""
     work = path.with_name(f".{path.name}.{os.getpid()}")
     work.unlink(missing_ok=True)
     handle = os.open(work, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)

@@ -3,6 +3,7 @@
 import pytest
 
 from identity.leaf import read_leaf
+from identity.trust import IssuerRule, TrustPolicy
 from identity.verify import Caller, VerifierProfile, authenticate, verify_token
 from kernel.errors import Unauthorized
 from tests.unit.identity_core.world import Party, World, certificate
@@ -138,3 +139,38 @@ async def test_a_participant_that_the_authority_keeps_out(world: World, member: 
     assert (caught.value.facts["reason"], caught.value.facts["step"]) == (why, 9)
     world.door.standing = Kept()
     assert (await authenticate(world.door, member.caller(), fresh=True)).did == member.did
+
+
+@pytest.mark.parametrize("mtls", ["required", "preferred", "off"])
+@pytest.mark.parametrize("whose", ["did:web:other.example", None])
+async def test_certificate_of_a_recognised_consortium_with_credentials_of_ours(
+    world: World, member: Party, mtls: str, whose: str | None
+) -> None:
+    """The CA behind a trust bridge cannot speak for a member of ours: its certificates go with the credentials of the same bridge."""
+    world.demand(mtls=mtls)
+    world.door.consortium = lambda _: whose
+    with pytest.raises(Unauthorized) as caught:
+        await authenticate(world.door, member.caller(), fresh=True)
+    assert (caught.value.facts["reason"], caught.value.facts["step"]) == ("bridge", 10)
+
+
+@pytest.mark.parametrize(("bridge", "types", "let_in"), [
+    ("did:web:other.example", {"MembershipCredential"}, True),
+    ("did:web:other.example", {"RoleCredential"}, False),
+    ("did:web:third.example", {"MembershipCredential"}, False),
+])  # fmt: skip
+async def test_certificate_of_a_recognised_consortium_counts_as_far_as_its_bridge(
+    world: World, member: Party, bridge: str, types: set[str], let_in: bool
+) -> None:
+    rules = [
+        IssuerRule(world.issuer.did, frozenset(types), bridge=bridge),
+        IssuerRule(world.issuer.did, frozenset({"MembershipCredential"})),
+    ]
+    world.door.trust = TrustPolicy(rules)
+    world.door.consortium = lambda _: "did:web:other.example"
+    if let_in:
+        assert (await authenticate(world.door, member.caller(), fresh=True)).member_channel
+        return
+    with pytest.raises(Unauthorized) as caught:
+        await authenticate(world.door, member.caller(), fresh=True)
+    assert caught.value.facts["reason"] == "bridge"

@@ -144,16 +144,15 @@ async def _active(member: Connector) -> bool:
     return (await member.joining.state()).state == "ACTIVE" and member.channel.member is not None
 
 
-async def concluded(consumer: Connector, provider: Connector, title: str = "data") -> Any:
-    """A contract from offer to FINALIZED on both sides; the consumer's process."""
+async def concluded(consumer: Connector, provider: Connector, data_space: str = "") -> Any:
+    """A contract from offer to its end; the consumer's process. The offer is for members of the provider's data space, or of another one."""
+    space = data_space or provider.settings.authority.rpartition(":")[2].partition("%")[0]
 
     async def parts() -> AsyncIterator[bytes]:
         yield b"data"
 
-    asset = await provider.commands.add_asset(parts(), schema="", title={"en": title}, media_type="text/plain")
-    await provider.commands.add_offer(
-        asset.id, "members", {"dataSpace": provider.settings.authority.rpartition(":")[2].partition("%")[0]}
-    )
+    asset = await provider.commands.add_asset(parts(), schema="", title={"en": "data"}, media_type="text/plain")
+    await provider.commands.add_offer(asset.id, "members", {"dataSpace": space})
     made = await consumer.commands.negotiate(provider.settings.did, asset.id, "", None)
 
     async def final() -> bool:

@@ -10,6 +10,7 @@
     authority = "did:web:space.example"
     key = "thumbprint of its key"
     types = ["MembershipCredential"]
+    certificates = true                 # optional: its members may come with the member certificates of its own CA
 
 Rules
 - Nothing of the draft is believed by anybody before it is published; `changes` tells beforehand what that would change, and a publication names the
@@ -75,6 +76,7 @@ class _Bridge(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     authority: str
     key: str
     types: tuple[str, ...]
+    certificates: bool = False
     valid_until: str = ""
 
 

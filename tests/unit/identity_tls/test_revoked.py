@@ -99,3 +99,28 @@ def test_a_list_of_another_ca_says_nothing_about_our_leaves(lists, authority, tm
 @pytest.mark.parametrize("der", [b"", b"x", b"\x30\x00"])
 def test_what_is_no_list(lists, authority, der):
     refused(lists, der, authority.bundle.encode(), "form")
+
+
+def test_another_consortiums_ca_speaks_of_its_own_certificates_only(lists, authority, tmp_path):
+    """A CA of the same name, of a consortium that is recognised, neither lists ours nor vouches for them."""
+    thief = create(tmp_path / "ca", name="Test", crl_url="https://a.example/crl", now=NOW)
+    ours, theirs = leaf(authority), leaf(thief)
+    lists.load(crl(authority, serial(ours)), authority.bundle.encode())
+    lists.load(crl(thief, number=99), thief.bundle.encode(), "did:web:other.example")
+    assert (lists.consortium(ours), lists.consortium(theirs)) == ("", "did:web:other.example")
+    assert (lists.revoked(ours), lists.revoked(theirs)) == (True, False)
+    lists.drop("did:web:other.example")
+    assert (lists.consortium(theirs), lists.revoked(theirs)) == (None, True)
+    assert lists.consortium(ours) == ""
+
+
+def test_a_ca_of_ours_stays_ours_whatever_bundle_names_it(lists, authority):
+    bundle, ours = authority.bundle.encode(), leaf(authority)
+    lists.load(crl(authority, number=3), bundle, "did:web:other.example")
+    assert lists.consortium(ours) == "did:web:other.example"
+    lists.load(crl(authority, number=2), bundle)
+    assert lists.consortium(ours) == ""
+    with pytest.raises(BadList, match="another consortium"):
+        lists.load(crl(authority, number=4), bundle, "did:web:other.example")
+    lists.drop("did:web:other.example")
+    assert not lists.revoked(ours)

@@ -281,6 +281,9 @@ class Lists:
     def revoked(self, _leaf):
         return self._revoked
 
+    def consortium(self, _leaf):
+        return ""
+
     def load(self, _der, _bundle):
         return 1
 
