@@ -125,7 +125,7 @@ class Commands:
         bounds.check(self._profile.template(template), open_to)
         offer = OfferTerms(
             id=str(contract["@id"]), asset=asset, template=template, access=access, contract=contract, parameters=parameters,
-            approval=approval.strip(), bounds=dict(open_to), otherwise=otherwise,
+            inherited=self._profile.template(template).inherited, approval=approval.strip(), bounds=dict(open_to), otherwise=otherwise,
         )  # fmt: skip
         about(offer.id)
         await self.store.add_offer(offer)
@@ -142,6 +142,10 @@ class Commands:
         if violations:
             shown = "; ".join(f"{each.path or '/'}: {each.reason}" for each in violations[:5])
             raise PayloadInvalid(f"{len(violations)} violation(s) of {schema}: {shown}", next_step="correct the payload")
+
+    def signable(self, terms: dict[str, Any]) -> dict[str, Any]:
+        """Terms that a person gives, with what they inherit written out: what is signed stands by itself; raises `PolicyError`."""
+        return self._profile.signable(terms)
 
     # catalogs --------------------------------------------------------------------------------------------------------
 
@@ -186,7 +190,7 @@ class Commands:
                 raise NotFound(f"{peer} has no such offer for {dataset}", next_step="see `kizuna catalog show`")
             chosen, described = offers[0], describe.facts(found)
         else:
-            chosen = {**terms, "@id": offer}
+            chosen = {**self.signable(terms), "@id": offer}
         asked = {**counter.changed(chosen, values), "@type": "Offer", "target": dataset}
         leeway = self._leeway(asked, open_to, otherwise, approval)
         base = await self._peers.base(peer)

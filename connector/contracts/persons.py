@@ -3,7 +3,7 @@
 Rules
 - Every act names the person, who stands in the journal with the step.
 - Terms are compared as a structure: path, what is asked, what is offered. A counter-offer is made from the terms on the table by naming what is to be
-  different, or from whole terms.
+  different, or from whole terms. What terms inherit from policies of the profile is written out before they are sent, so that what is signed stands by itself.
 - A retired agreement begins no new transfer on our side, whichever role we have; what runs under it is ended, at once or as soon as the step that is on its
   way allows. The protocol has no message for it: the peer sees terminations and refusals with the reason.
 - An agreement with an end may be renewed by itself (consumer): `days` before the end, and every day until there is one, an offer of the provider for the
@@ -77,7 +77,7 @@ class Contracts:
         if found is None:
             raise NotFound(f"no offer {offer}", next_step="see `kizuna offer list`")
         known = describe.message_offer(found)
-        made = {**known, **_rules(terms)} if terms is not None else counter.changed(known, values)
+        made = {**known, **_rules(self._commands.signable(terms))} if terms is not None else counter.changed(known, values)
         commit = negotiation.offer_to(peer, await self._peers.base(peer), made, self._own(), person=_named(person))
         await self._store.commit(commit)
         return commit.process
@@ -95,8 +95,10 @@ class Contracts:
         if (terms is None) == (not values):
             raise BadInput("either values or whole terms make a counter-offer", next_step="--set NAME=VALUE, or --terms FILE")
 
+        given = self._commands.signable(terms) if terms is not None else None
+
         def decide(process: Process) -> Commit:
-            made = terms if terms is not None else counter.changed(process.data["offer"], values)
+            made = given if given is not None else counter.changed(process.data["offer"], values)
             return negotiation.counter(process, made, self._own(), person=_named(person))
 
         return await self._decided(key, decide)

@@ -90,11 +90,12 @@ class AssetView(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class OfferView(Struct, frozen=True, kw_only=True):
-    """An offer; `terms` says the contract policy in short lines."""
+    """An offer; `terms` says the contract policy in short lines, `inherited` which policies were written into it, by digest."""
 
     id: str
     asset: str
     template: str
+    inherited: dict[str, str]
     contract: dict[str, Any]
     terms: list[str]
     approval: str = ""
@@ -157,7 +158,7 @@ def asset_view(asset: Asset) -> AssetView:
 
 def offer_view(offer: OfferTerms) -> OfferView:
     return OfferView(
-        id=offer.id, asset=offer.asset, template=offer.template, contract=offer.contract, terms=terms(offer.contract),
+        id=offer.id, asset=offer.asset, template=offer.template, inherited=dict(offer.inherited), contract=offer.contract, terms=terms(offer.contract),
         approval=offer.approval, bounds=dict(offer.bounds), otherwise=offer.otherwise,
     )  # fmt: skip
 

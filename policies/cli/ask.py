@@ -18,6 +18,7 @@ from policies.tools import cases
 from policies.tools.author import measured
 from policies.tools.explain import explained
 from policies.tools.facts import Asker, moment
+from policies.tools.request import questions
 from policies.tools.simulate import Row, simulated
 from policies.tools.words import Words
 
@@ -30,7 +31,8 @@ Action = Annotated[str, typer.Option("--action", help=SAY("action"))]
 PhaseName = Annotated[str, typer.Option("--phase", help=SAY("phase"))]
 Now = Annotated[str, typer.Option("--now", help=SAY("now"))]
 Template = Annotated[str, typer.Argument(help=SAY("template"))]
-People = Annotated[Path, typer.Option("--members", help=SAY("members"))]
+Asked = Annotated[Path | None, typer.Option("--request", help=SAY("request"))]
+People = Annotated[Path | None, typer.Option("--members", help=SAY("members"))]
 
 
 def register(app: typer.Typer) -> None:
@@ -127,29 +129,41 @@ def simulate(
     template: Template,
     values: Values = None,
     *,
-    members: People,
+    members: People = None,
+    request: Asked = None,
     profile: ProfileName = "base",
     now: Now = "",
     lang: Language = "",
     as_json: Json = False,
 ) -> None:
+    if members is None and request is None:
+        raise BadInput(SAY("nobody_asks"), next_step=SAY("nobody_asks_next"))
     loaded = load(profile)
     access, contract = loaded.offer(template, **parameters(values))
-    ((name, found),) = documents([members])
-    if not isinstance(found, list):
-        raise BadInput(SAY("not_a_list", path=name))
-    askers = [_read(name, each) for each in found]
+    asked = [each for _, value in documents([request]) for each in questions(value, loaded)] if request is not None else []
     words = Words(language(lang), loaded)
-    rows = simulated(template, loaded.policy(access), loaded.policy(contract), askers, loaded, _now(now), words)
+    rows = simulated(
+        template, loaded.policy(access), loaded.policy(contract), _askers(members), loaded, _now(now), words, asked=asked
+    )
     if as_json:
         print_result({"rows": to_builtins(rows)}, as_json=True)
     else:
         print_result([_cells(each) for each in rows], as_json=False)
 
 
+def _askers(members: Path | None) -> list[Asker]:
+    if members is None:
+        return []
+    ((name, found),) = documents([members])
+    if not isinstance(found, list):
+        raise BadInput(SAY("not_a_list", path=name))
+    return [_read(name, each) for each in found]
+
+
 def _cells(row: Row) -> dict[str, str]:
     return {
         "participant": row.participant,
+        "action": row.action,
         "sees": "x" if row.sees else "-",
         "gets": "x" if row.gets else "-",
         "until": row.until or "-",

@@ -4,6 +4,7 @@
     [[credential]]                    a trusted credential type: DCP scope, claim table, whether members must show it
     [[operand]]                       an ODRL left operand and where its fact comes from
     [[action]]                        an action beyond those of ODRL, and the one that includes it
+    [[policy]]                        a policy that templates and terms may inherit from by its name: id (IRI), file
     [[schema]]                        a payload schema: id, file
     [[rule]]                          a check across the fields of a payload (`rules`)
     [[template]]                      a policy template: id, file
@@ -76,6 +77,13 @@ class ActionEntry(Struct, frozen=True, forbid_unknown_fields=True):
 
     name: Iri
     included_in: Iri = "http://www.w3.org/ns/odrl/2/use"
+
+
+class PolicyEntry(Struct, frozen=True, forbid_unknown_fields=True):
+    """A policy in `policies/` that others inherit from: the general terms of a data space, for example."""
+
+    id: Iri
+    file: File
 
 
 class SchemaEntry(Struct, frozen=True, forbid_unknown_fields=True):
@@ -187,6 +195,7 @@ class Document(Struct, frozen=True, forbid_unknown_fields=True):
     credential: tuple[CredentialEntry, ...] = ()
     operand: tuple[OperandEntry, ...] = ()
     action: tuple[ActionEntry, ...] = ()
+    policy: tuple[PolicyEntry, ...] = ()
     schema: tuple[SchemaEntry, ...] = ()
     rule: tuple[Rule, ...] = ()
     template: tuple[TemplateEntry, ...] = ()

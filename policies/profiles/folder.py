@@ -1,11 +1,13 @@
 """Loading a profile from its folder: shipped beside this module, or anywhere. A new sector is a folder, and no Python.
 
-    <name>/profile.toml  schemas/*.json  templates/*.json  texts/en.toml  texts/ja.toml
+    <name>/profile.toml  policies/*.json  schemas/*.json  templates/*.json  texts/en.toml  texts/ja.toml
 
 Rules
 - Everything is read and checked at once; the first thing that is wrong is a `ProfileError` with its file and the reason.
 - `extends` names a shipped profile, or a folder beside this one. Its credentials, operands, templates and texts come first; an
   entry of the same name replaces it. Schemas and rules are not inherited.
+- A template may inherit from a policy of the profile (`inheritFrom`). That is written out here, once: offers are made of terms that stand by themselves, and what
+  the policy says later is for later offers.
 - Only files of the folder are read, by plain names.
 - Texts must be complete in English and Japanese.
 """
@@ -88,6 +90,7 @@ class _Folder(msgspec.Struct, frozen=True):
             sources=tuple(_source(each, credentials, file) for each in entries.values()),
             schemas=self._schemas(),
             rules=self._rules(),
+            policies=MappingProxyType(self.policies()),
             templates=MappingProxyType(self._templates(registry)),
             texts=frozen(self.texts()),
         )
@@ -122,6 +125,10 @@ class _Folder(msgspec.Struct, frozen=True):
         except PolicyError as error:
             raise ProfileError(str(self.root / FILE), error.detail) from error
 
+    def policies(self) -> dict[str, dict[str, Any]]:
+        """Policies that others inherit from, by name."""
+        return {each.id: _json(folder.root / "policies" / each.file) for folder in self.line() for each in folder.document.policy}
+
     def _schemas(self) -> Schemas:
         files = {each.id: self.root / "schemas" / each.file for each in self.document.schema}
         return Schemas({id_: (str(file), _json(file)) for id_, file in files.items()})
@@ -140,12 +147,13 @@ class _Folder(msgspec.Struct, frozen=True):
 
     def _templates(self, registry: Registry) -> dict[str, Template]:
         found: dict[str, Template] = {}
+        known = self.policies()
         for folder in self.line():
             for entry in folder.document.template:
                 file = folder.root / "templates" / entry.file
                 try:
-                    template = msgspec.convert(_json(file), Template)
-                except msgspec.ValidationError as error:
+                    template = msgspec.convert(_json(file), Template).frozen(known)
+                except (msgspec.ValidationError, PolicyError) as error:
                     raise ProfileError(str(file), str(error)) from error
                 wrong = fits(template, registry)
                 if wrong:

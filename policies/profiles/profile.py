@@ -24,7 +24,7 @@ from policies.profiles.errors import BadParameter, UnknownEntry
 from policies.profiles.paths import Path
 from policies.profiles.rules import CompiledRule, Violation
 from policies.profiles.schemas import MOST, Schemas
-from policies.profiles.templates import Template
+from policies.profiles.templates import Template, written_out
 
 ANY_CREDENTIAL: Final = "*"
 
@@ -53,6 +53,7 @@ class Profile:
     sources: tuple[FactSource, ...]
     schemas: Schemas
     rules: tuple[CompiledRule, ...]
+    policies: Mapping[str, dict[str, Any]]
     templates: Mapping[str, Template]
     texts: Mapping[str, Mapping[str, str]]
 
@@ -67,6 +68,10 @@ class Profile:
     def policy(self, value: Mapping[str, Any]) -> Policy:
         """A policy read with this profile's operands, at most once; raises `PolicyError`."""
         return self.compiled(value)
+
+    def signable(self, terms: dict[str, Any]) -> dict[str, Any]:
+        """Terms with what they inherit from policies of the profile written out; raises `PolicyError`."""
+        return written_out(terms, self.policies).policy
 
     def facts(
         self,

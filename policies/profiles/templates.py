@@ -14,12 +14,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
 from msgspec import UNSET, Struct, UnsetType, field
+from msgspec.structs import replace
 
 from policies.odrl.errors import PolicyError
 from policies.odrl.evaluate import undecidable
+from policies.odrl.inherit import Frozen, frozen
 from policies.odrl.operands import Registry
 from policies.odrl.parse import parse
 from policies.odrl.values import ValueType, WrongValue, ordered, typed
+from policies.odrl.vocabulary import term
 from policies.odrl.wire import fitted
 from policies.profiles.errors import BadParameter
 
@@ -72,7 +75,7 @@ class Template(Struct, frozen=True, forbid_unknown_fields=True):
     """A template as its file holds it. Texts are in the profile's text files.
 
     `refers` says which clauses of model contracts and other data spaces' policies its terms stand for. A deprecated template makes no
-    new offers; those made with it stay.
+    new offers; those made with it stay. `inherited` is none of the file's: by name, the digest of each policy that was written into it.
     """
 
     version: str
@@ -81,6 +84,12 @@ class Template(Struct, frozen=True, forbid_unknown_fields=True):
     parameters: dict[str, Parameter] = field(default_factory=dict)
     status: Literal["current", "deprecated"] = "current"
     refers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    inherited: dict[str, str] = field(default_factory=dict)
+
+    def frozen(self, known: Mapping[str, dict[str, Any]]) -> "Template":
+        """The template with what its policies inherit written out, and the digests of what that was; raises `PolicyError`."""
+        access, contract = written_out(self.access, known), written_out(self.contract, known)
+        return replace(self, access=access.policy, contract=contract.policy, inherited=access.parents | contract.parents)
 
     def fill(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Access and contract policy as the wire carries them, each with an id of its own; raises `BadParameter`."""
@@ -105,6 +114,16 @@ class Template(Struct, frozen=True, forbid_unknown_fields=True):
             elif not parameter.optional:
                 raise BadParameter(f"parameter {name} is missing", next_step=f"give {name}=…")
         return found
+
+
+def written_out(policy: dict[str, Any], known: Mapping[str, dict[str, Any]]) -> Frozen:
+    """A policy with what it inherits from the known ones written out, as it is signed; raises `PolicyError`."""
+    if not any(term(key) == "inheritFrom" for key in policy):
+        return Frozen(policy, "", {})
+    found = frozen(policy, known)
+    names = found.policy.get("profile", [])
+    one = {"profile": names[0]} if len(names) == 1 else {}
+    return replace(found, policy=found.policy | one)
 
 
 def fits(template: Template, operands: Registry) -> str:

@@ -95,6 +95,7 @@ class Company:
         lists=None,
         on_overdue="notice",
         nested=(),
+        profile="battery",
         ready_within=0,
         accepts=(),
     ):
@@ -106,7 +107,7 @@ class Company:
         (place / "payloads").mkdir(exist_ok=True)
         self.clock, self.directory, self.claims, self.page_size = clock or SystemClock(), directory, claims, page_size
         self.credentials, lists = credentials or {}, lists or NoLists()
-        self.profile = load("battery")
+        self.profile = load(profile)
         keys = KeyStore(place / "keys", self.did)
         signer, contract = keys.ensure("si"), keys.ensure("contract")
         self.sign = signs(contract, TYPE) if signed else None

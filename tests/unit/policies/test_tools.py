@@ -245,6 +245,86 @@ def test_simulate_says_who_sees_and_gets(tmp_path):
     assert json.loads(done.output)["rows"][0]["until"].startswith("2098-12-31T15:00:00")
 
 
+BUYER, OTHER = "did:web:buyer.example", "did:web:other.example"
+
+
+def wanting(**more):
+    """A Request of the buyer for one purpose."""
+    purpose = {"leftOperand": "purpose", "operator": "eq", "rightOperand": "cfp.rollup:1"}
+    return {"@type": "Request", "assignee": BUYER, "permission": [{"action": "use", "constraint": [purpose]}]} | more
+
+
+def simulation(tmp_path, request, *words):
+    people = [
+        {
+            "did": did,
+            "claims": {"MembershipCredential": [{"memberOf": "x"}], "RoleCredential": [{"role": ["packMaker"]}]},
+            "purpose": ["other"],
+        }
+        for did in (BUYER, OTHER)
+    ]
+    files = ("--members", file(tmp_path, people, "people.json"), "--request", file(tmp_path, request, "request.json"))
+    return kizuna(
+        "simulate", "passport-one-up", "role=packMaker", "purpose=cfp.rollup:1", "--profile", "battery", *files, *words, "--json"
+    )
+
+
+def test_simulate_takes_a_request(tmp_path):
+    (row,) = json.loads(simulation(tmp_path, wanting()).output)["rows"]
+    assert (row["participant"], row["action"], row["sees"], row["gets"]) == (BUYER, "use", True, True)
+    rules = [{"action": ["use", "sell"], "constraint": wanting()["permission"][0]["constraint"]}]
+    rows = json.loads(simulation(tmp_path, wanting(permission=rules)).output)["rows"]
+    assert [(each["action"], each["gets"]) for each in rows] == [("use", True), ("sell", False)]
+    (row,) = json.loads(simulation(tmp_path, wanting(permission=[{"action": "use"}])).output)["rows"]
+    assert (row["sees"], row["gets"]) == (True, False), "what the members file says of purposes is not what is asked for"
+    everybody = {name: each for name, each in wanting().items() if name != "assignee"}
+    rows = json.loads(simulation(tmp_path, everybody).output)["rows"]
+    assert [each["participant"] for each in rows] == [BUYER, OTHER]
+    (row,) = json.loads(simulation(tmp_path, wanting(assignee="did:web:nobody.example")).output)["rows"]
+    assert (row["participant"], row["sees"]) == ("did:web:nobody.example", False)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"@type": "Offer"},
+        {"permission": []},
+        {"prohibition": [{"action": "use"}]},
+        {"permission": [{"action": "use", "duty": [{"action": "inform"}]}]},
+        {
+            "permission": [
+                {
+                    "action": "use",
+                    "constraint": [{"leftOperand": KZ + "role", "operator": "isAnyOf", "rightOperand": ["packMaker"]}],
+                }
+            ]
+        },
+        {
+            "permission": [
+                {
+                    "action": "use",
+                    "constraint": [{"leftOperand": KZ + "tradeRelation", "operator": "eq", "rightOperand": "customer"}],
+                }
+            ]
+        },
+        {
+            "permission": [
+                {"action": "use", "constraint": [{"leftOperand": "purpose", "operator": "isNoneOf", "rightOperand": ["x"]}]}
+            ]
+        },
+        {"inheritFrom": "https://example.org/x"},
+    ],
+)
+def test_a_request_may_not_state_what_is_not_its_own_to_state(tmp_path, wrong):
+    done = simulation(tmp_path, wanting(**wrong))
+    assert done.exit_code != 0
+    assert not done.stdout.startswith('{"rows')
+
+
+def test_somebody_has_to_ask(tmp_path):
+    assert kizuna("simulate", "members").exit_code != 0
+
+
 def test_names_of_facts(base):
     assert named(base.operands, "role").iri == KZ + "role"
     assert named(base.operands, KZ + "role").iri == KZ + "role"
