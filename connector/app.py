@@ -68,7 +68,7 @@ from identity.schemas import CredentialSchemas
 from identity.statusread import StatusReader
 from identity.tls.contexts import client_context, server_context
 from identity.tls.revoked import RevocationLists
-from identity.trust import IssuerRule, TrustPolicy
+from identity.trust import ANY, IssuerRule, TrustPolicy
 from identity.verify import PROFILES, Caller, Door, PeerRule, VerifiedParticipant, authenticate
 from identity.wallet.clients import Clients
 from identity.wallet.credentials import PATH as WALLET
@@ -263,10 +263,10 @@ def wire_up(
         limit=found.max_payload, gate=gate,
     )  # fmt: skip
     renewal = Renewal(store, resolver, client, sts, clock, ready=_is_member(store), turn=partial(store.turn, "renewal"))
-    issuers = {found.authority, *(each.did for each in found.issuers)}
     wallet = CredentialService(
-        door, sts, keys.signer("vp"), store, profiles=lambda did: rule(did).profile, trusts=issuers.__contains__, woken=renewal.wake
-    )
+        door, sts, keys.signer("vp"), store, profiles=lambda did: rule(did).profile, woken=renewal.wake,
+        trusts=lambda issuer: (ANY,) if issuer == found.authority else door.trust.types_of(issuer, clock.now()),
+    )  # fmt: skip
 
     carry_push = _pushing(client, payloads, gate, peers, commands)
     follower, trust = _following(

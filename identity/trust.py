@@ -8,7 +8,7 @@ Rules
 - Values only: where they come from (settings, profile, trust list) is decided above, and a new policy is a new value.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -41,9 +41,12 @@ class IssuerRule(Struct, frozen=True):
         return (
             (not self.formats or credential.format in self.formats)
             and (not self.status_hosts or hosts <= self.status_hosts)
-            and (self.since is None or self.since <= now)
-            and (self.until is None or now < self.until)
+            and self.open(now)
         )
+
+    def open(self, now: datetime) -> bool:
+        """Whether this is inside the window."""
+        return (self.since is None or self.since <= now) and (self.until is None or now < self.until)
 
 
 class Claim(Struct, frozen=True):
@@ -75,7 +78,13 @@ class TrustPolicy:
     def believes(self, credential: Credential, now: datetime, bridge: str | None = None) -> bool:
         """Whether its issuer is trusted for all types of this credential, as it is, now; with `bridge`, by the list of that consortium."""
         rules = (each for each in self._issuers.get(credential.issuer, ()) if bridge is None or each.bridge == bridge)
-        return _covered(credential.kinds, (rule for rule in rules if rule.fits(credential, now)))
+        allowed = frozenset[str]().union(*(rule.types for rule in rules if rule.fits(credential, now)))
+        return covered(credential.kinds, allowed)
+
+    def types_of(self, issuer: str, now: datetime) -> frozenset[str]:
+        """Credential types that this issuer is trusted for now, in whatever format; `*` among them is any."""
+        rules = (each for each in self._issuers.get(issuer, ()) if each.open(now))
+        return frozenset[str]().union(*(each.types for each in rules))
 
     def wrong_claims(self, credential: Credential) -> tuple[str, ...]:
         """Claims that are missing or of the wrong form, as `Type.claim`."""
@@ -101,10 +110,10 @@ class TrustPolicy:
         return tuple(self._tables[kind] for kind in sorted(credential.kinds) if kind in self._tables)
 
 
-def _covered(types: Iterable[str], rules: Iterable[IssuerRule]) -> bool:
+def covered(types: Iterable[str], allowed: Collection[str]) -> bool:
+    """Whether these types, and there is one, are all among the allowed ones."""
     wanted = frozenset(types)
-    allowed = frozenset[str]().union(*(rule.types for rule in rules))
-    return bool(wanted) and (ANY in allowed or wanted <= allowed)
+    return bool(wanted) and (ANY in allowed or wanted <= frozenset(allowed))
 
 
 def _fits(value: Any, form: Form) -> bool:

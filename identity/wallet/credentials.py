@@ -8,12 +8,13 @@ Rules
 - Scopes come as `alias:discriminator` and as `alias:discriminator:read`; a `contextUrl#Type` discriminator means the type.
 - Exactly one of `scope` and `presentationDefinition`; a definition that is not empty is answered with 501.
 - One presentation per format. It is for the verifier alone.
-- An offer of a trusted issuer becomes requests, which `renewal` sends. Other issuers may not offer: any DID can sign an offer.
+- An offer of a trusted issuer becomes requests, which `renewal` sends. Other issuers may not offer: any DID can sign an offer. Which credential types an issuer may bring is
+  asked at the offer, as far as the offer names them, and at the delivery: a trust list may have changed in between.
 - Credentials are taken only from the issuer of an open request, all or none, each verified first (signature, issuer, subject, type, window);
   the same delivery again is acknowledged again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import uuid4
@@ -24,6 +25,7 @@ from msgspec import Struct
 
 from identity.jose import Signer
 from identity.profiles import VerifierProfile, strictly
+from identity.trust import ANY, covered
 from identity.vc import (
     DCP_CONTEXT,
     DOCUMENTS,
@@ -88,10 +90,10 @@ class CredentialService:
         store: CredentialStore,
         *,
         profiles: Callable[[str], VerifierProfile] = strictly,
-        trusts: Callable[[str], bool] = lambda _issuer: True,
+        trusts: Callable[[str], Collection[str]] = lambda _issuer: (ANY,),
         woken: Callable[[], None] = lambda: None,
     ) -> None:
-        """`trusts` tells whose offers are taken, `woken` is called when an offer was stored."""
+        """`trusts` tells which credential types an issuer may offer and bring, `woken` is called when an offer was stored."""
         self._door, self._sts, self._presenter, self._store, self._profiles = door, sts, presenter, store, profiles
         self._trusts, self._woken = trusts, woken
 
@@ -175,6 +177,8 @@ class CredentialService:
         await check_credential(self._door.resolver, credential, holder=self._door.did, now=now, profile=profile)
         if container.credential_type not in credential.kinds:
             raise BadInput("a credential of another type than announced")
+        if not covered(credential.kinds, self._trusts(known.issuer)):
+            raise Forbidden("the issuer is not trusted for credentials of this type")
         return msgspec.structs.replace(held(credential), type=container.credential_type)
 
     async def offer(self, request: web.Request) -> web.Response:
@@ -184,9 +188,11 @@ class CredentialService:
         if message.get("issuer") != token.did or not isinstance(offered, list) or not offered:
             raise BadInput("an offer names its sender as issuer, and at least one credential")
         definitions = _offered(offered)
-        if not self._trusts(token.did):
+        allowed = self._trusts(token.did)
+        named = {str(each["credentialType"]) for each in offered if each.get("credentialType")}
+        if not allowed or (named and not covered(named, allowed)):
             await self._store.spend(token.use)
-            raise Forbidden("offers are taken from trusted issuers only")
+            raise Forbidden("offers are taken from trusted issuers only, of the types that they are trusted for")
         await self._store.save_offered([renewal.offered(token.did, each, token.use.jti) for each in definitions], token.use)
         self._woken()
         log.info("credentials offered", peer=token.did, count=len(offered))

@@ -66,8 +66,9 @@ class Wallet:
         self.sts = Sts(self.owner.did, self.owner.key, world.clock)
         door = TokenDoor(did=self.owner.did, resolver=world.resolver, clock=world.clock, seen=world.seen)
         self.woken = 0
+        self.trusted = {self.issuer.did: {"MembershipCredential", "RoleCredential"}}
         self.service = CredentialService(
-            door, self.sts, self.owner.key, self.store, trusts=lambda did: did == self.issuer.did, woken=self.wake
+            door, self.sts, self.owner.key, self.store, trusts=lambda did: self.trusted.get(did, ()), woken=self.wake
         )
 
     def wake(self):
@@ -473,6 +474,28 @@ async def test_an_offer_of_an_issuer_that_is_not_trusted_is_refused(wallet):
     assert (await wallet.client.post(OFFER, json=message, headers=headers)).status == 401, "its token is used up"
 
 
+async def test_an_offer_of_types_that_the_issuer_is_not_trusted_for_is_refused(wallet):
+    wallet.trusted[wallet.issuer.did] = {"RoleCredential"}
+    message = offering(wallet, credentials=[{"id": "a", "credentialType": "MembershipCredential"}])
+    reply = await wallet.client.post(OFFER, json=message, headers=wallet.bearer(wallet.issuer))
+    assert reply.status == 403
+    assert not wallet.store.requests
+    message = offering(wallet, credentials=[{"id": "a", "credentialType": "RoleCredential"}, {"id": "b"}])
+    assert (await wallet.client.post(OFFER, json=message, headers=wallet.bearer(wallet.issuer))).status == 200
+    assert len(wallet.store.requests) == 2
+
+
+async def test_what_the_issuer_is_not_trusted_for_any_more_is_not_taken(wallet):
+    """A trust list may change between offer and delivery."""
+    wallet.requested()
+    wallet.trusted.clear()
+    reply = await wallet.deliver(wallet.issuer.issue(wallet.owner.did))
+    assert reply.status == 403
+    assert not wallet.store.credentials
+    wallet.trusted[wallet.issuer.did] = {"MembershipCredential"}
+    assert (await wallet.deliver(wallet.issuer.issue(wallet.owner.did))).status == 200
+
+
 @pytest.mark.parametrize(
     "entries", [[{"id": "x"}] * 21, [{"type": "x"}], ["x"], [{"id": ""}], [{"id": 5}], [{"id": "x" * 257}]], ids=str
 )
@@ -500,6 +523,7 @@ async def test_an_offer_of_another_form_or_in_another_name_is_refused(wallet, ch
 
 async def test_a_credential_of_several_types_is_kept_under_the_announced_one(wallet):
     wallet.requested()
+    wallet.trusted[wallet.issuer.did] = {"*"}
     jwt = wallet.issuer.issue(wallet.owner.did, "MembershipCredential", "AaaCredential")
     assert (await wallet.deliver(jwt)).status == 200
     assert len(await wallet.shown(BOTH)) == 1

@@ -17,6 +17,7 @@ from identity.tls.revoked import RevocationLists
 from identity.trust import IssuerRule
 from identity.trustlist import BadTrustList, Bridge, Content, TrustedIssuer
 from identity.vc import parse_vc
+from kernel.clock import iso
 from kernel.errors import NotFound
 from kernel.http import Reply, Unreachable
 from tests.unit.identity_core.world import ALL, World, json_reply, signer
@@ -106,6 +107,18 @@ async def test_a_list_decides_whom_the_connector_believes(world):
     assert believed(world, world.authority.issuer)
     assert not believed(world, world.authority.issuer, "RoleCredential")
     assert world.trust.described()["trustList"]["sequence"] == 1
+
+
+async def test_the_list_says_whose_offers_a_wallet_takes_and_of_which_types(world):
+    now = world.clock.now
+    await world.trust.load()
+    assert world.door.trust.types_of(PARTNER, now()) == {"PartnerCredential"}
+    assert world.door.trust.types_of(OTHER, now()) == set()
+    world.authority.issuers += (TrustedIssuer(did=OTHER, types=("RoleCredential",), valid_until=iso(now() + DAY)),)
+    await refreshed(world)
+    assert world.door.trust.types_of(OTHER, now()) == {"RoleCredential"}
+    world.clock.forward(86_400)
+    assert world.door.trust.types_of(OTHER, now()) == set()
 
 
 async def test_after_its_end_nothing_of_it_is_believed(world):
