@@ -97,7 +97,7 @@ class Database:
             loop.call_soon(self._hand_over)
             self._turn = loop
         self._gathered.append((work, future, loop))
-        return await asyncio.shield(future)
+        return await future  # a caller that gives up does not undo its write
 
     def _hand_over(self) -> None:
         """Give the writer everything that this turn of the loop has asked for: it is woken once, and commits it together."""

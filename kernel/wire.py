@@ -22,7 +22,7 @@ LIMIT = 262_144
 DEPTH = 32
 _SAFE = 2**53
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"(\s*:)?)?')  # an unclosed string is one match too: never scanned twice
-_BLANKS = (b'" :', b'"\t:', b'"\n:', b'"\r:')
+_BLANKS = re.compile(rb'"[ \t\n\r]:')
 _BRACKETS = re.compile(rb"[\[\]{}]")
 
 
@@ -51,7 +51,7 @@ def _colons(raw: bytes, depth: int) -> int | None:
 
     There, the colon of every member follows its name's quotation mark at once, and only a text that begins with a colon looks the same.
     """
-    if raw.count(b"{") + raw.count(b"[") > depth or b"\\" in raw or any(each in raw for each in _BLANKS):
+    if raw.count(b"{") + raw.count(b"[") > depth or b"\\" in raw or _BLANKS.search(raw):
         return None
     return raw.count(b'":')
 

@@ -247,7 +247,7 @@ class Store(CredentialStore, Protocol):
         """Call `listener` after every commit, also of other replicas."""
 
     def on_ledger(self, listener: Callable[[str, str], None]) -> None:
-        """Call `listener(agreement, transfer)` after a commit here that started a transfer or decided it anew, or (`transfer` empty) made an agreement or duties."""
+        """Call `listener(agreement, transfer)` after a commit here that started a transfer or decided it anew, or (`transfer` empty) made or changed duties."""
 
     def on_notice(self, listener: Notice) -> None:
         """Call `listener(kind, key)` when another replica has changed what may be held in memory: ("offer", id), ("relation", id), ("membership", ""), ("keys", ""), or ("", "") for anything."""

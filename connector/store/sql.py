@@ -99,7 +99,10 @@ class SqlStore(ABC):
         return await self._one(Process, "SELECT body FROM process WHERE id = ? AND participant = ?", key, self._me)
 
     async def process_of_peer(self, peer: str, kind: Kind, peer_pid: str) -> Process | None:
-        sql = "SELECT body FROM process WHERE participant = ? AND peer = ? AND kind = ? AND peer_pid = ? AND peer_pid <> ''"
+        sql = (
+            "SELECT body FROM process WHERE participant = ? AND peer = ? AND kind = ? AND role IN ('consumer', 'provider')"
+            " AND peer_pid = ? AND peer_pid <> ''"  # both roles by name, or the index would be walked through all of the peer's processes
+        )
         return await self._one(Process, sql, self._me, peer, kind, peer_pid)
 
     async def processes(self, kind: Kind, after: str, limit: int, *, waiting: bool = False) -> list[Process]:
@@ -455,8 +458,6 @@ class SqlStore(ABC):
 
     def _committed(self, commit: Commit) -> None:
         found = {(each.agreement, "") for each in commit.duties}
-        if commit.agreement is not None:
-            found.add((commit.agreement.id, ""))
         if commit.decided is not None and not commit.journal:
             found.add((commit.decided.agreement, commit.process.id))
         if commit.process.kind == "transfer" and any(row.after == "STARTED" for row in commit.journal):

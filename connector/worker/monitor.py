@@ -7,7 +7,7 @@ Rules
 - A duty that is overdue and has no consequence is a warning in the log and in `kizuna duty list`; with `on_overdue = "terminate"` the provider also retires the
   agreement: running transfers end, none begins. What follows is done before the duty is written as overdue, so a crash in between repeats it.
 - The next instant is the first at which a duty or a decision changes, or a credential ends by itself that a running transfer was let in with. An agreement without a running transfer and without a dated duty has none, and costs nothing.
-- Commits that make agreements or duties wake it (`Store.on_ledger`); so does a change of our trade relations, and a start of a transfer, which is looked at alone: others under
+- Commits that make or change duties wake it (`Store.on_ledger`); so does a change of our trade relations, and a start of a transfer, which is looked at alone: others under
   its agreement would come out as before, unless there is a counter. At the start everything is read in pages; replicas, which may have missed each
   other's commits, do that again every ten minutes. Two that act on the same find the second commit refused.
 

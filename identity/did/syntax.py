@@ -9,6 +9,7 @@ Rules
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -43,6 +44,11 @@ def parse(text: str) -> Did:
     """Read a DID; raises `BadDid` (reasons `did-form`, `did-method`, `did-host`, `did-port`, `did-path`)."""
     if not isinstance(text, str) or not 0 < len(text) <= MAX or not text.isascii():
         raise BadDid("not a DID", reason="did-form")
+    return _parsed(text)
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> Did:
     scheme, _, rest = text.partition(":")
     method, _, identifier = rest.partition(":")
     if scheme != "did" or not identifier:

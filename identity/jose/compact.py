@@ -10,6 +10,7 @@ Signatures themselves are made and checked by PyJWT's algorithm layer. Not done 
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from msgspec import Struct
@@ -48,11 +49,9 @@ def parse(token: str, *, limit: int = LIMIT) -> Unverified:
         raise BadToken("encrypted tokens are not read", reason="jwe")
     if len(parts) != 3:
         raise BadToken("not a compact JWS", reason="form")
-    header = _object(parts[0], _HEADER_LIMIT, "header")
-    alg = _check_header(header)
+    header, alg, kid, typ = _header(parts[0])
     claims = _object(parts[1], limit, "claims")
     signature = _decode(parts[2], "signature")
-    kid, typ = _text(header, "kid"), _text(header, "typ")
     signed = token[: token.rindex(".")].encode("ascii")
     return Unverified(header, claims, alg, kid, typ, signed, signature, token)
 
@@ -72,6 +71,13 @@ def sign(claims: Mapping[str, Any], signer: Signer, *, typ: str = "JWT", header:
     head = {**(header or {}), "alg": signer.alg, "kid": signer.kid, "typ": typ}
     signed = f"{wire.b64url(wire.dumps(head))}.{wire.b64url(wire.dumps(claims))}"
     return f"{signed}.{wire.b64url(signer.sign(signed.encode('ascii')))}"
+
+
+@lru_cache(maxsize=256)
+def _header(part: str) -> tuple[dict[str, Any], str, str | None, str | None]:
+    """Header, `alg`, `kid` and `typ`: the same text again and again from one signer. Nobody changes it."""
+    header = _object(part, _HEADER_LIMIT, "header")
+    return header, _check_header(header), _text(header, "kid"), _text(header, "typ")
 
 
 def _check_header(header: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ Rules
 
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -31,6 +32,7 @@ _LISTS: Final = frozenset(
     }
 )
 _SHOWN: Final = 200
+_SMALL: Final = 4_096  # bytes
 
 
 class Difference(Struct, frozen=True):
@@ -70,9 +72,20 @@ def digest(value: Any) -> str:
 
 
 def _normal(policy: Any) -> Any:
+    """The form in which policies are compared. Small ones are kept: one offer is compared with every agreement under it."""
     limited(policy)
     if not isinstance(policy, dict):
         raise PolicyError("", "an object is expected")
+    bare = orjson.dumps(_bare(policy))
+    return _kept(bare) if len(bare) <= _SMALL else _made(policy)
+
+
+@lru_cache(maxsize=512)
+def _kept(bare: bytes) -> dict[str, Any]:
+    return _made(orjson.loads(bare))
+
+
+def _made(policy: dict[str, Any]) -> dict[str, Any]:
     found = _object(policy, _NOT_POLICY_TERMS)
     if found.get("conflict") == "prohibit":
         del found["conflict"]
