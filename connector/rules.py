@@ -11,9 +11,8 @@ Rules
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -22,6 +21,7 @@ from msgspec.structs import replace
 from catalog import describe
 from catalog.dcat import Asset, OfferTerms
 from catalog.offers import ACTION, Shelf
+from catalog.pages import Pages, Reader
 from connector.processes.errors import AgreementRetired, AgreementUnknown
 from connector.processes.model import Agreement, Ledger, Process
 from connector.processes.negotiation import Consent, Judgement
@@ -35,14 +35,12 @@ from connector.usage.decide import RECIPIENT, Usage
 from connector.usage.payments import Payments
 from connector.usage.relations import Relations
 from identity.verify import VerifiedParticipant
-from kernel import wire
 from kernel.clock import Clock
 from policies.odrl import Decision, Phase, PolicyError, Request, evaluate, same_terms
 from policies.profiles import Profile, bounds
 from policies.profiles.bounds import Leeway
 
 _CALLERS: Final = 4_096
-_TEXTS: Final = 16_384  # datasets whose JSON is kept: about 25 MB
 
 
 class Rules:
@@ -70,11 +68,11 @@ class Rules:
         self._nested, self._accepts = nested, accepts
         self._store, self._profile, self._clock = store, profile, clock
         self._participant, self._name, self._endpoint = participant, name, endpoint
-        self._texts: OrderedDict[tuple[str, str], tuple[tuple[Any, ...], Any]] = OrderedDict()
         self._known: OrderedDict[tuple[int, str, tuple[str, ...], tuple[str, ...]], tuple[Mapping[str, Any], dict[str, Any]]] = (
             OrderedDict()
         )
         self._shelf, self._dropping = Shelf(profile), profiles_dropped_by
+        self._pages = Pages(self._shelf)
         self.relations = Relations(store, clock)
         self.usage = Usage(profile, clock, self.relations)
         self.payments, self.allotments = Payments(store, clock), Allotments(store, self.usage, clock)
@@ -86,7 +84,7 @@ class Rules:
         try:
             facts = self._facts(who.claims, who.did, self.usage.purposes(terms) if terms else ())
             if terms and (recipients := self.usage.recipients(terms)):
-                facts[RECIPIENT] = recipients
+                facts = {**facts, RECIPIENT: recipients}  # those of a caller are kept, and stay as they are
             return evaluate(self._profile.policy(policy), Request(ACTION, phase, facts, self._now(), party=who.did, target=dataset))
         except PolicyError as error:
             return f"the policy cannot be read: {error.detail}"
@@ -177,21 +175,20 @@ class Rules:
 
     async def page(self, who: VerifiedParticipant, after: str, limit: int) -> tuple[list[Any], str]:
         """Datasets after an id, and the id to go on with."""
-        found = list(islice(self._seen(who, after), limit + 1))
-        return self._rendered(found[:limit], who), found[limit - 1][0].id if len(found) > limit else ""
+        page = self._pages.after(self._reader(who), after, limit)
+        return page.datasets, page.following
 
     async def page_before(self, who: VerifiedParticipant, before: str, limit: int) -> tuple[list[Any], str, str]:
         """Datasets in front of an id, in their order, the id to go back from (empty at the beginning), and the one to go on with."""
-        facts = self._facts(who.claims, who.did)
-        seen = list(islice(self._shelf.preceding(facts, self._now(), before=before, party=who.did), limit + 1))
-        found = seen[:limit][::-1]
-        if not found:
-            return [], "", ""
-        return self._rendered(found, who), found[0][0].id if len(seen) > limit else "", found[-1][0].id
+        page = self._pages.before(self._reader(who), before, limit)
+        return page.datasets, page.previous, page.following
 
     async def slice(self, who: VerifiedParticipant, offset: int, limit: int) -> list[Any]:
-        """Datasets by position."""
-        return self._rendered(self._shelf.window(self._facts(who.claims, who.did), self._now(), offset, limit, party=who.did), who)
+        """Datasets by position; raises `TooLarge`."""
+        return self._pages.at(self._reader(who), offset, limit).datasets
+
+    def _reader(self, who: VerifiedParticipant) -> Reader:
+        return Reader(self._facts(who.claims, who.did), self._now(), who.did, self._endpoint(who.did))
 
     async def dataset(self, who: VerifiedParticipant, key: str) -> dict[str, Any] | None:
         """One dataset, unless it is hidden."""
@@ -210,9 +207,6 @@ class Rules:
             title={"en": self._name},
             nested=self._nested,
         )
-
-    def _seen(self, who: VerifiedParticipant, after: str) -> Iterator[tuple[Asset, list[OfferTerms]]]:
-        return self._shelf.visible(self._facts(who.claims, who.did), self._now(), after=after, party=who.did)
 
     def _facts(self, claims: Mapping[str, Any], participant: str, purposes: Sequence[str] = ()) -> dict[str, Any]:
         """Facts of a caller. Its claims are the same object for as long as its presentation counts, so they are read once for a purpose."""
@@ -233,23 +227,6 @@ class Rules:
         if isinstance(decision, str):
             return [decision]
         return [] if decision.permitted else decision.explain()
-
-    def _rendered(self, found: Iterable[tuple[Asset, list[OfferTerms]]], who: VerifiedParticipant) -> list[Any]:
-        """Datasets as JSON for a participant."""
-        endpoint = self._endpoint(who.did)
-        return [self._text(asset, offers, endpoint) for asset, offers in found]
-
-    def _text(self, asset: Asset, offers: list[OfferTerms], endpoint: str) -> Any:
-        """A dataset as JSON, kept with what it was made of."""
-        made_of, key = (asset, *offers), (asset.id, endpoint)
-        known = self._texts.get(key)
-        if known is not None and len(known[0]) == len(made_of) and all(a is b for a, b in zip(known[0], made_of, strict=True)):
-            return known[1]
-        text = wire.fragment(describe.dataset(asset, offers, endpoint=endpoint))
-        self._texts[key] = (made_of, text)
-        if len(self._texts) > _TEXTS:
-            self._texts.popitem(last=False)
-        return text
 
 
 class CallerRules:

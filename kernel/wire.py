@@ -91,9 +91,9 @@ def dumps(value: Any) -> bytes:
     return orjson.dumps(value)
 
 
-def fragment(value: Any) -> orjson.Fragment:
-    """JSON made now, to be put into other documents as it is."""
-    return orjson.Fragment(orjson.dumps(value))
+def fragment(text: bytes) -> orjson.Fragment:
+    """JSON that is ready, to be put into other documents as it is: a value, or several of a list with commas between."""
+    return orjson.Fragment(text)
 
 
 def dumps_sorted(value: Any) -> bytes:

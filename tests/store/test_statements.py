@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from catalog.dcat import Asset, OfferTerms
 from connector import errors
 from connector.dsp import messages, routes
 from connector.dsp.messages import Acknowledgement
@@ -12,15 +13,18 @@ from connector.dsp.outbound import Answer
 from connector.processes import exchange, tables
 from connector.processes.exchange import Change
 from connector.processes.model import Agreement, Commit, InboxRow, JournalRow, OutboxRow, Process, TokenUse
+from connector.rules import Rules
 from connector.worker.outbox import Outbox
 from kernel.clock import SystemClock, iso
 from kernel.errors import Unauthorized
 from kernel.web import application
+from policies.profiles import load
 from tests.support.node import BASE, Shelf, node
 from tests.support.participant import participant
 
 ME, PEER = "did:web:me.example", "did:web:peer.example"
 NOW = "2026-11-24T09:00:00.000Z"
+OPEN = {"permission": [{"action": "use"}]}
 
 
 @pytest.fixture
@@ -79,8 +83,14 @@ async def test_the_largest_commit(store, count):
         await store.commit(made)
 
 
+def closed(number):
+    """An access policy that nobody here meets, unlike any other of these."""
+    limit = {"leftOperand": "https://w3id.org/kizuna/policy/1#membership", "operator": "eq", "rightOperand": f"other-{number}"}
+    return {"permission": [{"action": "use", "constraint": [limit]}]}
+
+
 @asynccontextmanager
-async def serving(store):
+async def serving(store, catalog=None):
     async def by_header(caller, fresh):
         did, _, jti = caller.authorization[0].removeprefix("Bearer ").partition(" ")
         if await store.seen(did, jti):
@@ -88,13 +98,14 @@ async def serving(store):
         return participant(did, jti=jti)
 
     datasets = [{"@id": f"d{number:03}"} for number in range(120)]
-    made = node(store, catalog=Shelf(*datasets), authenticate=by_header)
+    made = node(store, catalog=catalog or Shelf(*datasets), authenticate=by_header)
     numbers = iter(range(1000))
     async with TestClient(TestServer(application(routes.routes(made), errors=errors.response))) as client:
 
         async def post(path, body):
             headers = {"Content-Type": "application/json", "Authorization": f"Bearer {PEER} {next(numbers)}"}
             reply = await client.post(f"/dsp/2025-1{path}", data=body, headers=headers)
+            post.following = str(reply.links.get("next", {}).get("url", ""))
             return reply.status, await reply.json()
 
         yield post
@@ -130,6 +141,42 @@ async def test_a_catalog_page(store, count):
             async with count(sqlite=2, postgres=2):
                 status, found = await post("/catalog/request", messages.encode("CatalogRequestMessage"))
             assert (status, len(found["dataset"])) == (200, 50)
+
+
+async def test_a_page_of_a_catalog_with_definitions_that_do_not_apply(store, count):
+    """The same two, and no row of the catalog: first page and last, by `Link` and by position, whatever is published that its reader may not see."""
+    rules = Rules(store, load("base"), SystemClock(), participant=ME, name="me", endpoint=lambda _: BASE)
+    for number in range(300):
+        for place, access in enumerate((OPEN, closed(number % 100))):
+            asset = Asset(
+                id=f"d{number:03}",
+                participant=ME,
+                profile="",
+                schema="",
+                title={"en": "x"},
+                size=1,
+                sha256="0",
+                source="",
+                created=NOW,
+            )
+            rules.put(
+                OfferTerms(id=f"o{place}-{number}", asset=asset.id, access=access, contract={"permission": [{"action": "use"}]}),
+                asset,
+            )
+    async with serving(store, rules) as post:
+        path, seen = "/catalog/request", []
+        while path:
+            async with count(sqlite=2, postgres=2):
+                status, found = await post(path, messages.encode("CatalogRequestMessage"))
+            assert status == 200
+            seen += [each["@id"] for each in found["dataset"]]
+            path = post.following.removeprefix(BASE)
+        assert seen == [f"d{number:03}" for number in range(300)]
+        for offset in (0, 250):
+            query = {"@type": "QuerySpec", "offset": offset, "limit": 50}
+            async with count(sqlite=2, postgres=2):
+                _, found = await post("/catalog/request", messages.encode("CatalogRequestMessage", filter=[query]))
+            assert found["dataset"][0]["@id"] == f"d{offset:03}"
 
 
 async def test_an_outbox_step(store, count, backend):
