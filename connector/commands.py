@@ -32,7 +32,7 @@ from connector.store.port import ReceivedObject, Store
 from identity.access.trail import about
 from kernel import wire
 from kernel.clock import Clock, iso
-from kernel.errors import BadInput, Conflict, NotFound, UnavailableError
+from kernel.errors import BadInput, Conflict, NotFound
 from policies.profiles import Profile, bounds
 from policies.profiles.bounds import Otherwise
 
@@ -263,7 +263,7 @@ class Commands:
 
     # data ------------------------------------------------------------------------------------------------------------
 
-    async def pull(self, key: str, output: str, rate: float) -> dict[str, Any]:
+    async def pull(self, key: str, rate: float) -> dict[str, Any]:
         """Fetch, verify, validate and keep the data of a started pull transfer."""
         process = await self.process("transfer", key)
         address = process.data.get("dataAddress")
@@ -287,9 +287,7 @@ class Commands:
             going=lambda: self._still_open(key),
         )
         received = await self.keep(process, pulled.spool)
-        if output:
-            await asyncio.to_thread(_copy, self._directory / received.file, Path(output))
-        return {"bytes": received.size, "sha256": received.sha256, "schema": received.schema, "file": output or received.file,
+        return {"bytes": received.size, "sha256": received.sha256, "schema": received.schema, "file": received.file,
                 "tokens": pulled.tokens}  # fmt: skip
 
     async def _still_open(self, key: str) -> None:
@@ -382,10 +380,3 @@ class Commands:
 
     def _now(self) -> str:
         return iso(self._clock.now())
-
-
-def _copy(source: Path, target: Path) -> None:
-    try:
-        target.write_bytes(source.read_bytes())
-    except OSError as error:
-        raise UnavailableError(f"cannot write {target}: {error.strerror}", next_step=f"the data are in {source}") from error

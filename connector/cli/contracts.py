@@ -67,11 +67,13 @@ def _transfers() -> typer.Typer:
     @app.command("pull", help=SAY("transfer_pull"))
     def pull(
         transfer: Id,
-        output: Annotated[Path | None, typer.Option("--output")] = None,
+        output: Annotated[Path | None, typer.Option("--output", help=SAY("pull_output"))] = None,
+        purpose: Annotated[list[str] | None, typer.Option("--purpose", help=SAY("received_purpose"))] = None,
+        recipient: Annotated[list[str] | None, typer.Option("--recipient", help=SAY("received_recipient"))] = None,
         directory: Directory = HERE,
         as_json: Json = False,
     ) -> None:
-        body = {"output": str(output.absolute()) if output else ""}
+        body = {"output": str(output.absolute()) if output else "", "purposes": purpose or [], "recipients": recipient or []}
         print_result(client(directory).post(f"/v1/transfers/{transfer}/pull", body, timeout=86_400), as_json=as_json)
 
     for name in ("suspend", "resume", "complete", "terminate"):

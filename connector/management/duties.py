@@ -3,8 +3,6 @@
 Received data are handed out for a stated purpose only (`connector.usage.holdings`); whoever reads is in the audit log with it.
 """
 
-import asyncio
-import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
@@ -14,10 +12,11 @@ from msgspec import Struct
 
 from connector.processes.model import Decided
 from connector.store.port import ReceivedObject, Store
+from connector.usage.decide import Stated
 from connector.usage.obligations import Obligations
 from identity.access.door import CALLER
 from identity.access.pages import PageOf, listed, page
-from kernel.errors import Conflict, NotFound, UnavailableError
+from kernel.errors import Conflict, NotFound
 from kernel.web import Route, json_response
 from policies.duties import Counter, Entry, Evidence
 from policies.duties.ledger import EvidenceClass
@@ -155,13 +154,11 @@ class DutyRoutes:
         wanted: ReadWanted = await self._read(request, ReadWanted)
         if wanted.output:  # a file anywhere on this machine, written as the connector's user
             request[CALLER].check("admin", "transfers")
-        found, file = await self._obligations.holdings.read(request.match_info["id"], wanted.purposes, wanted.recipients)
+        key, stated = request.match_info["id"], Stated(wanted.purposes, wanted.recipients)
         if not wanted.output:
+            _, file = await self._obligations.holdings.read(key, stated)
             return web.FileResponse(file, headers={"Content-Type": "application/octet-stream"})
-        try:
-            await asyncio.to_thread(shutil.copyfile, file, Path(wanted.output))
-        except OSError as error:
-            raise UnavailableError(f"cannot write {wanted.output}: {error.strerror}") from error
+        found = await self._obligations.holdings.hand_out(key, stated, Path(wanted.output))
         return json_response({"file": wanted.output, "bytes": found.size, "sha256": found.sha256})
 
     async def delete(self, request: web.Request) -> web.Response:

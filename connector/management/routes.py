@@ -5,6 +5,7 @@ A route of the role `read` changes nothing, which is why it is not in the audit 
 route return when the outcome is known, at the latest then.
 """
 
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -21,6 +22,7 @@ from connector.processes.errors import AgreementUnknown
 from connector.processes.model import Agreement, Kind, Process
 from connector.refusals import Refusal
 from connector.store.port import Due, Membership, ReceivedObject
+from connector.usage.decide import Stated
 from identity.access.door import CALLER
 from identity.access.pages import PageOf, listed, page
 from kernel.errors import BadInput, NotFound
@@ -98,10 +100,19 @@ class Reason(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PullWanted(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where to put the data (empty: the inbox only), and bytes per second (0: as fast as it goes)."""
+    """Where to put the data (empty: the inbox only), and bytes per second (0: as fast as it goes). With an `output`: what they are wanted for."""
 
     output: str = ""
     rate: float = 0
+    purposes: list[str] = []
+    recipients: list[str] = []
+
+
+class AccessWanted(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the data are wanted for."""
+
+    purposes: list[str] = []
+    recipients: list[str] = []
 
 
 class Management:
@@ -132,7 +143,7 @@ class Management:
             self._route("POST", "/v1/negotiations", self.negotiate, "operate negotiations", "Ask for a contract", Negotiate, views.ProcessView, query=("wait",)),
             self._route("POST", "/v1/transfers", self.transfer, "operate transfers", "Ask for a transfer", NewTransfer, views.ProcessView, query=("wait",)),
             self._route("POST", "/v1/transfers/{id}/pull", self.pull, "operate transfers", "Fetch, verify and validate the data", PullWanted),
-            self._route("GET", "/v1/transfers/{id}/access", self.access, "operate transfers", "Data address and token, for a program of our own"),
+            self._route("POST", "/v1/transfers/{id}/access", self.access, "operate transfers", "Data address and token, for a program of our own and a purpose", AccessWanted),
             self._route("GET", "/v1/received", self.received, "read transfers", "Datasets received under agreements", response=PageOf[ReceivedObject], query=_PAGED),
             self._route("GET", "/v1/refusals", self.refusals, "read membership", "Callers refused lately, with every stage of their verification",
                         response=PageOf[Refusal], query=(*_PAGED, "peer")),
@@ -302,7 +313,9 @@ class Management:
         return listed(request, wanted, [views.agreement_view(each) for each in found], _id)
 
     async def agreement(self, request: web.Request) -> web.Response:
-        return json_response(views.agreement_view(await self._agreement(request.match_info["id"])))
+        found, usage = await self._agreement(request.match_info["id"]), self._connector.rules.usage
+        bound = {"purposes": usage.purposes(found.policy), "recipients": usage.recipients(found.policy)}
+        return json_response(views.agreement_view(found) | bound)
 
     async def _agreement(self, key: str) -> Agreement:
         found: Agreement | None = await self._store.agreement(key)
@@ -327,10 +340,32 @@ class Management:
         wanted = await _body(request, PullWanted)
         if wanted.output:  # a file anywhere on this machine, written as the connector's user
             request[CALLER].check("admin", "transfers")
-        return json_response(await self._commands.pull(request.match_info["id"], wanted.output, wanted.rate))
+        key, stated, holdings = (
+            request.match_info["id"],
+            Stated(wanted.purposes, wanted.recipients),
+            self._connector.obligations.holdings,
+        )
+        process = await self._commands.process("transfer", key)
+        if wanted.output:  # nothing is fetched that may not be handed out
+            await holdings.judge(process.data["agreementId"], stated)
+        found = await self._commands.pull(key, wanted.rate)
+        if wanted.output:
+            await holdings.hand_out(key, stated, Path(wanted.output))
+            found["file"] = wanted.output
+        return json_response(found)
 
     async def access(self, request: web.Request) -> web.Response:
-        return json_response(await self._commands.access(request.match_info["id"]))
+        wanted: AccessWanted = await _body(request, AccessWanted)
+        process = await self._commands.process("transfer", request.match_info["id"])
+        agreement, stated, holdings = (
+            process.data["agreementId"],
+            Stated(wanted.purposes, wanted.recipients),
+            self._connector.obligations.holdings,
+        )
+        await holdings.judge(agreement, stated)
+        opened = await self._commands.access(process.id)
+        await holdings.permit(agreement, process.id, stated)
+        return json_response(opened)
 
     async def received(self, request: web.Request) -> web.Response:
         wanted = page(request)

@@ -207,6 +207,9 @@ class Store(CredentialStore, Protocol):
     async def return_allotment(self, allotment: Allotted, counters: Sequence[Counter]) -> None:
         """Keep what was given back with the counters afterwards; raises `VersionConflict`."""
 
+    async def add_decision(self, decided: Decided) -> None:
+        """A decision by itself, at the end of its chain; raises `VersionConflict`."""
+
     async def decision(self, hash_: str) -> Decided | None: ...
     async def decisions(self, after: str, limit: int, *, agreement: str = "") -> list[Decided]:
         """By hash, or in the order of one agreement's chain."""

@@ -184,8 +184,7 @@ class SqlStore(ABC):
         if commit.counters:
             made.append(self._counters(commit.counters))
         if commit.decided is not None:
-            one = commit.decided
-            made.append((_DECISION, (self._me, one.agreement, one.seq, one.record.hash, one.transfer, encode(one))))
+            made.append(self._decided(commit.decided))
         if commit.allotted is not None:
             made.append(self._allotment(commit.allotted))
         made += [(_DOCUMENT, (self._me, each.digest, each.body)) for each in commit.documents]
@@ -319,6 +318,12 @@ class SqlStore(ABC):
     async def return_allotment(self, allotment: Allotted, counters: Sequence[Counter]) -> None:
         await self._write(self._allotment(allotment), *([self._counters(counters)] if counters else []))
         self._tell([(allotment.agreement, "")])
+
+    def _decided(self, one: Decided) -> Statement:
+        return _DECISION, (self._me, one.agreement, one.seq, one.record.hash, one.transfer, encode(one))
+
+    async def add_decision(self, decided: Decided) -> None:
+        await self._write(self._decided(decided))
 
     async def decision(self, hash_: str) -> Decided | None:
         return await self._one(Decided, "SELECT body FROM decision WHERE participant = ? AND hash = ?", self._me, hash_)

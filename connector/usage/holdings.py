@@ -1,8 +1,10 @@
 """What our own store received under agreements: read back for a purpose, kept as long as it must be, deleted when it must be.
 
 Rules
-- Every read is decided by the agreement's policy in phase `consumer`, for the purpose and the recipients that the reading program states; the rest are facts of our
-  own credentials and of the ledger. What the policy does not permit is refused with the reason.
+- Whatever hands out bytes, or a token that opens them, is decided by the agreement's policy in phase `consumer`, for the purposes and the recipients that the reading
+  program states; the rest are facts of our own credentials and of the ledger. That holds for every role, an administrator too. Without a purpose nothing is handed out;
+  what the policy does not permit is refused with the reason.
+- What is handed out leaves a decision record in the agreement's chain: who asked for what stands in the audit log, on what it rested in the chain.
 - While a duty to keep runs, nothing is deleted. A deletion removes the file first, then says so in the record; a crash in between is repeated.
 - The record of what was received stays, with its digest: it is what evidence of deletion refers to.
 
@@ -10,23 +12,24 @@ Not done here: what a program does with bytes that it was given. That is the pro
 """
 
 import asyncio
-from collections.abc import Sequence
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from msgspec.structs import replace
 
-from connector.processes.errors import PolicyRefused
-from connector.processes.model import Agreement
+from connector.processes.errors import PolicyRefused, VersionConflict
+from connector.processes.model import Agreement, Decided, Ledger
 from connector.store.port import ReceivedObject, Store
 from connector.usage.decide import Stated, Usage
 from identity.vc import BadCredential, read_vc
 from kernel import telemetry
 from kernel.clock import Clock, iso
-from kernel.errors import Conflict, NotFound
+from kernel.errors import Conflict, NotFound, UnavailableError
 from policies.duties import retained
-from policies.odrl import PolicyError, evaluate
+from policies.odrl import Decision, PolicyError, evaluate, record
 
+ATTEMPTS: Final = 5
 log = telemetry.get(__name__)
 
 
@@ -36,24 +39,53 @@ class Holdings:
     def __init__(self, store: Store, usage: Usage, clock: Clock, directory: Path) -> None:
         self._store, self._usage, self._clock, self._directory = store, usage, clock, directory
 
-    async def read(self, transfer: str, purposes: Sequence[str], recipients: Sequence[str]) -> tuple[ReceivedObject, Path]:
-        """An object and its file, for these purposes and recipients; raises `NotFound`, `PolicyRefused`."""
+    async def read(self, transfer: str, stated: Stated) -> tuple[ReceivedObject, Path]:
+        """An object and its file, for what is stated; raises `NotFound`, `PolicyRefused`."""
         found = await self._object(transfer)
-        agreement = await self._store.agreement(found.agreement)
-        if agreement is None:
-            raise PolicyRefused(("the agreement is not known any more",), "not permitted")
-        await self._permit(agreement, purposes, recipients)
+        await self.permit(found.agreement, transfer, stated)
         return found, self._directory / found.file
 
-    async def _permit(self, agreement: Agreement, purposes: Sequence[str], recipients: Sequence[str]) -> None:
-        ledger = await self._store.ledger(agreement.id)
+    async def hand_out(self, transfer: str, stated: Stated, target: Path) -> ReceivedObject:
+        """Copy an object to a file; raises as `read`, and `UnavailableError` where it cannot be written."""
+        found, file = await self.read(transfer, stated)
         try:
-            asked = self._usage.request(agreement, ledger, await self._claims(), "consumer", Stated(purposes, recipients))
+            await asyncio.to_thread(shutil.copyfile, file, target)
+        except OSError as error:
+            raise UnavailableError(f"cannot write {target}: {error.strerror}", next_step=f"the data are in {found.file}") from error
+        return found
+
+    async def permit(self, key: str, transfer: str, stated: Stated) -> None:
+        """Return when data under an agreement may be handed out for this, and that is written down; raises `PolicyRefused`."""
+        for _ in range(ATTEMPTS):
+            agreement, ledger, decision = await self._judged(key, stated)
+            made = record(decision, agreement.policy, ledger.last)
+            try:
+                await self._store.add_decision(Decided(agreement=key, seq=ledger.decided + 1, transfer=transfer, record=made))
+            except VersionConflict:
+                continue
+            return
+        raise VersionConflict("the agreement's decisions keep moving", next_step="try again")
+
+    async def judge(self, key: str, stated: Stated) -> None:
+        """Return when data under an agreement may be handed out for this; raises `PolicyRefused`."""
+        await self._judged(key, stated)
+
+    async def _judged(self, key: str, stated: Stated) -> tuple[Agreement, Ledger, Decision]:
+        agreement, ledger = await self._store.agreement(key), await self._store.ledger(key)
+        if agreement is None:
+            raise PolicyRefused(("the agreement is not known any more",), "not permitted")
+        if not stated.purposes:
+            known = ", ".join(self._usage.purposes(agreement.policy)) or "any"
+            why = f"the agreement does not permit it: no purpose is stated; it permits {known}"
+            raise PolicyRefused(("no purpose is stated",), why)
+        try:
+            asked = self._usage.request(agreement, ledger, await self._claims(), "consumer", stated)
             decision = evaluate(self._usage.policy(agreement), asked)
         except PolicyError as error:
             raise PolicyRefused((error.detail,), "the agreement's policy cannot be read") from error
         if not decision.permitted:
             raise PolicyRefused(decision.explain(), f"the agreement does not permit it: {'; '.join(decision.explain())}")
+        return agreement, ledger, decision
 
     async def _claims(self) -> dict[str, list[dict[str, Any]]]:
         """Subjects of our own credentials that are valid now, by type."""

@@ -150,7 +150,7 @@ class Revocation(Story):
     def _data(self) -> int:
         """The status of the data with a token of the consumer and its certificate; 0 when it gets no token any more."""
         try:
-            return self._ask(self.consumer.get(f"/v1/transfers/{self.running['id']}/access"), "consumer")
+            return self._ask(self._access(self.running), "consumer")
         except Exception:  # noqa: BLE001  no token, no data: what it is refused with is told by the running pull
             return 0
 

@@ -1,5 +1,6 @@
 """The story, chapter by chapter. Each step is a call that a company's own systems would make, and what it must come to."""
 
+import hashlib
 import http.client
 import ssl
 import threading
@@ -176,14 +177,17 @@ class Story:
 
     def _pull(self) -> Shown:
         transfer = self._transfer(self.agreement["id"], "HttpData-PULL")
-        token = self.consumer.get(f"/v1/transfers/{transfer['id']}/access")
+        token = self._access(transfer)
         own = self._ask(token, "consumer")
         others = self._ask(token, "stranger")
         nobody = self._ask(token, None)
         expect(own == 200, f"the token does not work with the consumer's certificate: {own}")
         expect(others == nobody == 401, f"the token works elsewhere: {others}, {nobody}")
-        pulled = self.consumer.post(f"/v1/transfers/{transfer['id']}/pull", {}, timeout=60)
-        expect(pulled["sha256"] == self.dataset["sha256"], "the bytes differ")
+        file, path = self.world.directory / "pulled.json", f"/v1/transfers/{transfer['id']}/pull"
+        refused(lambda: self.consumer.post(path, {"output": str(file)}), "policy-refused")
+        pulled = self.consumer.post(path, {"output": str(file), "purposes": self._purposes()}, timeout=60)
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        expect(digest == pulled["sha256"] == self.dataset["sha256"], "the bytes differ")
         self.consumer.post(f"/v1/transfers/{transfer['id']}/complete", {})
         return {"token with own, other, no certificate": f"{own}, {others}, {nobody}", "sha-256": pulled["sha256"],
                 "validated against": pulled["schema"]}  # fmt: skip
@@ -200,6 +204,15 @@ class Story:
         found: Shown = self.consumer.post("/v1/transfers", {"agreement": agreement, "format": format_}, wait=20)
         expect(found["state"] in ("STARTED", "COMPLETED"), f"the transfer is {found['state']}: {found.get('note')}")
         return found
+
+    def _access(self, transfer: Shown) -> Shown:
+        """Address and token of a transfer under the agreement, for the purposes that it permits."""
+        found: Shown = self.consumer.post(f"/v1/transfers/{transfer['id']}/access", {"purposes": self._purposes()})
+        return found
+
+    def _purposes(self) -> list[str]:
+        """What the agreement permits the data to be used for; where it names nothing, one purpose is as good as another."""
+        return self.consumer.get(f"/v1/agreements/{self.agreement['id']}")["purposes"] or ["own business"]
 
     def _ask(self, token: Shown, part: Part | None) -> int:
         """The status of the data address when asked with the certificate of a company, or with none."""
@@ -255,7 +268,7 @@ class Story:
 
     def _terminate(self) -> Shown:
         transfer = self._transfer(self.agreement["id"], "HttpData-PULL")
-        token = self.consumer.get(f"/v1/transfers/{transfer['id']}/access")
+        token = self._access(transfer)
         before = self._ask(token, "consumer")
         self.provider.post(f"/v1/transfers/{transfer['peerPid']}/terminate", {"reason": "contract review"})
         after = self._ask(token, "consumer")

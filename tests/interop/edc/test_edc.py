@@ -62,7 +62,7 @@ async def test_we_pull_from_it_suspend_and_resume(both):
     key = await transfer_from_edc(both, "HttpData-PULL")
     process = await both.until(key, "STARTED")
     assert addresses.of_edc(process.data["dataAddress"])
-    got = await both.commands.pull(key, "", 0)
+    got = await both.commands.pull(key, 0)
     assert (both.ours.directory / got["file"]).read_bytes() == PAYLOAD
     await both.commands.step("transfer", key, "suspend", "night")
     await both.until(key, "SUSPENDED")
@@ -83,7 +83,7 @@ async def test_it_suspends_and_resumes_what_it_provides(both):
     await both.provider.until(TRANSFERS, process.peer_pid, "SUSPENDED")
     await both.provider.step(TRANSFERS, process.peer_pid, "resume")
     await both.until(key, "STARTED")
-    got = await both.commands.pull(key, "", 0)
+    got = await both.commands.pull(key, 0)
     assert (both.ours.directory / got["file"]).read_bytes() == PAYLOAD
 
 

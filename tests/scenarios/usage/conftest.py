@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from connector.management.routes import Management
 from identity.access.service import Access
 from identity.wallet.tokens import TokenEndpoint
+from kernel.cli import ManagementClient
 from kernel.cli import application as command_line
 from kernel.web import application, serve
 from tests.support.company import Company, Directory, free_port
@@ -55,5 +56,9 @@ async def kizuna(pair, tmp_path):
             return done.exception
         return json.loads(done.stdout.splitlines()[-1])
 
+    async def post(path, body):
+        return await asyncio.to_thread(ManagementClient(f"http://127.0.0.1:{port}", "key").post, path, body)
+
+    run.post = post
     yield run
     await listener.close()

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from connector.processes.errors import PolicyRefused
 from connector.processes.model import Commit, Decided, Process
+from connector.usage.decide import Stated
 from connector.usage.running import NOT_PERMITTED
 from connector.worker.monitor import Monitor
 from kernel import faults
@@ -285,7 +286,7 @@ async def test_data_are_deleted_before_the_duty_is_due_and_the_provider_gets_the
     await seller.monitor.turn()
     assert (await duty_of(seller, key)).state == "fulfilled"
     with pytest.raises(NotFound):
-        await buyer.holdings.read(held.transfer, (), ())
+        await buyer.holdings.read(held.transfer, Stated(("cfp.rollup:1",)))
 
 
 async def test_what_must_be_kept_is_not_deleted_by_a_person_or_by_a_duty(pair, clock):
@@ -311,7 +312,7 @@ async def test_data_in_our_store_are_read_for_the_agreed_purpose_and_recipient_o
     recipient = {"leftOperand": "recipient", "operator": "isAnyOf", "rightOperand": ["did:web:auditor.example"]}
     key = await contract(*pair, permission=[use(purpose, recipient)])
     held = await received_without_transfer(buyer, key)
-    found, path = await buyer.holdings.read(held.transfer, ["cfp.rollup:1"], ["did:web:auditor.example"])
+    found, path = await buyer.holdings.read(held.transfer, Stated(["cfp.rollup:1"], ["did:web:auditor.example"]))
     assert path.read_bytes() == b"{}"
     assert found == held
     for purposes, recipients in (
@@ -321,7 +322,30 @@ async def test_data_in_our_store_are_read_for_the_agreed_purpose_and_recipient_o
         (["cfp.rollup:1"], ["did:web:x.example"]),
     ):
         with pytest.raises(PolicyRefused, match="the agreement does not permit it"):
-            await buyer.holdings.read(held.transfer, purposes, recipients)
+            await buyer.holdings.read(held.transfer, Stated(purposes, recipients))
+
+
+async def test_nobody_gets_bytes_or_a_token_without_a_purpose_that_the_agreement_permits(pair, kizuna, tmp_path):
+    _, buyer = pair
+    purpose = {"leftOperand": "purpose", "operator": "isAnyOf", "rightOperand": ["cfp.rollup:1"]}
+    key = await contract(*pair, permission=[use(purpose)])
+    running = await transfer(buyer, key)
+    target, api = tmp_path / "out.json", f"/v1/transfers/{running.id}/access"
+    for words in ((), ("--purpose", "marketing"), ("--purpose", "")):
+        refused = await kizuna("transfer", "pull", running.id, "--output", str(target), *words)
+        assert "does not permit" in refused.detail
+    for body in ({}, {"purposes": []}, {"purposes": ["marketing"]}):
+        with pytest.raises(Refused, match="does not permit"):
+            await kizuna.post(api, body)
+    assert not target.exists()
+    assert await buyer.store.decisions("", 9, agreement=key) == [], "nothing was handed out"
+    held = await received_without_transfer(buyer, key)
+    await buyer.holdings.read(held.transfer, Stated(["cfp.rollup:1"]))
+    (kept,) = await buyer.store.decisions("", 9, agreement=key)
+    assert (kept.transfer, kept.record.phase, kept.record.permitted) == (held.transfer, "consumer", True)
+    assert kept.record.facts["http://www.w3.org/ns/odrl/2/purpose"] == ["cfp.rollup:1"]
+    policy = (await buyer.store.agreement(key)).policy
+    assert replay(kept.record, policy, buyer.profile.operands) == []
 
 
 async def test_evidence_and_waivers_reach_the_other_side_signed(pair):
@@ -400,12 +424,14 @@ async def test_duties_counters_decisions_and_received_data_on_the_command_line(p
     assert (got["sha256"], target.read_bytes()) == (held.sha256, b"{}")
     assert (await kizuna("received", "delete", held.transfer))["deleted"]
     assert isinstance(await kizuna("received", "get", held.transfer, "--purpose", "cfp.rollup:1", "--output", str(target)), Refused)
+    ledger = await buyer.store.ledger(key)
     decision = Decided(
         agreement=key,
-        seq=1,
+        seq=ledger.decided + 1,
         record=record(
             evaluate(buyer.rules.usage.policy(await buyer.store.agreement(key)), await question(buyer, key)),
             (await buyer.store.agreement(key)).policy,
+            ledger.last,
         ),
     )
     await buyer.store.commit(
@@ -423,7 +449,8 @@ async def test_duties_counters_decisions_and_received_data_on_the_command_line(p
             decided=decision,
         )
     )
-    (shown,) = (await kizuna("decision", "list", "--agreement", key))["items"]
+    handed_out, shown = (await kizuna("decision", "list", "--agreement", key))["items"]
+    assert (handed_out["transfer"], handed_out["record"]["phase"]) == (held.transfer, "consumer")
     assert (await kizuna("decision", "replay", shown["id"]))["differences"] == []
 
 

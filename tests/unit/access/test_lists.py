@@ -247,7 +247,6 @@ async def test_a_key_that_is_none_does_not_begin_anew(start, name, family):
 NOT_LISTS = {
     "/v1/status",
     "/v1/state-machines",
-    "/v1/transfers/{id}/access",
     "/v1/negotiations/{id}/differences",
     "/v1/signing-keys",
     "/v1/credentials",
