@@ -1,7 +1,11 @@
 """The JSON-LD contexts under which an RDFC proof may be verified: bundled, and no others (identity.md 2.3, 6.42; VC-DM 2.0, B.1).
 
-Written from the vocabulary: the terms of credentials, presentations, status lists and Data Integrity proofs, each where its type or
-property scopes it. The terms for JOSE claims, SD-JWT and `_sd` are left out: a document that uses them is refused as undefined.
+Written from the vocabulary: the terms of credentials (VC-DM 2.0 and 1.1), presentations, status lists (BitstringStatusList, StatusList2021) and Data Integrity proofs, each
+where its type or property scopes it. The terms for JOSE claims, SD-JWT, `_sd` and the older proof types of VC-DM 1.1 are left out: a document that uses them is refused as
+undefined.
+
+A document's list is one of `BUNDLED.lists`, in this order and with nothing else: VC-DM 2.0 alone or with Data Integrity, VC-DM 1.1 with Data Integrity, which it does not
+define itself, and StatusList2021 before or behind that.
 """
 
 from collections.abc import Mapping
@@ -9,13 +13,16 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from identity.vc.model import CONTEXT_20
+from identity.vc.model import CONTEXT_11, CONTEXT_20
 
 _CRED: Final = "https://www.w3.org/2018/credentials#"
 _STATUS: Final = "https://www.w3.org/ns/credentials/status#"
 _SEC: Final = "https://w3id.org/security#"
 _XSD: Final = "http://www.w3.org/2001/XMLSchema#"
 _SCHEMA: Final = "https://schema.org/"
+_STATUS_2021: Final = "https://w3id.org/vc/status-list#"
+DATA_INTEGRITY: Final = "https://w3id.org/security/data-integrity/v2"
+STATUS_LIST_2021: Final = "https://w3id.org/vc/status-list/2021/v1"
 _ALIASES: Final = {"@protected": True, "id": "@id", "type": "@type"}
 
 
@@ -107,4 +114,61 @@ CREDENTIALS_V2: Final[Mapping[str, Any]] = {
         "DataIntegrityProof": _scoped(_SEC + "DataIntegrityProof", _INTEGRITY),
     }
 }
-BUNDLED: Final = Contexts({CONTEXT_20: CREDENTIALS_V2}, frozenset({(CONTEXT_20,)}))
+_DATED: Final = {
+    name: _typed(_CRED + name, _INSTANT) for name in ("expirationDate", "issuanceDate", "issued", "validFrom", "validUntil")
+}
+_KINDS_11: Final = {"credentialSchema": "JsonSchemaValidator2018", "refreshService": "ManualRefreshService2018"}
+_CREDENTIAL_11: Final = {
+    **_links(_CRED, "credentialStatus", "credentialSubject", "evidence", "holder", "issuer", "termsOfUse"),
+    **{name: _scoped(_CRED + name, {kind: _CRED + kind}) | {"@type": "@id"} for name, kind in _KINDS_11.items()},
+    **_DATED,
+    **_PROOF,
+}
+_PRESENTATION_11: Final = {
+    **_links(_CRED, "holder"),
+    **_PROOF,
+    "verifiableCredential": {"@id": _CRED + "verifiableCredential", "@type": "@id", "@container": "@graph"},
+}
+CREDENTIALS_V1: Final[Mapping[str, Any]] = {
+    "@context": {
+        **_ALIASES,
+        **_PROOF,
+        "VerifiableCredential": _scoped(_CRED + "VerifiableCredential", _CREDENTIAL_11),
+        "VerifiablePresentation": _scoped(_CRED + "VerifiablePresentation", _PRESENTATION_11),
+    }
+}
+_ENTRY_2021: Final = {
+    **_links(_STATUS_2021, "statusListCredential"),
+    **{name: _STATUS_2021 + name for name in ("statusPurpose", "statusListIndex")},
+}
+_NAMED_2021: Final = {"name": "http://schema.org/name", "description": "http://schema.org/description"}
+STATUS_V2021: Final[Mapping[str, Any]] = {
+    "@context": {
+        "@protected": True,
+        "StatusList2021Credential": _scoped(_STATUS_2021 + "StatusList2021Credential", _NAMED_2021),
+        "StatusList2021": _scoped(
+            _STATUS_2021 + "StatusList2021", {name: _STATUS_2021 + name for name in ("statusPurpose", "encodedList")}
+        ),
+        "StatusList2021Entry": _scoped(_STATUS_2021 + "StatusList2021Entry", _ENTRY_2021),
+    }
+}
+INTEGRITY_V2: Final[Mapping[str, Any]] = {
+    "@context": {**_ALIASES, **_PROOF, "DataIntegrityProof": _scoped(_SEC + "DataIntegrityProof", _INTEGRITY)}
+}
+BUNDLED: Final = Contexts(
+    {
+        CONTEXT_20: CREDENTIALS_V2,
+        CONTEXT_11: CREDENTIALS_V1,
+        DATA_INTEGRITY: INTEGRITY_V2,
+        STATUS_LIST_2021: STATUS_V2021,
+    },
+    frozenset(
+        {
+            (CONTEXT_20,),
+            (CONTEXT_20, DATA_INTEGRITY),
+            (CONTEXT_11, DATA_INTEGRITY),
+            (CONTEXT_11, STATUS_LIST_2021, DATA_INTEGRITY),
+            (CONTEXT_11, DATA_INTEGRITY, STATUS_LIST_2021),
+        }
+    ),
+)

@@ -4,6 +4,7 @@ The vectors are those of vc-di-eddsa 1.0 (B.1, B.2, proof sets and chains) and v
 keys as did:key, and the expected proof values.
 """
 
+import hashlib
 import time
 from datetime import timedelta
 from typing import Any
@@ -12,11 +13,11 @@ import pytest
 
 from identity import vc
 from identity.did import embedded_document
-from identity.jose import PublicKey
+from identity.jose import PublicKey, public_key
 from identity.vc import BadCredential, integrity
-from identity.vc.contexts import BUNDLED, Contexts
+from identity.vc.contexts import BUNDLED, DATA_INTEGRITY, STATUS_LIST_2021, Contexts
 from identity.vc.integrity import IntegrityProof, add_proof, verify_all
-from identity.vc.model import CONTEXT_20
+from identity.vc.model import CONTEXT_11, CONTEXT_20
 from identity.vc.rdfc import canonical_rdf
 from tests.unit.identity_core.world import START, signer
 
@@ -358,3 +359,72 @@ def test_credential_round_trip(model: str, alg: str) -> None:
     assert (found.valid_from, found.valid_until) == (START, START + timedelta(days=1))
     assert found.status[0].messages == ("a", "b", "c", "d")
     assert found.proof.kid == key.kid
+
+
+V11 = {
+    "@context": [CONTEXT_11, STATUS_LIST_2021, DATA_INTEGRITY],
+    "id": "urn:uuid:58172aac-d8ba-11ed-83dd-0b3aef56cc33",
+    "type": ["VerifiableCredential"],
+    "issuer": "did:web:issuer.example",
+    "issuanceDate": "2026-01-01T00:00:00Z",
+    "expirationDate": "2027-01-01T00:00:00Z",
+    "credentialSubject": {"id": "did:web:member.example"},
+    "credentialStatus": {
+        "id": "https://issuer.example/status/1#7",
+        "type": "StatusList2021Entry",
+        "statusPurpose": "revocation",
+        "statusListIndex": "7",
+        "statusListCredential": "https://issuer.example/status/1",
+    },
+}
+
+
+def test_the_older_data_model_and_its_status_list_have_the_rdf_of_their_published_contexts() -> None:
+    """The digest is that of the N-Quads that the published contexts of VC-DM 1.1 give."""
+    expected = "7293125f208b9a2b4046a98b093265b1088e46c91d59d1de928e3869c2af4b75"
+    assert hashlib.sha256(canonical_rdf(V11, BUNDLED, "sha256")).hexdigest() == expected
+    other = {**V11, "@context": [CONTEXT_11, DATA_INTEGRITY, STATUS_LIST_2021]}
+    assert hashlib.sha256(canonical_rdf(other, BUNDLED, "sha256")).hexdigest() == expected
+
+
+@pytest.mark.parametrize("contexts", sorted(BUNDLED.lists))
+@pytest.mark.parametrize(
+    ("suite", "alg"), [("eddsa-rdfc-2022", "EdDSA"), ("ecdsa-rdfc-2019", "ES256"), ("ecdsa-rdfc-2019", "ES384")]
+)
+def test_every_known_list_verifies_and_covers_what_is_said(contexts: tuple[str, ...], suite: str, alg: str) -> None:
+    document = {name: value for name, value in V11.items() if STATUS_LIST_2021 in contexts or name != "credentialStatus"}
+    if contexts[0] == CONTEXT_20:
+        document = {name: value for name, value in document.items() if name not in ("issuanceDate", "expirationDate")}
+    document["@context"] = list(contexts)
+    key = signer("did:web:issuer.example", alg=alg)
+    options = {
+        "type": "DataIntegrityProof", "cryptosuite": suite, "created": "2026-01-01T00:00:00Z",
+        "verificationMethod": key.kid, "proofPurpose": "assertionMethod",
+    }  # fmt: skip
+    value = key.sign(integrity._hashed(document, options, suite, key.alg, BUNDLED))
+    signed = {**document, "proof": {**options, "proofValue": integrity._written(value)}}
+
+    def public(_: IntegrityProof) -> PublicKey:
+        return public_key(key.public_jwk())
+
+    assert verify_all(signed, public, purpose="assertionMethod")
+    changed = {**signed, "credentialSubject": {"id": "did:web:thief.example"}}
+    with pytest.raises(BadCredential) as caught:
+        verify_all(changed, public, purpose="assertionMethod")
+    assert caught.value.facts["reason"] == "signature"
+
+
+@pytest.mark.parametrize(
+    "contexts",
+    [
+        [CONTEXT_11],
+        [DATA_INTEGRITY, CONTEXT_11],
+        [CONTEXT_20, CONTEXT_11],
+        [CONTEXT_11, DATA_INTEGRITY, DATA_INTEGRITY],
+        [CONTEXT_11, DATA_INTEGRITY, {"x": "https://x.example/"}],
+        [CONTEXT_11, DATA_INTEGRITY, "https://x.example/context"],
+    ],
+    ids=str,
+)
+def test_any_other_list_of_known_contexts_is_refused(contexts: list[Any]) -> None:
+    rdf("context", {name: value for name, value in V11.items() if name != "credentialStatus"} | {"@context": contexts})
