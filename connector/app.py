@@ -179,6 +179,8 @@ def wire_up(
         rules=rule,
         followed=standing.speaks_for,
         consortium=standing.lists.consortium,
+        doubtful=standing.doubtful,
+        readmits=standing.readmits,
         standing=standing,
     )
     gate = gate or Gate(door, standing)

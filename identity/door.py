@@ -5,7 +5,7 @@ Values and ports only. Deciding is `identity.verify` (token, channel) and `ident
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar, Final, Literal
@@ -146,6 +146,10 @@ def _nobody(_issuer: str) -> bool:
     return False
 
 
+def _never(_did: str, _issuers: Collection[str]) -> bool:
+    return False
+
+
 def _ours(_certificate: bytes) -> str | None:
     return ""
 
@@ -169,6 +173,9 @@ class Door(TokenDoor):
     `signer` makes our own tokens for credential services (purpose `si`); `rules` gives the rule for any DID. `followed` tells
     whether an issuer's feed of changes has been heard lately, so that its lists need not be read anew for every decision. `consortium` tells
     whose CA has signed a member certificate (DER): empty for our consortium, the authority of a recognised one, None for nobody's.
+
+    `doubtful` tells whether the news that keeps a participant out may be old, so that fresh status has to decide; `readmits` is told the issuers of the credentials
+    that this found good, and says whether that is enough.
     """
 
     trust: TrustPolicy
@@ -179,4 +186,6 @@ class Door(TokenDoor):
     rules: Callable[[str], PeerRule]
     followed: Callable[[str], bool] = _nobody
     consortium: Callable[[bytes], str | None] = _ours
+    doubtful: Callable[[str], bool] = _nobody
+    readmits: Callable[[str, Collection[str]], bool] = _never
     presentations: Presentations = field(default_factory=Presentations, repr=False)

@@ -116,12 +116,15 @@ async def authenticate(door: Door, caller: Caller, *, fresh: bool) -> VerifiedPa
     minutes old.
     """
     with Trail() as trail:
-        token = await _token(door, caller, lambda issuer: door.rules(issuer).profile, trail)
+        token = await _token(door, caller, lambda issuer: door.rules(issuer).profile, trail, door.doubtful)
+        doubtful = door.doubtful(token.issuer)
         rule = door.rules(token.issuer)
         trail.at(10, "binding")
         leaf = _channel(door, caller, token, rule.mtls)
         access_token = _access_token(token.claims, required=rule.profile.access_token)
-        shown, told = await presented(door, token.issuer, rule, access_token, trail, fresh=fresh)
+        shown, told = await presented(door, token.issuer, rule, access_token, trail, fresh=fresh or doubtful)
+        if doubtful and not door.readmits(token.issuer, {each.issuer for each in shown.credentials}):
+            raise Refused("the authority keeps this participant out", reason="suspension")
         if leaf is not None:
             _bridged(door, caller.certificate or b"", shown, trail)
         return VerifiedParticipant(
@@ -168,7 +171,13 @@ class _Proven(Struct, frozen=True):
     claims: dict[str, Any]
 
 
-async def _token(door: TokenDoor, caller: Caller, profiles: Callable[[str], VerifierProfile], trail: Trail) -> _Proven:
+async def _token(
+    door: TokenDoor,
+    caller: Caller,
+    profiles: Callable[[str], VerifierProfile],
+    trail: Trail,
+    doubtful: Callable[[str], bool] = lambda _: False,
+) -> _Proven:
     text = _header(caller.authorization)
     trail.at(2, "parse")
     token = jose.parse(text)
@@ -187,7 +196,7 @@ async def _token(door: TokenDoor, caller: Caller, profiles: Callable[[str], Veri
     trail.at(9, "token")
     if await door.seen(issuer, jti):
         raise Refused("the token has been used before", reason="jti")
-    if (why := door.standing.barred(issuer)) is not None:
+    if (why := door.standing.barred(issuer)) is not None and not doubtful(issuer):
         raise Refused("the authority keeps this participant out", reason=why)
     return _Proven(issuer, TokenUse(issuer, jti, expires), token.claims)
 

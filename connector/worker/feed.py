@@ -83,6 +83,7 @@ class Follower:
         self._lost = False
         self._wake = asyncio.Event()
         store.on_commit(self._wake.set)
+        standing.readmitted = self._readmitted
 
     async def load(self) -> None:
         """What an earlier run has learned; before the first request is taken."""
@@ -113,6 +114,7 @@ class Follower:
     async def _once(self) -> None:
         """One question and what its answer asks for."""
         await self._refresh_crl()
+        await self._restore()
         page = await self._ask()
         self._standing.heard()
         if self._lost:
@@ -126,9 +128,7 @@ class Follower:
             await self._meet(event)
         if page.events:
             await self._store.save_followed(self._standing.followed)
-        for did in tuple(self._restoring):
-            if await self._measures.reinstated(did):
-                self._restoring.discard(did)
+        await self._restore()
 
     async def _ask(self) -> Page:
         endpoint = await self._authority.endpoint(feed.SERVICE)
@@ -171,6 +171,16 @@ class Follower:
         elif event.kind == feed.REINSTATED:
             log.info("member is let in again", peer=event.did, seq=event.seq)
             self._restoring.add(event.did)
+
+    def _readmitted(self, did: str) -> None:
+        log.info("member is let in again by fresh status", peer=did)
+        self._restoring.add(did)
+
+    async def _restore(self) -> None:
+        """Go on with what was suspended for those who are let in again."""
+        for did in tuple(self._restoring):
+            if await self._measures.reinstated(did):
+                self._restoring.discard(did)
 
     def _silent(self, error: Exception) -> None:
         if not self._lost:
