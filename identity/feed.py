@@ -23,6 +23,7 @@ from identity import jose
 from identity.jose import BadToken, PublicKey, Signer, Unverified
 from kernel.errors import BadInput
 
+REGISTER: Final = "MemberRegister"  # type of the entry of applications and the register of members
 SERVICE: Final = "MemberEventFeed"  # type of the service entry in the authority's DID document
 TYPE: Final = "kizuna-events+jwt"
 PAGE: Final = 500

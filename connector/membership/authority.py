@@ -13,6 +13,7 @@ from connector.store.port import Store
 from identity.jose import PublicKey, Unverified
 from identity.pinned import pinned_key
 from identity.resolve import Resolving
+from identity.tls import enrol
 from kernel import telemetry
 from kernel.errors import UnavailableError
 
@@ -42,12 +43,12 @@ class Authority:
         """Where the authority offers a service; None when its DID document does not name it."""
         return (await self._resolver.resolve(self.did)).endpoint(service)
 
-    async def base(self) -> str:
-        """Base URL of its service; raises `UnavailableError`."""
-        found = await self.endpoint("IssuerService")
+    async def certificates(self) -> str:
+        """Base URL of its CA; raises `UnavailableError`."""
+        found = await self.endpoint(enrol.SERVICE)
         if found is None:
-            raise UnavailableError(f"{self.did} names no IssuerService in its DID document")
-        return found.rpartition("/")[0]
+            raise UnavailableError(f"{self.did} names no {enrol.SERVICE} in its DID document")
+        return found
 
     async def key(self, token: Unverified) -> tuple[PublicKey, str]:
         """The key that has signed, if it is believed, and its thumbprint; raises `NotPinned`, `BadDid`. Call `believe` once the signature holds."""

@@ -20,6 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from connector.store.port import Membership, Store
+from identity.feed import REGISTER
 from identity.resolve import Resolver
 from identity.tls import enrol
 from identity.wallet import request as requests
@@ -75,7 +76,7 @@ class Joining:
             known = await self.state()
             if known.state not in ("NONE", "REFUSED"):
                 raise Conflict(f"the membership is {known.state} already", next_step="see `kizuna connector status`")
-            found = await self._call("POST", "/authority/v1/applications", {"invitation": invitation})
+            found = await self._call("POST", "/applications", {"invitation": invitation})
             await self._save(Membership(state="APPLIED", application=str(found["id"])))
         return await self.state()
 
@@ -140,7 +141,7 @@ class Joining:
             await self._enrol(known, renew=True)
 
     async def _look(self, known: Membership) -> None:
-        found = await self._call("GET", f"/authority/v1/applications/{known.application}", None)
+        found = await self._call("GET", f"/applications/{known.application}", None)
         if found["state"] == "REVOKED":
             raise Refused("the operator has refused the application")
         if found["state"] != "ACTIVE":
@@ -166,7 +167,7 @@ class Joining:
         return any(each is not None and each.state in ("CREATED", "REQUESTED") for each in found)
 
     async def _enrol(self, known: Membership, *, renew: bool) -> None:
-        base = await self._base()
+        base = await self._endpoint(enrol.SERVICE)
         after = await enrol.enrol(
             self._client, base, lambda: self._sts.token(self._authority), self._tls, check=self._check_bundle, renew=renew
         )
@@ -176,7 +177,7 @@ class Joining:
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {self._sts.token(self._authority)}", "Content-Type": "application/json"}
-        url = await self._base() + path
+        url = await self._endpoint(REGISTER) + path
         reply = await self._client.request(method, url, headers=headers, body=wire.dumps(body) if body is not None else None)
         found = wire.loads(reply.body) if reply.body else {}
         if reply.status >= 500 or reply.status == 429:
@@ -188,12 +189,12 @@ class Joining:
             )
         return dict(found)
 
-    async def _base(self) -> str:
-        """The authority's service: the host of its DID document's issuer service."""
-        endpoint = (await self._resolver.resolve(self._authority)).endpoint("IssuerService")
+    async def _endpoint(self, service: str) -> str:
+        """Where the authority's DID document says that a service answers."""
+        endpoint = (await self._resolver.resolve(self._authority)).endpoint(service)
         if endpoint is None:
-            raise KizunaError(f"{self._authority} names no IssuerService in its DID document")
-        return endpoint.rpartition("/")[0]
+            raise KizunaError(f"{self._authority} names no {service} in its DID document")
+        return endpoint
 
     async def _save(self, membership: Membership) -> None:
         await self._store.save_membership(membership)

@@ -97,7 +97,7 @@ class Bundles:
             return False  # enrolment brings it
         if file.exists() and trustlist.ca_digest(file.read_text(encoding="ascii")) == digest:
             return False
-        reply = await self._client.request("GET", f"{await self._base(did)}/ca/v1/bundle", max_bytes=_LARGEST)
+        reply = await self._client.request("GET", f"{await self._base(did)}/bundle", max_bytes=_LARGEST)
         if reply.status != 200:
             raise UnavailableError(f"the CA bundle is answered with {reply.status}")
         bundle = _read(reply.body)
@@ -113,16 +113,16 @@ class Bundles:
         bundle, base = self._file(did).read_bytes(), await self._base(did)
         several = bundle.count(b"-----BEGIN CERTIFICATE-----") > _ROOT_AND_ISSUING
         for name in ("issuing", "previous") if several else ("issuing",):
-            reply = await self._client.request("GET", f"{base}/ca/v1/crl/{name}.crl", max_bytes=_LARGEST_CRL)
+            reply = await self._client.request("GET", f"{base}/crl/{name}.crl", max_bytes=_LARGEST_CRL)
             if reply.status != 200:
                 raise UnavailableError(f"the revocation list is answered with {reply.status}")
             self._lists.load(reply.body, bundle, did)
 
     async def _base(self, did: str) -> str:
-        endpoint = (await self._resolver.resolve(did)).endpoint("IssuerService")
+        endpoint = (await self._resolver.resolve(did)).endpoint(enrol.SERVICE)
         if endpoint is None:
-            raise UnavailableError(f"{did} names no IssuerService in its DID document")
-        return endpoint.rpartition("/")[0]
+            raise UnavailableError(f"{did} names no {enrol.SERVICE} in its DID document")
+        return endpoint
 
     def _file(self, did: str) -> Path:
         if did == self._own:

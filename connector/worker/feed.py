@@ -210,9 +210,9 @@ class Follower:
 
     async def fetch_crl(self) -> None:
         """Fetch, verify and keep the revocation lists of the consortium's issuing CAs; raises `BadList`, `UnavailableError`."""
-        base = await self._authority.base()
+        base = await self._authority.certificates()
         for name in ("issuing", "previous") if self._bundled() > _ROOT_AND_ISSUING else ("issuing",):
-            reply = await self._client.request("GET", f"{base}/ca/v1/crl/{name}.crl", max_bytes=_LARGEST_CRL)
+            reply = await self._client.request("GET", f"{base}/crl/{name}.crl", max_bytes=_LARGEST_CRL)
             if reply.status != 200:
                 raise UnavailableError(f"the revocation list is answered with {reply.status}")
             self._take_crl(reply.body)

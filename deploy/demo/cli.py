@@ -1,4 +1,4 @@
-"""`kizuna demo [story | revocation] [--keep] [--json]`."""
+"""`kizuna demo [story | revocation] [--keep] [--json] [--database URL]`."""
 
 import contextlib
 import shutil
@@ -19,6 +19,7 @@ Story = Annotated[
 Keep = Annotated[bool, typer.Option("--keep", help="Leave everything running until interrupted, and keep the files.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per step.")]
 REVOCATION = "revocation"
+Database = Annotated[str, typer.Option(help="PostgreSQL URL: the identity service's roles run apart over it (`revocation` only).")]
 Directory = Annotated[Path | None, typer.Option("--dir", help="Where the data directories go (default: a temporary one).")]
 
 
@@ -30,7 +31,9 @@ def register(app: typer.Typer) -> None:
     )
 
 
-def demo(story: Story = "battery", keep: Keep = False, as_json: Json = False, directory: Directory = None) -> None:
+def demo(
+    story: Story = "battery", keep: Keep = False, as_json: Json = False, directory: Directory = None, database: Database = ""
+) -> None:
     from deploy.demo import report, topology  # noqa: PLC0415  not needed to print a help text
 
     space = topology.load("battery" if story == REVOCATION else story)
@@ -42,7 +45,7 @@ def demo(story: Story = "battery", keep: Keep = False, as_json: Json = False, di
     ending: dict[str, Any] = {"story": story, "title": title, "ok": False}
     try:
         if story == REVOCATION:
-            _run_revocation(place, space, trail, keep=keep)
+            _run_revocation(place, space, trail, database, keep=keep)
         else:
             _run(place, story, space, trail, ending, keep=keep)
         ending["ok"] = True
@@ -96,7 +99,7 @@ def _run(place: Path, story: str, space: Any, trail: Any, ending: dict[str, Any]
             node.stop()
 
 
-def _run_revocation(place: Path, space: Any, trail: Any, *, keep: bool) -> None:
+def _run_revocation(place: Path, space: Any, trail: Any, database: str, *, keep: bool) -> None:
     from deploy.demo.relay import Relay  # noqa: PLC0415
     from deploy.demo.revocation import Revocation  # noqa: PLC0415
     from deploy.demo.world import World  # noqa: PLC0415
@@ -106,9 +109,10 @@ def _run_revocation(place: Path, space: Any, trail: Any, *, keep: bool) -> None:
     relay = Relay(world.relay_port, world.base)
     try:
         trail.chapter("How fast a suspended member is out / 停止されたメンバーがどれだけ早く締め出されるか")
-        trail.step("set-up", "data directories, keys, certificates", lambda: _make_members(world))
+        trail.step("set-up", "data directories, keys, certificates", lambda: _make_members(world, database))
         relay.start()
-        trail.step("start", "one identity service and three connectors start", lambda: _start(world))
+        service = "one identity service" if not database else "authority, issuer and CA, each by itself,"
+        trail.step("start", f"{service} and three connectors start", lambda: _start(world))
         Revocation(world, trail, relay).tell()
         if keep:
             _keep(trail, place)
@@ -124,8 +128,8 @@ def _keep(trail: Any, place: Path) -> None:
         signal.pause()
 
 
-def _make_members(world: Any) -> dict[str, Any]:
-    world.make_identity(relayed=True)
+def _make_members(world: Any, database: str) -> dict[str, Any]:
+    world.make_identity(relayed=True, database=database)
     for part in world.connectors:
         world.make_connector(part)
     return {"directory": str(world.directory)}

@@ -40,12 +40,13 @@ class World:
             )
             for index, company in enumerate(space.company)
         }
+        self.other_roles: list[Node] = []  # processes of the identity service beside the authority's, where its roles run apart
         self.outsider_port, self.relay_port = self.base + 18, self.base + 19
         self.outsider_did = f"did:web:{HOST}%3A{self.outsider_port}"
 
     @property
     def nodes(self) -> list[Node]:
-        return [self.identity, *self.connectors.values()]
+        return [self.identity, *self.other_roles, *self.connectors.values()]
 
     def port(self, index: int) -> int:
         """First of the three ports of the company at `index`: public, member, management."""
@@ -62,8 +63,9 @@ class World:
         """A server certificate for `localhost`: (certificate, key) files."""
         return write_certificate(self.directory / name, self._ca.issue([HOST, "127.0.0.1"]))
 
-    def make_identity(self, *, relayed: bool = False) -> None:
-        """`kizuna identity init`; `relayed`: members find the event feed at the relay's port."""
+    def make_identity(self, *, relayed: bool = False, database: str = "") -> None:
+        """`kizuna identity init`; `relayed`: members find the event feed at the relay's port. With a PostgreSQL database, its roles run apart."""
+        ports = {"authority": self.base, "issuer": self.base + 2, "ca": self.base + 16}
         certificate, key = self.server_certificate("identity-server")
         consortium = self.space.consortium
         made = command(
@@ -72,8 +74,29 @@ class World:
             "--roots", str(self.roots), "--definitions", str(PILOTS / "definitions.toml"), "--name", consortium.name,
             "--data-space", consortium.data_space, "--allow-private", HOST,
             *(("--events-url", f"https://{HOST}:{self.relay_port}/authority/v1/events") if relayed else ()),
+            *(("--database", database, "--issuer-url", f"https://{HOST}:{ports['issuer']}", "--ca-url", f"https://{HOST}:{ports['ca']}")
+              if database else ()),
         )  # fmt: skip
         self.authority_key = str(wire.loads(made)["key"])
+        if database:
+            self.identity, *self.other_roles = [self._split(role, port) for role, port in ports.items()]
+
+    def _split(self, role: str, port: int) -> Node:
+        """`kizuna identity split`: the process of one role."""
+        directory = self.directory / role
+        command(
+            "identity",
+            "split",
+            "--dir",
+            str(self.directory / "identity"),
+            "--to",
+            str(directory),
+            "--role",
+            role,
+            "--port",
+            str(port),
+        )
+        return Node(role, directory, ("identity", "run"), f"http://127.0.0.1:{port + 1}")
 
     def make_connector(self, part: Part, issuer: str = "") -> None:
         """`kizuna connector init`; `issuer` is the DID of the recognised issuer of outsiders, if there are any."""

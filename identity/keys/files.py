@@ -6,6 +6,7 @@ Rules
 - The highest number of a purpose signs; all numbers stay published until `retire`, so a rotation overlaps. A number is never reused
   while a newer key exists, and the newest key cannot be retired.
 - A file that others can read is refused, and so is a directory that others can write.
+- A `.jwk` file is the public half of a key that is kept elsewhere: it is published, and signs nothing (`show` writes them).
 - With a passphrase the files are sealed (`seal`, `.sealed`); without one they are PKCS #8 PEM (`.pem`). A directory is either or: a PEM file in a sealed
   one is refused.
 
@@ -14,7 +15,7 @@ Not done here: which of several keys signs in a running process (`ring`); hardwa
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -26,10 +27,11 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm
 
 from identity.did.document import ASSERTION, AUTHENTICATION, INVOCATION, Key
 from identity.jose.errors import BadToken
-from identity.jose.keys import ALGORITHMS
+from identity.jose.keys import ALGORITHMS, public_key
 from identity.keys.seal import FILE as SEAL
 from identity.keys.seal import Seal, write_private
-from kernel.errors import Misconfigured
+from kernel import wire
+from kernel.errors import KizunaError, Misconfigured
 
 USES: Final[Mapping[str, tuple[str, ...]]] = {
     "si": (INVOCATION,),
@@ -121,9 +123,26 @@ class KeyStore:
 
     def published(self) -> tuple[Key, ...]:
         """The keys of the DID document with their relationships."""
-        return tuple(
-            Key(signer.kid, signer.public_jwk(), uses) for purpose, uses in USES.items() if uses for signer in self.all(purpose)
-        )
+        own = [Key(signer.kid, signer.public_jwk(), uses) for purpose, uses in USES.items() if uses for signer in self.all(purpose)]
+        known = {each.kid for each in own}
+        return (*own, *(each for each in map(self._shown, sorted(self.directory.glob("*.jwk"))) if each.kid not in known))
+
+    def show(self, directory: Path, purposes: Iterable[str]) -> None:
+        """Write the public halves of these purposes into another store's directory."""
+        for signer in (each for purpose in purposes for each in self.all(purpose)):
+            name = signer.kid.partition("#")[2]
+            (directory / f"{name}.jwk").write_bytes(wire.dumps(signer.public_jwk()))
+
+    def _shown(self, path: Path) -> Key:
+        name = _NAME.fullmatch(path.stem)
+        try:
+            jwk = wire.loads(path.read_bytes())
+            public_key(jwk)
+        except (OSError, KizunaError, AttributeError) as error:
+            raise Misconfigured(f"{path} holds no public key: {error}", next_step="copy it again from where the key is") from error
+        if name is None or jwk.get("kid") != path.stem:
+            raise Misconfigured(f"{path} is the public half of another key", next_step="give it the name of its `kid`")
+        return Key(f"{self.did}#{path.stem}", jwk, USES[name[1]])
 
     def retire(self, kid: str) -> None:
         """Delete an older key; raises `Misconfigured` for the newest of its purpose and for one that is not there."""

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from identity.service.app import run
+from identity.service.settings import ROLES
 from kernel.errors import KizunaError
 
 
@@ -16,9 +17,11 @@ def main() -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
     parser = argparse.ArgumentParser(prog="identity.service")
     parser.add_argument("--dir", type=Path, required=True)
-    directory: Path = parser.parse_args().dir
+    parser.add_argument("--role", action="append", choices=ROLES, default=[])
+    found = parser.parse_args()
+    directory: Path = found.dir
     try:
-        asyncio.run(run(directory))
+        asyncio.run(run(directory, tuple(dict.fromkeys(found.role))))
     except KizunaError as error:
         sys.stderr.write(f"kizuna: {error.detail or error.code}\n")
         if error.next_step:

@@ -1,6 +1,6 @@
 """Composition root of the identity service: opens the data directory, wires the parts, serves.
 
-One process owns the directory. Start: settings, private files, keys, definitions, database, lists and CRL signed,
+One process owns the directory; it has all roles or some (`roles`). Start: settings, private files, keys, definitions, database, lists and CRL signed,
 listeners, worker, then one `ready` line. A restart resumes the outbox and signs what a crash left unsigned.
 
 The public listener asks for a client certificate of the consortium's CA without requiring one; routes decide (DESIGN 5).
@@ -9,10 +9,9 @@ The public listener asks for a client certificate of the consortium's CA without
 import asyncio
 import signal
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,41 +19,24 @@ from aiohttp import web
 
 from identity.access.oidc import provider
 from identity.access.service import Access
-from identity.did import Service as ServiceEntry
-from identity.did import document
-from identity.feed import SERVICE as FEED
 from identity.keys import KeyStore, passphrase
 from identity.resolve import Resolver
 from identity.service import settings as configuration
 from identity.service import setup
 from identity.service.authority.admission import Admission
-from identity.service.authority.feed import PATH as EVENTS
-from identity.service.authority.feed import Feed
-from identity.service.authority.routes import AuthorityRoutes
 from identity.service.authority.standing import Standing
-from identity.service.authority.trust import FILE as TRUST_FILE
-from identity.service.authority.trust import PATH as TRUST
-from identity.service.authority.trust import TrustLists
-from identity.service.ca.crl import RevocationList
-from identity.service.ca.enrolment import Enrolment
 from identity.service.ca.revocation import CertificateRevocation
-from identity.service.ca.routes import CaRoutes
 from identity.service.callers import Callers
 from identity.service.issuer import definitions
-from identity.service.issuer.delivery import Delivery
 from identity.service.issuer.requests import Requests
 from identity.service.issuer.revocation import Revocation
-from identity.service.issuer.routes import PATH as ISSUER
-from identity.service.issuer.routes import IssuerRoutes
-from identity.service.issuer.statuslists import StatusLists
 from identity.service.management import Management
-from identity.service.settings import Settings
+from identity.service.roles import PARTS, Common, Part, trust_lists
+from identity.service.settings import ROLES, Role, Settings
 from identity.service.store.ledger import Ledger, ledger, open_database
 from identity.service.store.port import Database
 from identity.service.worker import Worker
-from identity.tls import contexts
-from identity.tls.ca import Authority
-from identity.trustlist import SERVICE as TRUST_LIST
+from identity.tls import ca, contexts
 from identity.verify import TokenDoor
 from kernel import telemetry
 from kernel.clock import Clock, SystemClock
@@ -68,120 +50,110 @@ _log = telemetry.get(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A wired service; `open_service` makes it, `serving` runs it."""
+    """A wired service; `open_service` makes it, `serving` runs it. `bundle`: the CA certificates of the consortium, PEM."""
 
     directory: Path
     settings: Settings
     database: Database
-    authority: Authority
+    bundle: str
     client: GuardedClient
-    lists: StatusLists
-    crl: RevocationList
+    parts: Sequence[Part]
     worker: Worker
-    feed: Feed
-    trust: TrustLists
     public: Sequence[Route]
     management: Management
     access: Access
 
     async def publish(self) -> None:
         """Sign what a change made out of date."""
-        await self.lists.publish()
-        await self.crl.publish()
-        await self.trust.upkeep()
+        for part in self.parts:
+            await part.publish()
+
+    def committed(self) -> None:
+        """Something was written, here or in another process."""
+        self.worker.wake.set()
+        for part in self.parts:
+            if part.feed is not None:
+                part.feed.committed()
+
+    def close(self) -> None:
+        """Answer who waits."""
+        for part in self.parts:
+            if part.feed is not None:
+                part.feed.close()
 
 
-async def open_service(directory: Path, clock: Clock) -> Service:
-    """Open and wire everything; raises `Misconfigured`, `InUse`, `NewerData` with the next step."""
-    settings = configuration.load(directory)
+async def open_service(directory: Path, clock: Clock, roles: tuple[Role, ...] = ()) -> Service:
+    """Open and wire everything, with these roles or those of the settings; raises `Misconfigured`, `InUse`, `NewerData` with the next step."""
+    settings = configuration.load(directory, roles)
     setup.check_private(directory / name for name in (setup.SERVER_KEY, setup.MANAGEMENT_KEY))
     keys = KeyStore(directory / "keys", settings.did, passphrase(settings.passphrase_file))
-    authority = Authority.open(directory / "ca")
-    credentials = definitions.load(directory / definitions.FILE)
+    needs_definitions = set(settings.roles) & {"authority", "issuer"}
+    credentials = definitions.load(directory / definitions.FILE) if needs_definitions else {}
     database = await open_database(directory, settings.did, settings.database)
-    books = ledger(settings.did, database, clock)
+    try:
+        return _wired(directory, settings, ledger(settings.did, database, clock), keys, credentials)
+    except BaseException:
+        await database.close()
+        raise
+
+
+def _wired(
+    directory: Path, settings: Settings, books: Ledger, keys: KeyStore, credentials: Mapping[str, definitions.Definition]
+) -> Service:
     own_key = directory / setup.MANAGEMENT_KEY
     access = Access(
-        database.access,
+        books.database.access,
         settings.did,
-        clock,
+        books.clock,
         lambda: setup.management_key(own_key),
-        provider(settings.oidc, lambda rules: GuardedClient(rules, tls=lambda: _outgoing(directory, settings)), clock),
+        provider(settings.oidc, lambda rules: GuardedClient(rules, tls=lambda: _outgoing(directory, settings)), books.clock),
     )
     client = GuardedClient(Outbound(allow=frozenset(settings.allow_private)), tls=lambda: _outgoing(directory, settings))
-    resolver = Resolver(client, clock)
-    callers = Callers(_door(settings, resolver, books), books)
-    requests = Requests(books, credentials, settings.data_space)
-    lists = StatusLists(books, keys.open("vc"), settings.url)
-    crl = RevocationList(books, authority)
-    delivery = Delivery(
-        ledger=books,
+    resolver = Resolver(client, books.clock)
+    bundle = ca.bundle(directory / "ca")
+    common = Common(
+        directory=directory,
+        settings=settings,
+        books=books,
+        keys=keys,
         definitions=credentials,
-        data_space=settings.data_space,
-        lists=lists,
-        credential_signer=keys.open("vc"),
-        token_signer=keys.open("si"),
+        callers=Callers(_door(settings, resolver, books), books),
         resolver=resolver,
         client=client,
-        give_up=timedelta(days=settings.delivery_days),
-        issuer_url=settings.url + ISSUER,
+        admission=Admission(books, settings.invitation_days),
+        requests=Requests(books, credentials, settings.data_space),
+        trust=trust_lists(directory, settings, books, keys, credentials, bundle),
     )
-    admission = Admission(books, settings.invitation_days)
-    enrolment = Enrolment(books, authority, timedelta(hours=settings.certificate_hours), settings.certificates_per_hour)
-
-    signers = keys.all("trust")
-    if not signers:
-        keys.open("trust")
-    feed = Feed(ledger=books, callers=callers, signer=signers[0])
-    trust = TrustLists(books, signers, credentials, settings.url, authority.bundle, directory / TRUST_FILE)
+    parts = [PARTS[role](common) for role in ROLES if role in settings.roles]
 
     async def publish() -> None:
-        """After a change that stands: what fails here is signed by the worker."""
-        for each in (lists, crl):
+        """After a change that stands: what fails here is signed by the worker, as what other roles sign is by theirs."""
+        for part in parts:
             try:
-                await each.publish()
+                await part.publish()
             except KizunaError as error:
-                _log.error("not signed yet", what=type(each).__name__, detail=error.detail)
+                _log.error("not signed yet", role=part.role, detail=error.detail)
 
-    certificates = CertificateRevocation(books, publish)
-    routes = [
-        *IssuerRoutes(
-            base_url=settings.url,
-            callers=callers,
-            requests=requests,
-            lists=lists,
-            status_max_age=settings.status_max_age,
-        ).routes(),
-        *AuthorityRoutes(base_url=settings.url, callers=callers, admission=admission).routes(),
-        *CaRoutes(callers=callers, enrolment=enrolment, crl=crl, revocation=certificates).routes(),
-        *feed.routes(),
-        *trust.routes(),
-    ]
+    delivery = next((part.delivery for part in parts if part.delivery is not None), None)
     return Service(
         directory=directory,
         settings=settings,
-        database=database,
+        database=books.database,
+        bundle=bundle,
         client=client,
-        authority=authority,
-        lists=lists,
-        crl=crl,
-        worker=Worker(
-            books,
-            delivery,
-            [(lists.publish, lists.next_due), (crl.publish, crl.next_due), (trust.upkeep, trust.next_due)],
-        ),
-        feed=feed,
-        trust=trust,
-        public=[*_own_routes(settings, keys), *routes],
+        parts=parts,
+        worker=Worker(books, delivery, [part.upkeep for part in parts]),
+        public=[_health(settings), *(route for part in parts for route in part.routes)],
         management=Management(
             access=access,
             ledger=books,
-            admission=admission,
+            admission=common.admission,
             standing=Standing(books, publish),
             revocation=Revocation(books, publish),
-            trust=trust,
-            certificates=certificates,
-            requests=requests,
+            trust=common.trust,
+            certificates=CertificateRevocation(books, publish),
+            requests=common.requests,
+            roles=settings.roles,
         ),
         access=access,
     )
@@ -207,47 +179,33 @@ def _door(settings: Settings, resolver: Resolver, books: Ledger) -> TokenDoor:
     return TokenDoor(did=settings.did, resolver=resolver, clock=books.clock, seen=seen)
 
 
-def _own_routes(settings: Settings, keys: KeyStore) -> list[Route]:
-    """The service's DID document, its health, and the description of its API."""
-    services = [
-        ServiceEntry(f"{settings.did}#issuer", "IssuerService", settings.url + ISSUER),
-        ServiceEntry(f"{settings.did}#events", FEED, settings.events_url or settings.url + EVENTS),
-        ServiceEntry(f"{settings.did}#trust-list", TRUST_LIST, settings.url + TRUST),
-    ]
-    published = document(settings.did, keys.published(), services)
-
-    async def did_document(_request: web.Request) -> web.Response:
-        return json_response(published, headers={"Cache-Control": "max-age=60"}, content_type="application/did+json")
-
+def _health(settings: Settings) -> Route:
     async def health(_request: web.Request) -> web.Response:
-        return json_response({"status": "ok"})
+        return json_response({"status": "ok", "roles": list(settings.roles)})
 
-    return [
-        Route(method="GET", path="/.well-known/did.json", handler=did_document, auth="none", summary="DID document"),
-        Route(method="GET", path="/health", handler=health, auth="none", summary="Whether the service answers"),
-    ]
+    return Route(method="GET", path="/health", handler=health, auth="none", summary="Whether the service answers, and its roles")
 
 
 @asynccontextmanager
-async def serving(directory: Path, clock: Clock | None = None) -> AsyncIterator[Service]:
+async def serving(directory: Path, clock: Clock | None = None, roles: tuple[Role, ...] = ()) -> AsyncIterator[Service]:
     """Open the directory, listen, work; everything is closed on leaving."""
-    service = await open_service(directory, clock or SystemClock())
+    service = await open_service(directory, clock or SystemClock(), roles)
     settings = service.settings
     tls = contexts.server_context(directory / setup.SERVER, directory / setup.SERVER_KEY)
-    tls.load_verify_locations(cadata=service.authority.bundle)
+    tls.load_verify_locations(cadata=service.bundle)
     tls.verify_mode = ssl.CERT_OPTIONAL
-    service.database.on_commit(service.worker.wake.set)
-    service.database.on_commit(service.feed.committed)
+    service.database.on_commit(service.committed)
     described = openapi(service.public, "Kizuna identity service", VERSION)
     public = [*service.public, _description(described)]
     management = service.management.routes()
     listeners = []
     try:
         await service.publish()
-        listeners.append(await serve(application(public), settings.bind, settings.port, tls))
+        listeners.append(await serve(application(public), settings.bind, settings.listen_port or settings.port, tls))
         app = application(management, middlewares=[service.access.guard(management)])
         listeners.append(await serve(app, settings.management_bind, settings.management_port, _management_tls(settings)))
-        running = [asyncio.create_task(work) for work in (service.worker.run(), service.feed.watch())]
+        feeds = (part.feed for part in service.parts if part.feed is not None)
+        running = [asyncio.create_task(work) for work in (service.worker.run(), *(each.watch() for each in feeds))]
         try:
             yield service
         finally:
@@ -255,7 +213,7 @@ async def serving(directory: Path, clock: Clock | None = None) -> AsyncIterator[
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
     finally:
-        service.feed.close()
+        service.close()
         for listener in listeners:
             await listener.close()
         await service.client.close()
@@ -270,12 +228,13 @@ def _description(described: dict[str, Any]) -> Route:
     return Route(method="GET", path="/openapi.json", handler=show, auth="none", summary="This API's description")
 
 
-async def run(directory: Path) -> None:
+async def run(directory: Path, roles: tuple[Role, ...] = ()) -> None:
     """Serve until SIGTERM or SIGINT."""
     telemetry.configure(configuration.load(directory).log_level, final=True)
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    async with serving(directory) as service:
-        _log.info("ready", did=service.settings.did, url=service.settings.url, management_port=service.settings.management_port)
+    async with serving(directory, roles=roles) as service:
+        found = service.settings
+        _log.info("ready", did=found.did, url=found.url, management_port=found.management_port, roles=list(found.roles))
         await stop.wait()

@@ -2,9 +2,13 @@
 
 Every route but health needs the role that it names, in the scope `membership` (`identity.access`).
 
+Where the roles run apart (`roles`), every process answers what concerns everybody: members and their standing, the history, keys and audit log. The rest is the business of
+one role (`BUSINESS`), and a process without it answers 421 and says which role to ask.
+
 Members are addressed by id or by DID (percent-encoded as one path segment).
 """
 
+from collections.abc import Collection, Mapping
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -12,7 +16,7 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from identity.access.pages import PageOf, listed, page
-from identity.access.principal import Role
+from identity.access.principal import Role as AccessRole
 from identity.access.service import Access
 from identity.access.trail import about
 from identity.service.authority.admission import Admission, Attest, Invite, Invited
@@ -22,12 +26,32 @@ from identity.service.bodies import read
 from identity.service.ca.revocation import CertificateRevocation, Revoke
 from identity.service.issuer.requests import Requests
 from identity.service.issuer.revocation import Revocation
+from identity.service.settings import ROLES, Role
 from identity.service.store.issuance import Issuance, Issued, Which
 from identity.service.store.ledger import Ledger
 from identity.service.store.members import Member
+from kernel.errors import KizunaError
 from kernel.web import Handler, Route, json_response, openapi
 
 _PAGED: Final = ("after", "limit")
+BUSINESS: Final[Mapping[str, Role]] = {
+    "/v1/invitations": "authority",
+    "/v1/members/{id}/approve": "authority",
+    "/v1/members/{id}/attestations": "authority",
+    "/v1/trust-list": "authority",
+    "/v1/credentials": "issuer",
+    "/v1/issuances": "issuer",
+    "/v1/members/{id}/credentials": "issuer",
+    "/v1/members/{id}/offers": "issuer",
+    "/v1/certificates": "ca",
+    "/v1/members/{id}/certificates": "ca",
+}  # beginning of a path -> the role that answers
+
+
+class OtherRole(KizunaError):
+    """The call is for a process with another role."""
+
+    code, status = "other-role", 421
 
 
 class MemberView(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -153,6 +177,7 @@ class Management:
         certificates: CertificateRevocation,
         requests: Requests,
         access: Access,
+        roles: Collection[Role] = ROLES,
     ) -> None:
         self._ledger = ledger
         self._admission = admission
@@ -161,7 +186,7 @@ class Management:
         self._trust = trust
         self._certificates = certificates
         self._requests = requests
-        self._access = access
+        self._access, self._roles = access, roles
 
     def routes(self) -> list[Route]:
         """The route table; `/openapi.json` describes it."""
@@ -210,7 +235,22 @@ class Management:
             ),
             *self._issued_routes(),
         ]
+        table = [self._own(each) for each in table]
         return table + self._access.routes(table)
+
+    def _own(self, route: Route) -> Route:
+        """The route, or the refusal of one that is another role's business."""
+        role = next((role for start, role in BUSINESS.items() if route.path.startswith(start)), None)
+        if role is None or role in self._roles:
+            return route
+
+        async def elsewhere(_request: web.Request) -> web.StreamResponse:
+            raise OtherRole(
+                f"{route.method} {route.path} is for the role {role}; this process has {', '.join(self._roles)}",
+                next_step=f"ask the management API of the process with the role {role} (--dir or --management)",
+            )
+
+        return msgspec.structs.replace(route, handler=elsewhere)
 
     def _issued_routes(self) -> list[Route]:
         """What was issued, whom members believe, and what happened."""
@@ -395,7 +435,7 @@ def _route(
     method: str,
     path: str,
     handler: Handler,
-    role: Role | Literal[""],
+    role: AccessRole | Literal[""],
     summary: str,
     *,
     request: type | None = None,

@@ -9,16 +9,24 @@ Rules
 Not done here: making the directory (`setup`), reading keys (`app`).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from identity.access.settings import Oidc, check_listener, check_oidc
 from kernel import settings
 from kernel.errors import Misconfigured
 
 FILE: Final = "identity.toml"
+Role = Literal["authority", "issuer", "ca"]
+ROLES: Final[tuple[Role, ...]] = ("authority", "issuer", "ca")
+KEYS: Final[Mapping[Role, tuple[str, ...]]] = {
+    "authority": ("trust",),
+    "issuer": ("si", "vc"),
+    "ca": (),
+}  # purposes in keys/; the CA's are in ca/
 ENVIRONMENT: Final = "KIZUNA_IDENTITY_"
 
 
@@ -47,6 +55,20 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 20
     delivery_days: Annotated[int, Meta(description="Days after which an undeliverable credential is given up.", ge=1, le=90)] = 7
     status_max_age: Annotated[int, Meta(description="Seconds that a status list may be cached (Cache-Control).", ge=0, le=30)] = 5
+    roles: Annotated[
+        tuple[Role, ...],
+        Meta(
+            description="What this process does: authority, issuer, ca. Fewer than all need `database`, and a process for each of the others.",
+            min_length=1,
+        ),
+    ] = ROLES
+    listen_port: Annotated[
+        int, Meta(description="Port of this process's public listener where it is not `port`; 0 = `port`.", ge=0, lt=65536)
+    ] = 0
+    issuer_url: Annotated[
+        str, Meta(description="Public address of the issuer where it is not the authority's: `https://host:port`.")
+    ] = ""
+    ca_url: Annotated[str, Meta(description="Public address of the CA where it is not the authority's: `https://host:port`.")] = ""
     database: Annotated[
         str,
         Meta(
@@ -72,10 +94,17 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Base URL of the public listener, without a trailing slash."""
         return f"https://{self.host}:{self.port}"
 
+    def address(self, role: Role) -> str:
+        """Public base URL of a role, without a trailing slash."""
+        apart = {"issuer": self.issuer_url, "ca": self.ca_url}.get(role, "")
+        return (apart or self.url).removesuffix("/")
 
-def load(directory: Path) -> Settings:
-    """Read and check the settings of the data directory; raises `Misconfigured`."""
+
+def load(directory: Path, roles: tuple[Role, ...] = ()) -> Settings:
+    """Read and check the settings of the data directory, with these roles if any are given; raises `Misconfigured`."""
     found = settings.load(Settings, directory / FILE, env_prefix=ENVIRONMENT)
+    if roles:
+        found = structs.replace(found, roles=roles)
     check(found)
     return found
 
@@ -84,7 +113,14 @@ def check(found: Settings) -> None:
     """Refuse what would be unsafe or cannot work; raises `Misconfigured` with the next step."""
     if found.port == found.management_port:
         raise Misconfigured("port and management_port are the same", next_step="give each listener a port of its own")
-    if found.events_url and not found.events_url.startswith("https://"):
-        raise Misconfigured(f"events_url = {found.events_url} is not https", next_step="members call it over HTTPS only")
+    for name in ("events_url", "issuer_url", "ca_url"):
+        url = getattr(found, name)
+        if url and not url.startswith("https://"):
+            raise Misconfigured(f"{name} = {url} is not https", next_step="members call it over HTTPS only")
+    if set(found.roles) != set(ROLES) and not found.database:
+        raise Misconfigured(
+            f"roles = {', '.join(found.roles)}: a process with fewer than all roles shares a PostgreSQL database with the others",
+            next_step="set `database`, or run all roles here",
+        )
     check_listener(found.management_bind, found.management_certificate, found.management_key)
     check_oidc(found.oidc)

@@ -139,6 +139,13 @@ class Authority:
         return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
 
+def bundle(directory: Path) -> str:
+    """The same for who has the certificates of a CA's directory and not its key; raises `Misconfigured`."""
+    previous = directory / "previous.pem"
+    names = ["root.pem", "issuing.pem", *(["previous.pem"] if previous.exists() else [])]
+    return "".join(_pem(_certificate(directory / name)) for name in names)
+
+
 def create(directory: Path, *, name: str, crl_url: str, now: datetime, root: Path | None = None) -> Authority:
     """Make an issuing CA in an empty directory, and a root, unless the directory of one is given: its key stays there. Keys have mode 0600."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)

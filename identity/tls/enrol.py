@@ -28,6 +28,9 @@ CONSORTIUM: Final = "consortium.pem"
 _LARGEST: Final = 262_144
 
 
+SERVICE: Final = "CertificateAuthority"  # type of the service entry in the authority's DID document
+
+
 class Enrolled(Struct, frozen=True, rename="camel"):
     """The CA's answer: all PEM, and when to renew."""
 
@@ -45,7 +48,7 @@ class EnrolmentRefused(KizunaError):
 
 async def enrol(
     client: GuardedClient,
-    authority_url: str,
+    ca_url: str,
     token: Callable[[], str],
     directory: Path,
     *,
@@ -59,9 +62,9 @@ async def enrol(
     key = ec.generate_private_key(ec.SECP256R1())
     csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
     body = wire.dumps({"csr": csr.public_bytes(serialization.Encoding.PEM).decode("ascii")})
-    path = "/ca/v1/certificates/renew" if renew else "/ca/v1/certificates"
+    path = "/certificates/renew" if renew else "/certificates"
     headers = {"Authorization": f"Bearer {token()}", "Content-Type": "application/json"}
-    reply = await client.request("POST", authority_url + path, headers=headers, body=body, max_bytes=_LARGEST)
+    reply = await client.request("POST", ca_url + path, headers=headers, body=body, max_bytes=_LARGEST)
     if reply.status >= 500 or reply.status == 429:
         raise UnavailableError(f"the CA answers {reply.status}", next_step="it is tried again")
     if not 200 <= reply.status < 300:

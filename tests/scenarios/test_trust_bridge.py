@@ -6,6 +6,7 @@ import pytest
 
 from connector import app
 from connector.worker import bundles
+from identity.tls.ca import Authority
 from identity.tls.enrol import CONSORTIUM
 from identity.tls.names import serial
 from kernel.errors import KizunaError
@@ -111,7 +112,7 @@ async def test_a_bridge_for_credentials_alone_takes_no_certificates(both):
 async def test_a_bundle_that_the_other_list_does_not_name_is_not_taken(both, monkeypatch):
     """Whoever answers at the other authority's host without its key cannot bring in a CA."""
     wrong = (both.ours.directory / "tls" / CONSORTIUM).read_text()
-    monkeypatch.setattr(type(both.two.service.authority), "bundle", property(lambda _: wrong))
+    monkeypatch.setattr(Authority, "bundle", property(lambda _: wrong))
     await both.bridge(both.one, both.two)
 
     async def fetched():

@@ -103,7 +103,7 @@ class Shown(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class TrustLists:
-    """The lists of one authority; `keys` are its signers for trust, oldest first, `bundle` its CA certificates (PEM)."""
+    """The lists of one authority; `keys` are its signers for trust, oldest first, `bundle` its CA certificates (PEM), `issuer_url` where its issuer answers."""
 
     ledger: Ledger
     keys: Sequence[Signer]
@@ -111,6 +111,7 @@ class TrustLists:
     base_url: str
     bundle: str
     draft_file: Path
+    issuer_url: str = ""
 
     @property
     def url(self) -> str:
@@ -124,7 +125,7 @@ class TrustLists:
             did=self.ledger.participant,
             types=tuple(sorted({each.type for each in self.definitions.values()})),
             profiles=tuple(sorted({each.format for each in self.definitions.values()})),
-            status_hosts=(urlsplit(self.base_url).netloc.lower(),),
+            status_hosts=(urlsplit(self.issuer_url or self.base_url).netloc.lower(),),
         )
         issuers = [TrustedIssuer(**msgspec.structs.asdict(each)) for each in found.issuer]
         if any(each.did == own.did for each in issuers):

@@ -1,4 +1,4 @@
-"""`kizuna identity init|run|key|audit`: make the data directory, serve it, say who may use its management API and who did.
+"""`kizuna identity init|split|run|key|audit`: make the data directory, serve it, say who may use its management API and who did.
 
 `run` replaces the command by the serving process (`python -m identity.service`), which loads nothing of the command line.
 """
@@ -16,7 +16,7 @@ from identity.keys import KeyStore, passphrase
 from identity.service import setup
 from identity.service.cli import ca
 from identity.service.cli.local import SAY, Directory, Json, client, management_url, show
-from identity.service.settings import Settings
+from identity.service.settings import Role, Settings
 from kernel.clock import SystemClock
 
 
@@ -24,6 +24,7 @@ def commands() -> typer.Typer:
     """The group `identity`."""
     group = typer.Typer(no_args_is_help=True, help=SAY("identity_help"))
     group.command("init", help=SAY("init_help"))(init)
+    group.command("split", help=SAY("split_help"))(split)
     group.command("run", help=SAY("run_help"))(run)
     group.add_typer(ca.commands(), name="ca")
     access.register(group, lambda directory: client(directory, "", None))
@@ -46,6 +47,9 @@ def init(
     allow_private: Annotated[list[str] | None, typer.Option(help=SAY("allow_private_option"))] = None,
     root_ca: Annotated[Path | None, typer.Option(help=SAY("root_ca_option"))] = None,
     events_url: Annotated[str, typer.Option(help=SAY("events_url_option"))] = "",
+    database: Annotated[str, typer.Option(help=SAY("database_option"))] = "",
+    issuer_url: Annotated[str, typer.Option(help=SAY("issuer_url_option"))] = "",
+    ca_url: Annotated[str, typer.Option(help=SAY("ca_url_option"))] = "",
     as_json: Json = False,
 ) -> None:
     found = Settings(
@@ -57,6 +61,9 @@ def init(
         management_port=management_port or port + 1,
         allow_private=tuple(allow_private or ()),
         events_url=events_url,
+        database=database,
+        issuer_url=issuer_url,
+        ca_url=ca_url,
     )
     setup.initialise(
         directory,
@@ -73,6 +80,31 @@ def init(
     show(result, SAY("initialised", data_space=data_space, dir=directory, did=found.did, pin=pin), as_json=as_json)
 
 
-def run(directory: Directory) -> None:
+def split(
+    *,
+    directory: Directory,
+    to: Annotated[Path, typer.Option(help=SAY("split_to_option"))],
+    role: Annotated[Role, typer.Option(help=SAY("split_role_option"))],
+    port: Annotated[int, typer.Option(min=1, max=65535, help=SAY("split_port_option"))],
+    management_port: Annotated[int, typer.Option(min=0, max=65535, help=SAY("management_port_option"))] = 0,
+    tls_cert: Annotated[Path | None, typer.Option(help=SAY("tls_cert_option"))] = None,
+    tls_key: Annotated[Path | None, typer.Option(help=SAY("tls_key_option"))] = None,
+    as_json: Json = False,
+) -> None:
+    found = setup.split(
+        directory,
+        to,
+        role,
+        port=port,
+        management_port=management_port or port + 1,
+        certificate=tls_cert or directory / setup.SERVER,
+        key=tls_key or directory / setup.SERVER_KEY,
+    )
+    result = {"role": role, "did": found.did, "url": found.address(role), "management": management_url(found), "directory": str(to)}
+    show(result, SAY("split_done", role=role, dir=to), as_json=as_json)
+
+
+def run(directory: Directory, role: Annotated[list[str] | None, typer.Option(help=SAY("run_role_option"))] = None) -> None:
     command = [sys.executable, "-P", "-m", "identity.service", "--dir", str(directory)]
+    command += [text for each in role or () for text in ("--role", each)]
     os.execv(sys.executable, command)  # noqa: S606  # our own interpreter; -P keeps the working directory out of the path

@@ -1,8 +1,9 @@
-"""The service's database on a PostgreSQL server, shared by its processes (`kernel.postgres`; ADR 0020).
+"""The service's database on a PostgreSQL server, shared by its processes (`kernel.postgres`; ADR 0021).
 
 Rules
 - A write takes the data space's turn first (an advisory lock of the transaction) and gives it back by its commit: one writer at a time, as on SQLite, so that no
   statement needs to be written for two. A process that is stopped in the middle loses its transaction, and the turn with it, after ten seconds (`kernel.postgres`).
+- The notice to the other processes is part of the transaction: no change stands that they do not hear of.
 - What has begun is carried to its end, also when its caller is gone: a write as on SQLite, a read since its thread cannot be stopped.
 - A read is a snapshot (repeatable read). It is tried once more on a new connection.
 - A unit of work is a plain function, the driver is not: the function runs on a thread, and its statements on the loop, one after the other.
@@ -19,7 +20,7 @@ from identity.access.service import AccessStore
 from identity.service.store.port import Connection
 from kernel.errors import UnavailableError
 from kernel.migrate import upgrade_server
-from kernel.postgres import ALIVE, Postgres, channel_of, numbered
+from kernel.postgres import ALIVE, COMMIT, Postgres, channel_of, numbered
 
 _TURN: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 _SNAPSHOT: Final = {"isolation": "repeatable_read", "readonly": True}
@@ -71,7 +72,10 @@ class PostgresDatabase:
     async def _written(self, work: Callable[[Connection], T]) -> T:
         async def run(connection: Any) -> T:
             await connection.execute(_TURN, self._participant)
-            return await _on_thread(connection, work)
+            found = await _on_thread(connection, work)
+            notice, arguments = self._server.notice(COMMIT, "")
+            await connection.execute(numbered(notice), *arguments)
+            return found
 
         async with self._own_turn:
             return await self._server.transact(run)

@@ -128,7 +128,7 @@ class Identity:
     @staticmethod
     def _others():
         names = Operator.__init__.__code__.co_varnames[1 : 1 + Operator.__init__.__code__.co_kwonlyargcount]
-        return [each for each in names if each not in ("ledger", "access")]
+        return [each for each in names if each not in ("ledger", "access", "roles")]
 
     async def add(self, family, number):
         at = iso(self.clock.now() + timedelta(seconds=number // 7))

@@ -64,6 +64,7 @@ class Authority:
     def publish(self, key=None):
         services = [
             dids.Service("#issuer", "IssuerService", "https://authority.example/issuer"),
+            dids.Service("#ca", enrol.SERVICE, "https://authority.example/ca/v1"),
             dids.Service("#events", feed.SERVICE, "https://authority.example/events"),
         ]
         key = key or self.key
