@@ -111,7 +111,9 @@ class Pages:
         known = self._texts.get(key)
         if known is not None and len(known[0]) == len(made_of) and all(a is b for a, b in zip(known[0], made_of, strict=True)):
             return known[1]
-        text = wire.dumps(describe.dataset(asset, offers, endpoint=endpoint))
+        text = bytes(
+            memoryview(wire.dumps(describe.dataset(asset, offers, endpoint=endpoint)))
+        )  # a copy: orjson's own holds several times its size
         if len(text) <= LARGEST // 1024:
             self._texts[key] = (made_of, text)
             if len(self._texts) > _TEXTS:

@@ -4,6 +4,7 @@ import base64
 import errno
 import hashlib
 import io
+import tracemalloc
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -18,11 +19,12 @@ from connector.plane import addresses, files, pull
 from connector.plane import endpoint as module
 from connector.plane.addresses import property_of
 from connector.plane.endpoint import Endpoint
+from connector.plane.push import push
 from connector.plane.tokens import LIFE, UNBOUND_LIFE, DataTokens
 from connector.processes.model import Pending, Process
 from identity.keys import FileSigner
 from kernel.errors import BadInput, StorageFull, TooLarge, Unauthorized
-from kernel.http import Unreachable
+from kernel.http import GuardedClient, Outbound, Unreachable
 from kernel.web import application
 from tests.support.participant import participant
 
@@ -128,6 +130,7 @@ async def served(tokens, tmp_path, monkeypatch):
 
     class Served:
         leaf, process, taken, gate, refused = LEAF, transfer(), [], Gate(), False
+        dataset = asset
 
         async def proven(self, request):
             return participant(PEER, thumbprint=self.leaf)
@@ -141,7 +144,7 @@ async def served(tokens, tmp_path, monkeypatch):
             return self.process if key == "urn:uuid:t" else None
 
         async def published(self, key):
-            return asset if key == asset.id else None
+            return self.dataset if key == self.dataset.id else None
 
         async def spend(self, token):
             return None
@@ -255,6 +258,46 @@ async def test_a_push_is_verified_taken_and_a_wrong_digest_leaves_nothing(served
     assert bad.status == 400
     assert served.taken == [SHA]
     assert not list((tmp_path / "inbox").iterdir())
+
+
+async def test_data_stream_through_in_pieces_whatever_their_size(served, tokens, tmp_path):
+    """Both ends of a pull, and of a push, in one process: 64 and 19 MB, and never more than 8 MB of memory."""
+    sizes = {"pull": 64_000_000, "push": 19_000_000}
+    client = GuardedClient(Outbound(allow=frozenset({"127.0.0.1"}), require_https=False), tls=lambda: False)
+    for name, size in sizes.items():
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(size)
+        with (tmp_path / name).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        served.dataset = replace(served.dataset, size=size, sha256=digest, source=name)
+        tracemalloc.start()
+        try:
+            if name == "pull":
+                address = served.client.make_url("/data/urn:uuid:t")
+                shown = pull.Tokens(tokens.address(served.process), client, lambda: "", None)
+                pulled = await pull.pull(
+                    client,
+                    str(address),
+                    shown,
+                    tmp_path / "inbox",
+                    limit=size,
+                    sha256=digest,
+                    rate=0,
+                    expect_did=None,
+                    going=always,
+                )
+                assert pulled.spool.size == size
+                pulled.spool.drop()
+            else:
+                served.process = transfer(role="consumer", state="REQUESTED")
+                inbox = tokens.inbox(served.process) | {"endpoint": str(served.client.make_url("/inbox/urn:uuid:t"))}
+                await push(client, tmp_path, served.dataset, inbox, expect_did=None)
+                assert served.taken == [digest]
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 8_000_000, f"{name}: {peak}"
+    await client.close()
 
 
 async def test_a_push_with_a_pull_token_or_to_a_terminated_transfer(served, tokens):
