@@ -1,26 +1,34 @@
 """A consortium with a provider and a consumer that have joined: real processes, real TLS. Databases are SQLite files, or those that are named."""
 
 import re
+from contextlib import ExitStack, contextmanager
 
 from deploy.demo import topology
 from deploy.demo.world import World
 
 
+@contextmanager
 def consortium(place, first_port, databases):
-    """All nodes run and both companies are members. `databases`: PostgreSQL URL by part."""
+    """All nodes run and both companies are members; whatever was started is stopped in the end, however far it came. `databases`: PostgreSQL URL by part."""
     made = World(place, "battery", topology.load("battery"), first_port)
-    made.make_identity()
-    made.identity.start()
-    made.identity.wait_ready()
-    for part in ("provider", "consumer"):
-        made.make_connector(part)
-        node = made.connectors[part]
-        if part in databases:
-            on_server(node.directory, databases[part])
-        node.start()
-        node.wait_ready()
-        join(made, part)
-    return made
+    with ExitStack() as stack:
+        made.make_identity()
+        begin(made.identity, stack)
+        for part in ("provider", "consumer"):
+            made.make_connector(part)
+            node = made.connectors[part]
+            if part in databases:
+                on_server(node.directory, databases[part])
+            begin(node, stack)
+            join(made, part)
+        yield made
+
+
+def begin(node, stack):
+    """Start a process that is stopped with the stack."""
+    stack.callback(node.stop)
+    node.start()
+    node.wait_ready()
 
 
 def on_server(directory, url, **more):

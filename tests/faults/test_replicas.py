@@ -8,6 +8,7 @@ both journals have one row a transition, both sides one agreement more, and noth
 import os
 import signal
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from deploy.demo.processes import Node
 from deploy.demo.relay import Relay
 from kernel.errors import KizunaError
-from tests.faults.consortium import consortium, join, on_server, publish
+from tests.faults.consortium import begin, consortium, join, on_server, publish
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 HALTING = Path(__file__).with_name("halting.py")
@@ -91,12 +92,13 @@ class Replica(Node):
 
 
 class Case:
-    """The data space of these tests."""
+    """The data space of these tests; what it starts is stopped with the stack."""
 
-    def __init__(self, place, first_port, postgres, forks):
+    def __init__(self, place, first_port, postgres, forks, stack):
         self.server = postgres
         self.postgres = postgres.create_database("replicas")
-        self.world = world = consortium(place / "w", first_port + 1000, {"provider": self.postgres})
+        stack.callback(postgres.drop_database, "replicas")
+        self.world = world = stack.enter_context(consortium(place / "w", first_port + 1000, {"provider": self.postgres}))
         node = world.connectors["provider"]
         node.stop()
         file = node.directory / "connector.toml"
@@ -105,22 +107,15 @@ class Case:
         self.balancers = [Balancer(world.port(0), world.port(0)), Balancer(world.port(0) + 1, world.port(0) + 1)]
         self.consumer = world.connectors["consumer"]
         for each in (self.victim, self.other):
-            each.start()
-            each.wait_ready()
+            begin(each, stack)
         for each in self.balancers:
             each.start()
+            stack.callback(each.stop)
         self.dataset = publish(world, self.other)
 
     def route(self, *replicas):
         for each in self.balancers:
             each.route(*(replica.host for replica in replicas))
-
-    def close(self):
-        for each in (self.victim, self.other, self.consumer, self.world.identity):
-            each.stop()
-        for each in self.balancers:
-            each.stop()
-        self.server.drop_database("replicas")
 
     def negotiate(self):
         wanted = {"peer": self.world.did("provider"), "dataset": self.dataset["id"]}
@@ -132,9 +127,8 @@ class Case:
 
 @pytest.fixture(scope="module")
 def case(tmp_path_factory, first_port, postgres, forks):
-    made = Case(tmp_path_factory.mktemp("replicas"), first_port, postgres, forks)
-    yield made
-    made.close()
+    with ExitStack() as stack:
+        yield Case(tmp_path_factory.mktemp("replicas"), first_port, postgres, forks, stack)
 
 
 def until(condition, what):

@@ -151,7 +151,7 @@ def test_the_command_runs_several_over_one_https_listener(tmp_path):
     try:
         for each in nodes:
             each.wait_ready()
-        while nodes[0].log_file.read_text().count('"event": "ready"') < 2:
+        while nodes[0].log_file.read_text().count('"event":"ready"') < 2:
             time.sleep(0.05)
         context = ssl.create_default_context(cafile=str(roots))
         for name in ("north", "south"):

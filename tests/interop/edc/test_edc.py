@@ -1,7 +1,10 @@
 """Beside Eclipse EDC 0.15.1, in both directions: catalog, contract, termination by each side, pull and push with bytes compared, suspension and resumption.
 
-Run by `./run interop edc`, which fetches EDC; without it this file is not collected. EDC identifies itself by an unsigned text (`tests/support/plain.py`).
+Run by `./run interop edc`, which fetches EDC; without it this file is not collected. A command to EDC waits until EDC itself is where we are: it saves a state only
+after the other side has taken the message, and a command in between is lost when it does. EDC identifies itself by an unsigned text (`tests/support/plain.py`).
 """
+
+import asyncio
 
 import aiohttp
 import pytest
@@ -53,6 +56,7 @@ async def test_we_end_a_negotiation_that_it_provides(both):
 async def test_it_ends_a_negotiation_that_it_provides(both):
     made = await both.commands.negotiate(both.provider.participant, f"{SLOW}asset", "", None)
     process = await both.until(made.id, "AGREED")
+    await both.provider.until(NEGOTIATIONS, process.peer_pid, "AGREED")
     await both.provider.step(NEGOTIATIONS, process.peer_pid, "terminate", "no more")
     ended = await both.until(process.id, "TERMINATED")
     assert "no more" in ended.note
@@ -78,6 +82,7 @@ async def test_we_pull_from_it_suspend_and_resume(both):
 async def test_it_suspends_and_resumes_what_it_provides(both):
     key = await transfer_from_edc(both, "HttpData-PULL")
     process = await both.until(key, "STARTED")
+    await both.provider.until(TRANSFERS, process.peer_pid, "STARTED")
     await both.provider.step(TRANSFERS, process.peer_pid, "suspend", "maintenance")
     await both.until(key, "SUSPENDED")
     await both.provider.until(TRANSFERS, process.peer_pid, "SUSPENDED")
@@ -90,14 +95,23 @@ async def test_it_suspends_and_resumes_what_it_provides(both):
 async def test_a_transfer_that_it_ends_gives_no_more_data(both):
     key = await transfer_from_edc(both, "HttpData-PULL")
     process = await both.until(key, "STARTED")
-    address = process.data["dataAddress"]
+    await both.provider.until(TRANSFERS, process.peer_pid, "STARTED")
     await both.provider.step(TRANSFERS, process.peer_pid, "terminate", "over")
     await both.until(key, "TERMINATED")
+    await both.provider.until(TRANSFERS, process.peer_pid, *ENDED)
+    async with asyncio.timeout(30):  # its data plane hears of it by a call of its own, after we have
+        while (status := await status_of(process.data["dataAddress"])) != 403:
+            assert status == 200
+            await asyncio.sleep(0.2)
+
+
+async def status_of(address):
+    """The status with which a data address answers."""
     async with (
         aiohttp.ClientSession() as session,
         session.get(addresses.endpoint(address), headers=addresses.credentials(address)) as answer,
     ):
-        assert answer.status == 403
+        return answer.status
 
 
 async def test_we_end_a_transfer_that_it_provides(both):
