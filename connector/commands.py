@@ -191,13 +191,17 @@ class Commands:
             chosen, described = offers[0], describe.facts(found)
         else:
             chosen = {**self.signable(terms), "@id": offer}
-        asked = {**counter.changed(chosen, values), "@type": "Offer", "target": dataset}
+        asked = {**self.changed(chosen, values), "@type": "Offer", "target": dataset}
         leeway = self._leeway(asked, open_to, otherwise, approval)
         base = await self._peers.base(peer)
         commit = negotiation.request(peer, base, asked, self._own_negotiation(), described=described, leeway=leeway)
         about(commit.process.id)
         await self.store.commit(commit)
         return commit.process
+
+    def changed(self, terms: Mapping[str, Any], values: Mapping[str, str | Sequence[str]]) -> dict[str, Any]:
+        """Terms with other values, by left operand or by parameter of a template; raises `BadInput`."""
+        return counter.changed(terms, values, bounds.operands(self._profile.templates.values()))
 
     def _leeway(
         self, asked: dict[str, Any], open_to: Mapping[str, bounds.Bound], otherwise: Otherwise, approval: str

@@ -1,12 +1,12 @@
 """`kizuna negotiate | negotiation | agreement | transfer | outbox`: contracts and transfers through the management API."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from connector.cli.agreements import agreements
-from connector.cli.local import HERE, SAY, Directory, Json, Wait, bound, client, listed, pair
+from connector.cli.local import HERE, SAY, Directory, Json, Wait, bound, client, listed, pair, process
 from connector.cli.negotiations import By, Code, Id, Reason, negotiations, person
 from kernel.cli import print_result
 
@@ -39,7 +39,8 @@ def negotiate(
         "peer": peer, "dataset": dataset, "offer": offer, "values": dict(map(pair, values or [])), "bounds": dict(map(bound, open_to or [])),
         "otherwise": otherwise, "approval": approval,
     }  # fmt: skip
-    print_result(client(directory).post("/v1/negotiations", body, wait=wait), as_json=as_json)
+    found: Any = client(directory).post("/v1/negotiations", body, wait=wait)
+    print_result(found if as_json else process(found), as_json=as_json)
 
 
 def _transfers() -> typer.Typer:
@@ -54,7 +55,8 @@ def _transfers() -> typer.Typer:
         as_json: Json = False,
     ) -> None:
         body = {"agreement": agreement, "format": format_}
-        print_result(client(directory).post("/v1/transfers", body, wait=wait), as_json=as_json)
+        found: Any = client(directory).post("/v1/transfers", body, wait=wait)
+        print_result(found if as_json else process(found), as_json=as_json)
 
     @app.command("list", help=SAY("transfer_list"))
     def listing(directory: Directory = HERE, as_json: Json = False) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from catalog import describe
 from connector.cli.local import HERE, SAY, Directory, Json, bound, client, pair, rows
+from connector.management.views import terms
 from kernel.cli import print_result
 
 
@@ -70,7 +71,7 @@ def _offers() -> typer.Typer:
     @app.command("list", help=SAY("offer_list"))
     def listing(directory: Directory = HERE, as_json: Json = False) -> None:
         found = list(client(directory).items("/v1/offers"))
-        print_result({"items": found} if as_json else rows(found, "id", "asset", "template"), as_json=as_json)
+        print_result({"items": found} if as_json else [_offer_row(each) for each in found], as_json=as_json)
 
     return app
 
@@ -89,17 +90,31 @@ def _catalogs() -> typer.Typer:
         if turtle:
             typer.echo(describe.turtle(found))
             return
-        print_result(found if as_json else [_dataset_row(each) for each in found["dataset"]], as_json=as_json)
+        print_result(found if as_json else [row for each in found["dataset"] for row in _dataset_rows(each)], as_json=as_json)
 
     return app
 
 
-def _dataset_row(dataset: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "dataset": dataset["@id"],
-        "title": _title(dataset.get("dct:title")),
-        "offers": ", ".join(offer["@id"] for offer in dataset.get("hasPolicy", [])),
-    }
+def _dataset_rows(dataset: dict[str, Any]) -> list[dict[str, Any]]:
+    """One row for each offer, with its terms in short lines."""
+    title = _title(dataset.get("dct:title"))
+    return [
+        {"dataset": dataset["@id"], "title": title, "offer": offer["@id"], "terms": "\n".join(_terms(offer))}
+        for offer in dataset.get("hasPolicy", [])
+    ]
+
+
+def _terms(offer: dict[str, Any]) -> list[str]:
+    """Terms of somebody else, who may have written anything."""
+    try:
+        return terms(offer)
+    except (LookupError, TypeError, AttributeError):
+        return ["(cannot be read)"]
+
+
+def _offer_row(offer: dict[str, Any]) -> dict[str, Any]:
+    shown = {name: offer.get(name, "") for name in ("id", "asset", "template", "approval", "otherwise")}
+    return shown | {"open": ", ".join(offer.get("bounds") or {}), "terms": "\n".join(offer["terms"])}
 
 
 def _title(value: Any) -> str:

@@ -23,6 +23,7 @@ Directory = Annotated[Path, typer.Option("--dir", envvar="KIZUNA_DIR", help=SAY(
 Json = Annotated[bool, typer.Option("--json", help=SAY("json"))]
 Wait = Annotated[float, typer.Option("--wait", min=0, max=600, help=SAY("wait"))]
 HERE = Path()
+_DETAILS = ("offer", "terms", "journal", "outbox", "waiting", "agreement", "leeway")
 
 
 def client(directory: Path) -> ManagementClient:
@@ -42,6 +43,28 @@ def client(directory: Path) -> ManagementClient:
 def rows(found: Any, *columns: str) -> list[dict[str, Any]]:
     """Only the named columns of a list, for people; `--json` shows all."""
     return [{column: row.get(column, "") for column in columns} for row in found]
+
+
+def process(found: Any) -> dict[str, Any]:
+    """A negotiation or transfer for people: what is there, its terms, whom it waits for and its steps in lines."""
+    lines = {name: each for name, each in found.items() if each not in (None, "", [], {}) and name not in _DETAILS}
+    if waiting := found.get("waiting"):
+        lines["waiting"] = f"for {waiting['who']} since {waiting['since']}, who may approve or refuse: {waiting['why']}"
+    if agreement := found.get("agreement"):
+        lines["agreement"] = agreement["id"]
+    listed = {
+        "terms": found.get("terms") or [],
+        "steps": [
+            f"{each['at']}  {each['after']}  {each['message']} of the {each['sender']}"
+            + (f", by {each['person']}" if each["person"] else "")
+            for each in found.get("journal") or []
+        ],
+        "unsent": [
+            f"{each['message']}, {each['attempts']} attempts: {each['reason'] or 'on its way'}"
+            for each in found.get("outbox") or []
+        ],
+    }
+    return lines | {name: "\n    ".join(["", *each]) for name, each in listed.items() if each}
 
 
 def bound(text: str) -> tuple[str, dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from connector.cli.local import HERE, SAY, Directory, Json, Wait, client, pair, rows
+from connector.cli.local import HERE, SAY, Directory, Json, Wait, client, pair, process, rows
 from kernel import wire
 from kernel.cli import print_result
 from kernel.errors import BadInput
@@ -48,13 +48,14 @@ def _looking(app: typer.Typer) -> None:
 
     @app.command("show", help=SAY("negotiation_show"))
     def show(negotiation: Id, wait: Wait = 0, directory: Directory = HERE, as_json: Json = False) -> None:
-        print_result(client(directory).get(f"/v1/negotiations/{negotiation}", wait=wait), as_json=as_json)
+        found: Any = client(directory).get(f"/v1/negotiations/{negotiation}", wait=wait)
+        print_result(found if as_json else process(found), as_json=as_json)
 
     @app.command("diff", help=SAY("negotiation_diff"))
     def diff(negotiation: Id, directory: Directory = HERE, as_json: Json = False) -> None:
         found: Any = client(directory).get(f"/v1/negotiations/{negotiation}/differences")
         lines = [
-            {"path": each["path"], "asked": _short(each["asked"]), "offered": _short(each["offered"])}
+            {"term": each["about"] or each["path"], "asked": _short(each["asked"]), "offered": _short(each["offered"])}
             for each in found["differences"]
         ]
         print_result(found if as_json else lines, as_json=as_json)
@@ -99,11 +100,13 @@ def _offering(app: typer.Typer) -> None:
         as_json: Json = False,
     ) -> None:
         body = {"peer": peer, "offer": offer, "person": person(by), **_terms(values, terms)}
-        print_result(client(directory).post("/v1/negotiations/offers", body, wait=wait), as_json=as_json)
+        found: Any = client(directory).post("/v1/negotiations/offers", body, wait=wait)
+        print_result(found if as_json else process(found), as_json=as_json)
 
 
 def _post(directory: Path, negotiation: str, act: str, body: dict[str, Any], *, as_json: bool) -> None:
-    print_result(client(directory).post(f"/v1/negotiations/{negotiation}/{act}", body), as_json=as_json)
+    found: Any = client(directory).post(f"/v1/negotiations/{negotiation}/{act}", body)
+    print_result(found if as_json else process(found), as_json=as_json)
 
 
 def _terms(values: list[str] | None, terms: Path | None) -> dict[str, Any]:

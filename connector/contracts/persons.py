@@ -23,8 +23,8 @@ from catalog import describe
 from connector.commands import ATTEMPTS, Commands
 from connector.contracts.evidence import Exporter
 from connector.peers import Peers
-from connector.processes import counter, negotiation, tables
-from connector.processes.errors import AgreementUnknown, StepPending, VersionConflict
+from connector.processes import negotiation, tables
+from connector.processes.errors import AgreementUnknown, IllegalTransition, StepPending, VersionConflict
 from connector.processes.model import Agreement, Commit, Process, Renewal, Retirement
 from connector.store.port import Store
 from kernel import telemetry
@@ -35,13 +35,20 @@ from policies.odrl import differences, ends, same_terms, without_end
 SOON: Final = timedelta(hours=1)
 LATER: Final = timedelta(days=1)
 _AT_ONCE: Final = 100  # agreements looked at in one round
+_STEPS: Final = {  # commands for a person's steps
+    tables.ACCEPT: "accept",
+    tables.OFFER: "counter",
+    tables.REQUEST: "counter",
+    tables.END_NEGOTIATION: "terminate",
+}
 log = telemetry.get(__name__)
 
 
 class Term(Struct, frozen=True):
-    """One term that is not the same on both sides; null where a side does not have it. `path` is a JSON pointer."""
+    """One term that is not the same on both sides; null where a side does not have it. `path` is a JSON pointer, `about` says in words what it belongs to."""
 
     path: str
+    about: str
     asked: Any
     offered: Any
 
@@ -77,7 +84,7 @@ class Contracts:
         if found is None:
             raise NotFound(f"no offer {offer}", next_step="see `kizuna offer list`")
         known = describe.message_offer(found)
-        made = {**known, **_rules(self._commands.signable(terms))} if terms is not None else counter.changed(known, values)
+        made = {**known, **_rules(self._commands.signable(terms))} if terms is not None else self._commands.changed(known, values)
         commit = negotiation.offer_to(peer, await self._peers.base(peer), made, self._own(), person=_named(person))
         await self._store.commit(commit)
         return commit.process
@@ -87,7 +94,7 @@ class Contracts:
         process = await self._commands.process("negotiation", key)
         asked = process.data.get("asked") or process.data["offer"]
         offered = process.data.get("offered") or await self._known_offer(process) or process.data["offer"]
-        found = [Term(each.path, each.first, each.second) for each in differences(asked, offered)]
+        found = [Term(each.path, each.about, each.first, each.second) for each in differences(asked, offered)]
         return Comparison(asked, offered, found)
 
     async def counter(self, key: str, values: Mapping[str, Any], terms: dict[str, Any] | None, person: str) -> Process:
@@ -98,7 +105,7 @@ class Contracts:
         given = self._commands.signable(terms) if terms is not None else None
 
         def decide(process: Process) -> Commit:
-            made = given if given is not None else counter.changed(process.data["offer"], values)
+            made = given if given is not None else self._commands.changed(process.data["offer"], values)
             return negotiation.counter(process, made, self._own(), person=_named(person))
 
         return await self._decided(key, decide)
@@ -117,7 +124,12 @@ class Contracts:
 
     async def _decided(self, key: str, decide: Callable[[Process], Commit]) -> Process:
         for _ in range(ATTEMPTS):
-            commit = decide(await self._commands.process("negotiation", key))
+            process = await self._commands.process("negotiation", key)
+            try:
+                commit = decide(process)
+            except IllegalTransition as error:
+                error.next_step = error.next_step or _possible(process)
+                raise
             try:
                 await self._store.commit(commit)
             except VersionConflict:
@@ -244,6 +256,17 @@ def _renews(offer: dict[str, Any], policy: dict[str, Any]) -> bool:
 
 def _rules(terms: Mapping[str, Any]) -> dict[str, Any]:
     return {name: terms[name] for name in negotiation.RULES if name in terms}
+
+
+def _possible(process: Process) -> str:
+    """What a person can do with a negotiation as it stands, as a next step."""
+    steps = [words for message, words in _STEPS.items() if tables.NEGOTIATION.find(process.state, message, process.role)]
+    approve = ["approve", "refuse"] if process.waiting is not None else []
+    return (
+        f"possible now: {', '.join(approve + steps)}"
+        if approve or steps
+        else "see `kizuna negotiation show`: it has ended or waits for the peer"
+    )
 
 
 def _named(person: str) -> str:

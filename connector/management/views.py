@@ -9,6 +9,7 @@ from catalog.dcat import Asset, OfferTerms
 from connector.processes import exchange, machine, tables
 from connector.processes.model import Agreement, JournalRow, Process
 from connector.store.port import Due
+from policies.odrl.vocabulary import term
 from policies.profiles import Bound
 
 
@@ -54,7 +55,11 @@ class AgreementBrief(Struct, frozen=True):
 
 
 class ProcessView(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A negotiation or transfer; `note` says why it waits or ended, `ending` holds code and reasons as the peer sent them, `leeway` what we left open."""
+    """A negotiation or transfer.
+
+    `note` says why it waits or ended, `ending` holds code and reasons as the peer sent them, `terms` says the terms on the table in short lines,
+    `leeway` what we left open.
+    """
 
     id: str
     kind: str
@@ -69,6 +74,7 @@ class ProcessView(Struct, frozen=True, kw_only=True, rename="camel"):
     dataset: str
     format: str = ""
     offer: dict[str, Any] | None = None
+    terms: list[str] = []
     leeway: dict[str, Any] | None = None
     agreement: AgreementBrief | None = None
     journal: list[JournalEntry] = []
@@ -122,6 +128,7 @@ def process_view(process: Process, waiting: Sequence[Due], journal: Sequence[Jou
         dataset=process.data.get("dataset", ""),
         format=process.data.get("format", ""),
         offer=process.data.get("offer"),
+        terms=terms(process.data["offer"]) if journal is not None and "offer" in process.data else [],
         leeway=process.data.get("leeway"),
         agreement=AgreementBrief(agreement["@id"], process.data["agreementHash"]) if agreement else None,
         journal=[JournalEntry(*(getattr(row, name) for name in row.__struct_fields__)) for row in journal or ()],
@@ -198,4 +205,4 @@ def _right(value: Any) -> str:
 
 
 def _short(text: str) -> str:
-    return text.rpartition("#")[2] or text
+    return term(text).rpartition("#")[2] or text

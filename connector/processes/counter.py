@@ -1,23 +1,32 @@
 """A counter-offer made from the terms on the table by naming what is to be different.
 
 Rules
-- A name is that of a left operand, in full or its last part (`role`, `dateTime`). It must stand in exactly one constraint of the terms; the values
+- A name is that of a left operand, in full or its last part (`role`, `dateTime`), or that of a template's parameter (`until`), which `parameters` maps to the
+  left operands that it fills. It must stand in exactly one constraint of the terms; the values
   replace its right operand. More than a right operand is changed by giving whole terms instead.
 
 Pure; whether the terms make sense is checked by whoever reads the policy.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from kernel.errors import BadInput
+from policies.odrl.terms import short
+from policies.odrl.vocabulary import iri
 
 
-def changed(terms: Mapping[str, Any], values: Mapping[str, str | Sequence[str]]) -> dict[str, Any]:
+def changed(
+    terms: Mapping[str, Any],
+    values: Mapping[str, str | Sequence[str]],
+    parameters: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> dict[str, Any]:
     """The terms with other right operands; raises `BadInput` and names what could be changed."""
     found: dict[str, Any] = _copied(dict(terms))
     for name, value in values.items():
-        places = [each for each in _constraints(found) if name in _names(each)]
+        filled = parameters.get(name, ())
+        places = [each for each in _constraints(found) if name in _names(each) or iri(str(each["leftOperand"])) in filled]
         if len(places) != 1:
             known = sorted({_names(each)[-1] for each in _constraints(found)})
             raise BadInput(
@@ -30,7 +39,7 @@ def changed(terms: Mapping[str, Any], values: Mapping[str, str | Sequence[str]])
 
 def _names(constraint: Mapping[str, Any]) -> tuple[str, str]:
     operand = str(constraint["leftOperand"])
-    return operand, operand.replace("#", "/").replace(":", "/").rpartition("/")[2]
+    return operand, short(operand)
 
 
 def _constraints(node: Any) -> Iterator[dict[str, Any]]:

@@ -36,17 +36,22 @@ _SMALL: Final = 4_096  # bytes
 
 
 class Difference(Struct, frozen=True):
-    """One term that is not the same; None where one side does not have it. `path` is a JSON pointer into the compared form."""
+    """One term that is not the same; None where one side does not have it.
+
+    `path` is a JSON pointer into the compared form, `about` names the rule and the constraint in words (`permission use: dateTime lt`).
+    """
 
     path: str
     first: Any = None
     second: Any = None
+    about: str = ""
 
     def __str__(self) -> str:
+        where = f"{self.path} ({self.about})" if self.about else self.path
         if self.first is None or self.second is None:
             side, value = ("second", self.second) if self.first is None else ("first", self.first)
-            return f"{self.path}: only in the {side}: {_show(value)}"
-        return f"{self.path}: {_show(self.first)} in the first, {_show(self.second)} in the second"
+            return f"{where}: only in the {side}: {_show(value)}"
+        return f"{where}: {_show(self.second)} instead of {_show(self.first)}"
 
 
 def differences(first: Any, second: Any) -> list[Difference]:
@@ -149,18 +154,36 @@ def _named(name: str, value: str) -> str:
     return term(value) if name == "conflict" else value
 
 
-def _differences(path: str, first: Any, second: Any) -> list[Difference]:
+def _differences(path: str, first: Any, second: Any, about: str = "") -> list[Difference]:
     if isinstance(first, dict) and isinstance(second, dict):
+        about = _about(path, about, first)
         names = sorted(first.keys() | second.keys())
-        return [each for name in names for each in _differences(f"{path}/{name}", first.get(name), second.get(name))]
+        return [each for name in names for each in _differences(f"{path}/{name}", first.get(name), second.get(name), about)]
     if isinstance(first, list) and isinstance(second, list) and not path.endswith("/andSequence"):
-        return _unmatched(path, first, second)
+        return _unmatched(path, first, second, about)
     if first == second and type(first) is type(second):
         return []
-    return [Difference(path, first, second)]
+    return [Difference(path, first, second, about)]
 
 
-def _unmatched(path: str, first: list[Any], second: list[Any]) -> list[Difference]:
+def _about(path: str, about: str, node: dict[str, Any]) -> str:
+    """What a rule or a constraint is about, in words, after what it stands in."""
+    if "leftOperand" in node:
+        words = (short(str(node["leftOperand"])), str(node.get("operator", "")))
+    elif "action" in node and path:
+        actions = node["action"] if isinstance(node["action"], list) else [node["action"]]
+        words = (path.rsplit("/", 2)[-2], " ".join(short(each) for each in actions if isinstance(each, str)))
+    else:
+        return about
+    return f"{about}: {' '.join(filter(None, words))}" if about else " ".join(filter(None, words))
+
+
+def short(iri_: str) -> str:
+    """The last part of an IRI, as people say it."""
+    return iri_.replace("#", "/").replace(":", "/").rpartition("/")[2]
+
+
+def _unmatched(path: str, first: list[Any], second: list[Any], about: str) -> list[Difference]:
     """What stands in one list and not in the other; what is left on both sides is compared pair by pair."""
     rest: dict[bytes, list[Any]] = {}
     for each in second:
@@ -170,7 +193,7 @@ def _unmatched(path: str, first: list[Any], second: list[Any]) -> list[Differenc
     found: list[Difference] = []
     for n in range(max(len(left), len(right))):
         a, b = (left[n] if n < len(left) else None), (right[n] if n < len(right) else None)
-        found += _differences(f"{path}/{n}", a, b)
+        found += _differences(f"{path}/{n}", a, b, about)
     return found
 
 

@@ -12,7 +12,7 @@ Rules
 Not done here: whether the participant is permitted (`odrl.evaluate`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
@@ -110,6 +110,17 @@ def read(template: Template, terms: Mapping[str, Any]) -> dict[str, Any] | None:
         return None if same_terms(template.fill(values)[1], terms) else values
     except (BadParameter, PolicyError):
         return None
+
+
+def operands(templates: Iterable[Template]) -> dict[str, frozenset[str]]:
+    """The left operands (IRIs) whose right operand a parameter fills, by the parameter's name, over all templates."""
+    found: dict[str, set[str]] = {}
+    for template in templates:
+        for each in _constraints(template.contract):
+            right = each.get("rightOperand")
+            if isinstance(right, str) and right[1:-1] in template.parameters and right == f"{{{right[1:-1]}}}":
+                found.setdefault(right[1:-1], set()).add(_place(each)[0])
+    return {name: frozenset(each) for name, each in found.items()}
 
 
 def _closest(parameter: Parameter, name: str, wanted: Sequence[str], given: Any) -> Any:

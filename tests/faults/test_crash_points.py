@@ -2,7 +2,8 @@
 
 For k = 1, 2, ... the connector under test ends at the k-th crash point (`os._exit`), is started anew, and the exchange must end with one agreement and one
 journal row per transition on each side. The loop ends with the first k that is never reached. Real processes, real databases, real TLS. On
-PostgreSQL each role takes every second point, the other role the rest: both run the same code, and what only replicas meet is in `test_replicas`.
+PostgreSQL each role takes every second point, the other role the rest: both run the same code, and what only replicas meet is in `test_replicas`. `./run nightly` takes
+every point there, too.
 """
 
 import os

@@ -18,6 +18,7 @@ from tests.support.company import free_port
 
 CONTEXT = ["https://w3id.org/dspace/2025/1/context.jsonld"]
 RULES = {"permission": [{"action": "use"}], "prohibition": [{"action": "distribute"}]}
+SIGNATURE = "https://w3id.org/kizuna/agreement/1#signature"
 HTML = "<html><body>Please sign in to the guest network</body></html>"
 #  behaviour -> the answers that come before any good one: (status, headers, body)
 EXCUSES = {
@@ -29,7 +30,15 @@ EXCUSES = {
     "503": [(503, {"Retry-After": "Tue, 24 Nov 2026 10:00:00 GMT"}, "")],
     "html": [(200, {"Content-Type": "text/html"}, HTML)] * 2,
     "cut": [(0, {}, "")] * 2,
+    "404": [(404, {}, "")] * 2,  # not ready yet
     "always401": [(401, {}, "")] * 10_000,
+    "always404": [(404, {}, "")] * 10_000,
+    "always409": [(409, {}, "")] * 10_000,
+    "always425": [(425, {}, "")] * 10_000,
+    "always429": [(429, {"Retry-After": "3000"}, "")] * 10_000,
+    "always500": [(500, {"Content-Type": "text/html"}, HTML)] * 10_000,
+    "alwayshtml": [(200, {"Content-Type": "text/html"}, HTML)] * 10_000,
+    "forbids": [(403, {}, "")] * 10_000,
     "refuses": [(400, {}, '{"@type": "ContractNegotiationError", "code": "no", "reason": ["we do not like you"]}')] * 10_000,
 }
 
@@ -235,13 +244,16 @@ async def other_target(talk):
 
 
 async def wrong_signature(talk):
-    expect(await talk.agree(**{"https://w3id.org/kizuna/agreement/1#signature": "e30.e30.AAAA"}), 400)
+    expect(await talk.agree(**{SIGNATURE: "e30.e30.AAAA"}), 400)
 
 
 async def other_pid(talk):
-    own = talk.own
+    act, own = talk.agree, talk.own
+    if talk.role == "consumer":
+        act, agreed = talk.verify, await talk.wait("ContractAgreementMessage")
+        talk.arrived.put_nowait(agreed)
     talk.own = f"urn:uuid:{uuid.uuid4()}"
-    expect(await talk.agree(), 404)
+    expect(await act(), 404)
     talk.own = own
     await talk.conclude()
 
@@ -325,13 +337,21 @@ async def ends_it(talk):
     await talk.insist(talk.ending)
 
 
+async def verifies_wrongly(talk):
+    await talk.wait("ContractAgreementMessage")
+    expect(await talk.verify(**{SIGNATURE: "e30.e30.AAAA"}), 400)
+
+
+FOR_A_WHILE = ("401", "404", "409", "425", "429", "500", "503", "html", "cut")
+FOR_EVER = ("always401", "always404", "always409", "always425", "always429", "always500", "alwayshtml", "forbids")
 PROVIDED = {
     "honest": honest, "silent": nothing, "othertext": other_text, "display": display_for_use, "otherparty": other_party, "othertarget": other_target,
     "wrongsignature": wrong_signature, "otherpid": other_pid, "regression": regression, "twoagreements": two_agreements, "repeats": repeats,
-    "foreign": foreign, "stops": stops_after_agreement, "always401": nothing, "refuses": nothing, "away": honest,
-    **dict.fromkeys(("401", "409", "425", "429", "500", "503", "html", "cut"), honest),
+    "foreign": foreign, "stops": stops_after_agreement, "refuses": nothing, "away": honest,
+    **dict.fromkeys(FOR_A_WHILE, honest), **dict.fromkeys(FOR_EVER, nothing),
 }  # fmt: skip
 CONSUMED = {
     "honest": honest, "illegal": accepts_illegally, "reuses": reuses_its_pid, "back": goes_back, "never": never_verifies, "ends": ends_it, "repeats": repeats,
-    "foreign": foreign, "otherterms": nothing, "refuses": nothing, "away": honest, **dict.fromkeys(("401", "409", "429", "500", "html", "cut"), honest),
+    "foreign": foreign, "otherpid": other_pid, "wrongsignature": verifies_wrongly, "otherterms": nothing, "refuses": nothing, "away": honest,
+    **dict.fromkeys(FOR_A_WHILE, honest), **dict.fromkeys(FOR_EVER, nothing),
 }  # fmt: skip

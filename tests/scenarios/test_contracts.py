@@ -476,14 +476,16 @@ async def managed(pair, tmp_path):
     )
     listener = await serve(application(table, middlewares=[access.guard(table)]), "127.0.0.1", port)
 
-    async def kizuna(*words):
+    async def kizuna(*words, readable=False):
         def run():
-            return CliRunner().invoke(command_line(), [*words, "--dir", str(place), "--json"])
+            return CliRunner().invoke(command_line(), [*words, "--dir", str(place), *([] if readable else ["--json"])])
 
         done = await asyncio.to_thread(run)
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception
         assert done.exit_code == 0, done.output
+        if readable:
+            return done.stdout
         return json.loads(done.stdout.splitlines()[-1])  # the log of this process lands there as well
 
     yield kizuna
@@ -497,9 +499,19 @@ async def test_a_person_sees_compares_counters_and_approves_on_the_command_line(
     await buyer.until(key, "REQUESTED")
     (row,) = (await managed("negotiation", "list", "--waiting"))["items"]
     assert (row["waiting"]["who"], row["waiting"]["since"]) == ("legal@seller.example", "2026-11-24T09:00:00.000Z")
+    assert '"2031-01-01T00:00:00Z" instead of "2030-01-01T00:00:00Z"' in row["waiting"]["why"]
     (term,) = (await managed("negotiation", "diff", row["id"]))["differences"]
-    assert ("2031" in str(term["asked"]), "2030" in str(term["offered"])) == (True, True)
-    await managed("negotiation", "counter", row["id"], "--set", "dateTime=2030-06-01T00:00:00Z", "--by", "Sato Hanako")
+    assert (term["about"], "2031" in str(term["asked"]), "2030" in str(term["offered"])) == (
+        "permission use: dateTime lt",
+        True,
+        True,
+    )
+    shown = (await managed("negotiation", "show", row["id"]))["terms"]
+    assert shown[0].startswith("permission use: membership eq active, role isAnyOf packMaker, purpose isAnyOf")
+    with pytest.raises(KizunaError) as refused:
+        await managed("negotiation", "accept", row["id"], "--by", "Sato Hanako")  # that is the consumer's step
+    assert refused.value.next_step == "possible now: approve, refuse, counter, terminate"
+    await managed("negotiation", "counter", row["id"], "--set", "until=2030-06-01T00:00:00Z", "--by", "Sato Hanako")
     await buyer.until(key, "OFFERED")
     await buyer.contracts.counter(key, {"dateTime": "2030-08-01T00:00:00Z"}, None, "Meyer")
     await seller.until(row["id"], "REQUESTED")
@@ -513,13 +525,19 @@ async def test_a_person_sees_compares_counters_and_approves_on_the_command_line(
 async def test_a_consumer_says_on_the_command_line_what_it_would_take(pair, managed):
     us, provider = pair
     offer = await ranged(provider, UNTIL, JUNE)
-    made = await managed("negotiate", provider.did, offer.asset, "--set", f"dateTime={LATER}", "--open", f"until={MARCH}..{LATER}",
+    made = await managed("negotiate", provider.did, offer.asset, "--set", f"until={LATER}", "--open", f"until={MARCH}..{LATER}",
                          "--otherwise", "counter", "--approval", "purchasing", "--wait", "0")  # fmt: skip
     assert made["leeway"]["template"] == "passport-one-up"
     assert (made["leeway"]["bounds"]["until"]["least"], made["leeway"]["otherwise"]) == (MARCH, "counter")
     await waits(us, made["id"])
     (row,) = (await managed("negotiation", "list", "--waiting"))["items"]
     assert (row["waiting"]["who"], row["waiting"]["step"]) == ("purchasing", tables.ACCEPT)
+    people = await managed("negotiation", "show", made["id"], readable=True)
+    assert "for purchasing since 2026-11-24T09:00:00.000Z, who may approve or refuse: an offer to accept" in people
+    assert "permission use: membership eq active" in people
+    assert "REQUESTED  ContractRequestMessage of the consumer" in people
+    assert "{'" not in people
+    assert "None" not in people
     (term,) = (await managed("negotiation", "diff", made["id"]))["differences"]
     assert (LATER in str(term["asked"]), JUNE in str(term["offered"])) == (True, True)
     await managed("negotiation", "approve", made["id"], "--by", "Meyer")

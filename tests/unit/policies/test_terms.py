@@ -25,10 +25,13 @@ SAME = [
 OTHER = [
     (OFFER | {"prohibition": []}, "/prohibition: only in the first"),
     (OFFER | {"prohibition": [{"action": "sell"}]}, "/prohibition/0/action"),
-    (OFFER | {"permission": [{"action": "use", "constraint": [ROLE]}]}, "/permission/0/constraint/0: only in the first"),
+    (
+        OFFER | {"permission": [{"action": "use", "constraint": [ROLE]}]},
+        "/permission/0/constraint/0 (permission use): only in the first",
+    ),
     (
         OFFER | {"permission": [{"action": "use", "constraint": [ROLE, TIME, TIME]}]},
-        "/permission/0/constraint/0: only in the second",
+        "/permission/0/constraint/0 (permission use): only in the second",
     ),
     (OFFER | {"permission": [{"action": "use", "constraint": [ROLE | {"rightOperand": ["a"]}, TIME]}]}, "rightOperand"),
     (OFFER | {"permission": [{"action": "use", "constraint": [ROLE | {"operator": "isNoneOf"}, TIME]}]}, "operator"),

@@ -24,6 +24,7 @@ def test_a_right_operand_is_replaced_and_the_rest_and_the_original_stay(name):
 
 
 def test_constraints_inside_logical_ones_are_found():
+    assert changed(TERMS, {"until": "2"}, {"until": {"http://www.w3.org/ns/odrl/2/dateTime"}}) == changed(TERMS, {"dateTime": "2"})
     assert changed(TERMS, {"dateTime": "2"})["permission"][0]["constraint"][1]["and"][0]["rightOperand"] == "2"
 
 
