@@ -44,6 +44,11 @@ def database(postgres):
     postgres.drop_database(name)
 
 
+def pytest_collection_modifyitems(items):
+    """The longest tests first, so that no worker is left alone with them at the end."""
+    items.sort(key=lambda item: "faults" not in item.path.parts)
+
+
 def pytest_terminal_summary(terminalreporter):
     lines = [
         value
