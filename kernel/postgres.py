@@ -84,6 +84,7 @@ class Postgres:
         self._url, self._channel, self._pool = url, channel, pool
         self._commits: list[Callable[[], None]] = []
         self._notices: list[Notice] = []
+        self._due: dict[tuple[str, str], None] = {}  # what to announce
         self._rider: Callable[[], Rider | None] = lambda: None
         self._dirty = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -178,6 +179,11 @@ class Postgres:
         """Call `listener(kind, key)` for every notice of another replica; with two empty texts when some may have been missed."""
         self._notices.append(listener)
 
+    def announce(self, kind: str, key: str) -> None:
+        """Tell the other replicas with the next notice of commits: what they may also find out in their own time."""
+        self._due[kind, key] = None
+        self._dirty.set()
+
     def notice(self, kind: str, key: str) -> Statement:
         """The statement that tells the other replicas, for a transaction that writes what it tells of."""
         return "SELECT pg_notify(?, ?)", (self._channel, f"{self.replica} {kind} {key}")
@@ -208,9 +214,10 @@ class Postgres:
         while True:
             await self._dirty.wait()
             self._dirty.clear()
-            sql, arguments = self.notice(COMMIT, "")
+            due, self._due = self._due, {}
+            payloads = [f"{self.replica} {kind} {key}" for kind, key in ((COMMIT, ""), *due)]
             with suppress(UnavailableError):
-                await self.once(sql, *arguments)
+                await self.once("SELECT pg_notify(?, told) FROM unnest(?::text[]) told", self._channel, payloads)
             await asyncio.sleep(APART)
 
     async def _listener(self) -> Any:

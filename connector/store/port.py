@@ -26,6 +26,7 @@ from identity.verify import TokenUse as VerifiedUse
 from identity.wallet.port import CredentialStore
 from policies.duties import Counter, Entry
 
+LEDGER = "ledger"
 Notice = Callable[[str, str], None]  # kind and key of what another replica has changed
 
 
@@ -253,7 +254,7 @@ class Store(CredentialStore, Protocol):
         """Call `listener(agreement, transfer)` after a commit here that started a transfer or decided it anew, or (`transfer` empty) made or changed duties."""
 
     def on_notice(self, listener: Notice) -> None:
-        """Call `listener(kind, key)` when another replica has changed what may be held in memory: ("offer", id), ("relation", id), ("membership", ""), ("keys", ""), or ("", "") for anything."""
+        """Call `listener(kind, key)` when another replica has changed what may be held in memory: ("offer", id), ("relation", id), (LEDGER, transfer and agreement of `on_ledger`, or nothing), ("membership", ""), ("keys", ""), or ("", "") for anything."""
 
     async def tell(self, kind: str) -> None:
         """Tell the other replicas of a change outside of the store: "keys" for those of the data directory."""

@@ -12,7 +12,7 @@ Points where a test may end the process: `database:before-commit`, `database:aft
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +21,7 @@ import msgspec
 
 from connector.processes.errors import VersionConflict
 from connector.processes.model import Commit, Process
-from connector.store.port import Claim, Notice
+from connector.store.port import LEDGER, Claim, Notice
 from connector.store.sql import HEAD, SqlStore, Statement, outbox_row
 from identity.access.postgres import PostgresAccess
 from identity.access.service import AccessStore
@@ -30,6 +30,7 @@ from kernel.migrate import upgrade_server
 from kernel.postgres import ALIVE, NotUnique, Postgres, Rows, Unchanged, channel_of
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
+_LONGEST: Final = 1_000
 _NOW: Final = "to_char(({}) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
 _CLOCK: Final = _NOW.format("clock_timestamp()")
 _UNTIL: Final = _NOW.format("clock_timestamp() + make_interval(secs => ?)")
@@ -142,6 +143,12 @@ class PostgresStore(SqlStore):
 
     def _told(self, kind: str, key: str) -> tuple[Statement, ...]:
         return (self._db.notice(kind, key),)
+
+    def _tell(self, changed: Iterable[tuple[str, str]]) -> None:
+        found = list(changed)
+        super()._tell(found)
+        for agreement, transfer in found:  # an id that a peer has chosen may be longer than a notice
+            self._db.announce(LEDGER, f"{transfer} {agreement}" if len(agreement) <= _LONGEST else "")
 
     async def tell(self, kind: str) -> None:
         sql, arguments = self._db.notice(kind, "")

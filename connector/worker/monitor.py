@@ -8,8 +8,9 @@ Rules
   agreement: running transfers end, none begins. What follows is done before the duty is written as overdue, so a crash in between repeats it.
 - The next instant is the first at which a duty or a decision changes, or a credential ends by itself that a running transfer was let in with. An agreement without a running transfer and without a dated duty has none, and costs nothing.
 - Commits that make or change duties wake it (`Store.on_ledger`); so does a change of our trade relations, and a start of a transfer, which is looked at alone: others under
-  its agreement would come out as before, unless there is a counter. At the start everything is read in pages; replicas, which may have missed each
-  other's commits, do that again every ten minutes. Two that act on the same find the second commit refused.
+  its agreement would come out as before, unless there is a counter. Other
+  replicas' commits wake it as soon as they are heard of. At the start everything is read in pages, and again where a notice may have been missed: when the connection to
+  the database was lost, and every ten minutes where there are replicas. Two that act on the same find the second commit refused.
 
 Not done here: ending what a member's suspension ends (`worker.measures`), renewing agreements (`worker.timers`).
 """
@@ -24,7 +25,7 @@ from typing import Final, Literal
 from connector.contracts.persons import Contracts
 from connector.processes.errors import VersionConflict
 from connector.processes.model import Agreement
-from connector.store.port import Store
+from connector.store.port import LEDGER, Store
 from connector.usage.decide import Usage
 from connector.usage.obligations import Obligations, deletion
 from connector.usage.running import Running
@@ -70,7 +71,9 @@ class Monitor:
         self._peers: set[str] = set()  # with whom a relation has changed
         self._begun: dict[str, set[str]] = {}  # agreement -> transfers that have started since it was looked at
         self._awake = asyncio.Event()
+        self._missed = False  # what another replica has committed
         store.on_ledger(self.watch)
+        store.on_notice(self._told)
 
     def __len__(self) -> int:
         """Agreements that have a next instant."""
@@ -84,6 +87,15 @@ class Monitor:
             self._set(agreement, self._clock.now())
         self._awake.set()
 
+    def _told(self, kind: str, key: str) -> None:
+        """Another replica has committed something; without a key it is not known what, so everything is looked at."""
+        transfer, _, agreement = key.partition(" ")
+        if kind == LEDGER and agreement:
+            self.watch(agreement, transfer)
+        elif kind in (LEDGER, ""):
+            self._missed = True
+            self._awake.set()
+
     def changed(self, peer: str) -> None:
         """Look at everything that runs with a participant now: what our ledgers say of it has changed."""
         self._peers.add(peer)
@@ -94,7 +106,8 @@ class Monitor:
         while True:
             self._awake.clear()
             try:
-                if surveyed is None or self._stale(surveyed):
+                if surveyed is None or self._missed or self._stale(surveyed):
+                    self._missed = False
                     await self.survey()
                     surveyed = asyncio.get_running_loop().time()
                 seconds = await self.turn()

@@ -96,6 +96,7 @@ class Company:
         on_overdue="notice",
         nested=(),
         profile="battery",
+        store=None,
         ready_within=0,
         accepts=(),
     ):
@@ -114,7 +115,7 @@ class Company:
         service = Service(f"{self.did}#dsp", "DataService", self.base)
         self.published = document(self.did, keys.published(), [service])
         directory.publish(self.published)
-        self.store = SqliteStore(open_database(place / "data.sqlite"), self.did)
+        self.store = store or SqliteStore(open_database(place / "data.sqlite"), self.did)
         self.client = GuardedClient(Outbound(allow=frozenset({"127.0.0.1"}), require_https=False), tls=lambda: False)
         self.rules = Rules(
             self.store, self.profile, self.clock, participant=self.did, name=name, endpoint=self._reached, nested=nested, accepts=accepts,
