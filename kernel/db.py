@@ -52,6 +52,7 @@ class Database:
         self._gathered: list[_Job] = []
         self._turn: asyncio.AbstractEventLoop | None = None
         self._listeners: list[Callable[[], None]] = []
+        self._quiet: set[asyncio.Future[Any]] = set()  # writes that listeners need not hear of
         self._rider: Callable[[], Rider | None] = lambda: None
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="database-writer", daemon=True)
@@ -79,16 +80,16 @@ class Database:
         """Run a short query now, on the loop's thread."""
         return work(self._reader)
 
-    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work` in the next transaction; returns when it is durable. Raises what `work` raises, or `StorageFull`."""
+    async def write(self, work: Callable[[sqlite3.Connection], T], *, quiet: bool = False) -> T:
+        """Run `work` in the next transaction; returns when it is durable. Raises what `work` raises, or `StorageFull`. `quiet`: no listener waits for it."""
         rider = self._rider()
         if rider is None:
-            return await self._written(work)
-        value = await self._written(lambda connection: _together(connection, work, rider))
+            return await self._written(work, quiet)
+        value = await self._written(lambda connection: _together(connection, work, rider), quiet)
         rider.arrived()
         return value
 
-    async def _written(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _written(self, work: Callable[[sqlite3.Connection], T], quiet: bool) -> T:
         if self._closed:
             raise UnavailableError("the database is closed")
         loop = asyncio.get_running_loop()
@@ -96,6 +97,8 @@ class Database:
         if not self._gathered or self._turn is not loop:
             loop.call_soon(self._hand_over)
             self._turn = loop
+        if quiet:
+            self._quiet.add(future)
         self._gathered.append((work, future, loop))
         return await future  # a caller that gives up does not undo its write
 
@@ -110,7 +113,7 @@ class Database:
         self._rider = rider
 
     def on_commit(self, listener: Callable[[], None]) -> None:
-        """Call `listener` on the loop after every group of commits."""
+        """Call `listener` on the loop after every group of commits that are not all quiet."""
         self._listeners.append(listener)
 
     def close(self) -> None:
@@ -151,6 +154,8 @@ class Database:
                 continue  # the loop ended while its last writes were on their way: they are durable, nobody listens
 
     def _resolve(self, outcomes: list[_Outcome]) -> None:
+        quiet = {each[0] for each in outcomes} & self._quiet
+        self._quiet -= quiet
         for future, _, value, error in outcomes:
             if future.done():
                 continue
@@ -159,7 +164,7 @@ class Database:
             else:
                 future.set_exception(error)
                 future.exception()  # the caller may be gone; its error was seen
-        for listener in self._listeners:
+        for listener in self._listeners if len(quiet) < len(outcomes) else ():
             listener()
 
 

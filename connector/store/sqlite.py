@@ -19,11 +19,12 @@ import msgspec
 import orjson
 
 from connector.processes.errors import VersionConflict
-from connector.processes.model import Commit, Process
+from connector.processes.model import Commit, Process, TokenUse
 from connector.store.port import Claim, Notice
 from connector.store.sql import HEAD, SqlStore, Statement, outbox_row
 from identity.access.service import AccessStore
 from identity.access.sqlite import SqliteAccess
+from identity.verify import TokenUse as VerifiedUse
 from kernel.db import Database
 
 _NEXT: Final = (
@@ -64,6 +65,11 @@ class SqliteStore(SqlStore):
 
     async def _write(self, *statements: Statement) -> Sequence[Any]:
         return await self._db.write(lambda c: self._run(c, statements)[1])
+
+    async def spend(self, token: TokenUse | VerifiedUse) -> None:
+        """Quiet: nothing follows from it, and the answer of a read waits for nobody else."""
+        statement = self._spent(token)
+        await self._db.write(lambda c: self._run(c, [statement]), quiet=True)
 
     async def process(self, key: str) -> Process | None:
         known = self._processes.get(key)

@@ -223,6 +223,18 @@ async def test_listeners_are_called_on_the_loop_once_after_a_group(database):
     assert heard == [(threading.get_ident(), []), (threading.get_ident(), ["a", "b", "c"])]
 
 
+async def test_nobody_hears_of_quiet_writes_but_together_with_others(database):
+    heard = []
+    database.on_commit(lambda: heard.append(database.read(names)))
+    await database.write(add("a"), quiet=True)
+    with pytest.raises(sqlite3.IntegrityError):
+        await database.write(add("a"), quiet=True)
+    assert heard == []
+    await asyncio.gather(database.write(add("b"), quiet=True), database.write(add("c")))
+    assert heard[-1] == ["a", "b", "c"]
+    assert not database._quiet
+
+
 def test_a_second_owner_is_refused_and_told_what_to_do(database, path):
     with pytest.raises(InUse) as caught:
         db.Database.open(path, head=HEAD, upgrade=upgrade)
