@@ -191,7 +191,7 @@ class Commands:
             chosen, described = offers[0], describe.facts(found)
         else:
             chosen = {**self.signable(terms), "@id": offer}
-        asked = {**self.changed(chosen, values), "@type": "Offer", "target": dataset}
+        asked = {**(self.changed(chosen, values) if values else chosen), "@type": "Offer", "target": dataset}
         leeway = self._leeway(asked, open_to, otherwise, approval)
         base = await self._peers.base(peer)
         commit = negotiation.request(peer, base, asked, self._own_negotiation(), described=described, leeway=leeway)

@@ -138,6 +138,9 @@ class Story:
 
     def _seen_by(self, api: ManagementClient) -> set[str]:
         found = api.post("/v1/catalog", {"peer": self.world.did("provider")})
+        shown = [each["endpointURL"] for each in found["service"]]
+        members = int(self.world.did("provider").rpartition("%3A")[2]) + 1
+        expect(all(f":{members}/" in each for each in shown), f"a member is to call {shown}")
         return {each["@id"] for each in found["dataset"]}
 
     def _guess(self) -> Shown:

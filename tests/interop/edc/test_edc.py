@@ -1,7 +1,7 @@
 """Beside Eclipse EDC 0.15.1, in both directions: catalog, contract, termination by each side, pull and push with bytes compared, suspension and resumption.
 
-Run by `./run interop edc`, which fetches EDC; without it this file is not collected. A command to EDC waits until EDC itself is where we are: it saves a state only
-after the other side has taken the message, and a command in between is lost when it does. EDC identifies itself by an unsigned text (`tests/support/plain.py`).
+Run by `./run interop edc`, which fetches EDC; without it this file is not collected. What ends or suspends something waits until EDC itself is where we are: it saves a
+state only after the other side has taken its message, over whatever it has accepted, with a 200, in between. EDC identifies itself by an unsigned text (`tests/support/plain.py`).
 """
 
 import asyncio
@@ -31,6 +31,13 @@ async def transfer_from_edc(both, kind):
     return made.id
 
 
+async def started_by_edc(both, key):
+    """The transfer, once it is started here and there."""
+    process = await both.until(key, "STARTED")
+    await both.provider.until(TRANSFERS, process.peer_pid, "STARTED")
+    return process
+
+
 async def test_we_read_its_whole_catalog_by_its_pages(both):
     found = await both.commands.catalog(both.provider.participant)
     assert sorted(each["@id"] for each in found["dataset"]) == [*(f"asset-{n:03}" for n in range(ASSETS - 1)), f"{SLOW}asset"]
@@ -48,6 +55,7 @@ async def test_we_negotiate_with_it_to_finalized(both):
 async def test_we_end_a_negotiation_that_it_provides(both):
     made = await both.commands.negotiate(both.provider.participant, f"{SLOW}asset", "", None)
     process = await both.until(made.id, "AGREED")
+    await both.provider.until(NEGOTIATIONS, process.peer_pid, "AGREED")
     await both.commands.step("negotiation", process.id, "terminate", "changed our mind")
     await both.until(process.id, "TERMINATED")
     await both.provider.until(NEGOTIATIONS, process.peer_pid, "TERMINATED")
@@ -64,7 +72,7 @@ async def test_it_ends_a_negotiation_that_it_provides(both):
 
 async def test_we_pull_from_it_suspend_and_resume(both):
     key = await transfer_from_edc(both, "HttpData-PULL")
-    process = await both.until(key, "STARTED")
+    process = await started_by_edc(both, key)
     assert addresses.of_edc(process.data["dataAddress"])
     got = await both.commands.pull(key, 0)
     assert (both.ours.directory / got["file"]).read_bytes() == PAYLOAD
@@ -81,8 +89,7 @@ async def test_we_pull_from_it_suspend_and_resume(both):
 
 async def test_it_suspends_and_resumes_what_it_provides(both):
     key = await transfer_from_edc(both, "HttpData-PULL")
-    process = await both.until(key, "STARTED")
-    await both.provider.until(TRANSFERS, process.peer_pid, "STARTED")
+    process = await started_by_edc(both, key)
     await both.provider.step(TRANSFERS, process.peer_pid, "suspend", "maintenance")
     await both.until(key, "SUSPENDED")
     await both.provider.until(TRANSFERS, process.peer_pid, "SUSPENDED")
@@ -94,8 +101,7 @@ async def test_it_suspends_and_resumes_what_it_provides(both):
 
 async def test_a_transfer_that_it_ends_gives_no_more_data(both):
     key = await transfer_from_edc(both, "HttpData-PULL")
-    process = await both.until(key, "STARTED")
-    await both.provider.until(TRANSFERS, process.peer_pid, "STARTED")
+    process = await started_by_edc(both, key)
     await both.provider.step(TRANSFERS, process.peer_pid, "terminate", "over")
     await both.until(key, "TERMINATED")
     await both.provider.until(TRANSFERS, process.peer_pid, *ENDED)
@@ -116,7 +122,7 @@ async def status_of(address):
 
 async def test_we_end_a_transfer_that_it_provides(both):
     key = await transfer_from_edc(both, "HttpData-PULL")
-    process = await both.until(key, "STARTED")
+    process = await started_by_edc(both, key)
     await both.commands.step("transfer", key, "terminate", "enough")
     await both.until(key, "TERMINATED")
     await both.provider.until(TRANSFERS, process.peer_pid, *ENDED)
