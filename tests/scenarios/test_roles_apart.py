@@ -265,6 +265,14 @@ def test_two_authorities_side_by_side_continue_one_sequence(apart):
     assert [(each["seq"], each["kind"]) for each in second.api.items("/v1/events")] == events
 
 
+def test_one_audit_log_of_all_processes(apart):
+    apart.operate("issuer", "provider", "suspend")
+    apart.operate("ca", "provider", "reinstate")
+    for role in ROLES:
+        answered = command("identity", "audit", "verify", "--dir", str(apart.nodes[role].directory), "--json")
+        assert json.loads(answered)["intact"], answered
+
+
 def test_a_revocation_is_final_in_every_process(apart):
     number, _ = apart.listed()
     apart.operate("authority", "consumer", "revoke")

@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from identity.service.store.ledger import ledger, open_file
+from identity.tls.web import WebCa
 
+DEFINITIONS = '[[credential]]\nid = "membership"\ntype = "MembershipCredential"\n'
 DID = "did:web:authority.example"
 
 
@@ -37,3 +39,12 @@ def database(tmp_path):
 @pytest.fixture
 def books(database, clock):
     return ledger(DID, database, clock)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """What `identity init` is given: server certificate, its key, definitions."""
+    certificate, key = WebCa.create().issue(["localhost"])
+    for name, data in (("server.pem", certificate), ("server.key", key), ("definitions.toml", DEFINITIONS.encode())):
+        (tmp_path / name).write_bytes(data)
+    return tmp_path

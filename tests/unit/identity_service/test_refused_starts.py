@@ -8,24 +8,18 @@ from identity.keys import KeyStore
 from identity.service import setup
 from identity.service.app import open_service
 from identity.service.settings import Settings, check
-from identity.tls.web import WebCa
 from kernel.clock import SystemClock
 from kernel.errors import Misconfigured
 
-DEFINITIONS = '[[credential]]\nid = "membership"\ntype = "MembershipCredential"\n'
-
 
 @pytest.fixture
-def directory(tmp_path):
-    made = WebCa.create().issue(["localhost"])
-    for name, data in (("server.pem", made[0]), ("server.key", made[1]), ("definitions.toml", DEFINITIONS.encode())):
-        (tmp_path / name).write_bytes(data)
+def directory(files):
     settings = Settings(name="x", data_space="Space", port=8443, management_port=8444)
     setup.initialise(
-        tmp_path / "service", settings, certificate=tmp_path / "server.pem", key=tmp_path / "server.key",
-        credential_definitions=tmp_path / "definitions.toml", roots=None, clock=SystemClock(),
+        files / "service", settings, certificate=files / "server.pem", key=files / "server.key",
+        credential_definitions=files / "definitions.toml", roots=None, clock=SystemClock(),
     )  # fmt: skip
-    return tmp_path / "service"
+    return files / "service"
 
 
 def started(directory):
