@@ -5,6 +5,8 @@ Rules
   another way, as a third party's attestation (E3) does. E2 is made by our own store alone. Both are told to the other side, in the transaction that writes them down.
 - What is told is a statement signed by who tells it (`evidence.statement`'s way: a key that its DID document lists for assertions), about the duty's id, which is the
   same on both sides. The receiver checks the sender, the signature and the party's role, and its own ledger then decides.
+- Who a duty is owed to tells the other side, in the same way, that it is overdue: it stands in the notes of both. The receiver believes its own clock; the word of the
+  other only adds the note.
 - Only a peer that signed the agreement in our form is told: it knows this endpoint. Others are simply not told.
 - Data that our store received are deleted before the time of the agreement's duty to delete, by a tenth of the period, an hour at most. The evidence is of class E2:
   the digests of what was removed. A duty to keep goes first: until it ends, nothing is deleted.
@@ -12,7 +14,7 @@ Rules
 Not done here: waking up (`worker.monitor`), what an overdue duty leads to.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import quote
@@ -96,8 +98,40 @@ class Obligations:
             raise UnknownProcess("no such duty", peer=who)
         if any(body["statement"] == each.statement for each in entry.evidence) or entry.state == "waived":
             return entry
+        if "overdue" in claims:
+            return await self._reminded(agreement, entry, who)
         after = self._applied(agreement, entry, claims, body["statement"])
         return await self._save(agreement, entry, after, None)
+
+    async def _reminded(self, agreement: Agreement, entry: Entry, who: str) -> Entry:
+        """Note that the side that a duty is owed to has told us that it is overdue. What follows of that is the monitor's, not the note's."""
+        if self.usage.owing(agreement, entry.path) == who:
+            raise Forbidden("who owes a duty does not remind of it")
+        if entry.state == "active":
+            raise Conflict("the duty is not overdue by our clock", next_step="tell it again later")
+        stored = await self._store.duty(entry.id)
+        noted = f"{who} has told that it is overdue"
+        if entry.state != "overdue" or stored is None or stored.note == noted:
+            return entry
+        return await self._save(agreement, stored, replace(stored, note=noted), None)
+
+    async def keep(self, agreement: Agreement, entries: Sequence[Entry]) -> None:
+        """Write down what time has made of duties; who owes one that is overdue now is told, in the same transaction. Raises `VersionConflict`."""
+        late = [
+            each for each in entries if each.state == "overdue" and self.usage.owing(agreement, each.path) != agreement.participant
+        ]
+        process = await self._told_to(agreement) if late else None
+        if process is None:
+            await self._store.save_duties(entries)
+            return
+        at = iso(self._clock.now())
+        said = [
+            {"iss": agreement.participant, "duty": each.id, "agreement": agreement.id, "at": at, "overdue": each.due}
+            for each in late
+        ]
+        noted = {each.path: replace(each, note=f"{agreement.peer} was told that it is overdue") for each in late}
+        kept = tuple(noted.get(each.path, each) for each in entries)
+        await self._tell(process, said, kept)
 
     async def delete(self, agreement: Agreement) -> list[str]:
         """Delete what we hold under an agreement, and show that; the digests. A duty to keep refuses it with `Conflict`."""
@@ -141,17 +175,28 @@ class Obligations:
     async def _save(self, agreement: Agreement, entry: Entry, after: Entry, told: dict[str, Any] | None) -> Entry:
         """Write a change down, with the message to the other side where it is to be told and knows how to take it."""
         (changed,) = moved([entry], [after])
-        process = await self._store.process(agreement.negotiation) if told is not None else None
-        if process is None or told is None or not process.data.get("peerSignature"):
+        process = await self._told_to(agreement) if told is not None else None
+        if process is None or told is None:
             await self._store.save_duties([changed])
-            return changed
-        key = self._new_id()
-        body = wire.dumps({"@id": key, "@type": MESSAGE, "statement": self._sign(told)})
-        path = f"/negotiations/{quote(process.peer_pid, safe=':')}/duties"
-        row = OutboxRow(id=key, process=process.id, act="dsp", message=MESSAGE, path=path, body=body)
-        moving = replace(process, version=process.version + 1)
-        await self._store.commit(Commit(process=moving, expected=process.version, outbox=(row,), duties=(changed,)))
+        else:
+            await self._tell(process, [told], (changed,))
         return changed
+
+    async def _told_to(self, agreement: Agreement) -> Process | None:
+        """The negotiation through which the other side is told; None where it does not know how to take it."""
+        found = await self._store.process(agreement.negotiation)
+        return found if found is not None and found.data.get("peerSignature") else None
+
+    async def _tell(self, process: Process, said: Sequence[dict[str, Any]], duties: tuple[Entry, ...]) -> None:
+        """Write duties down, with the statements to the other side."""
+        path = f"/negotiations/{quote(process.peer_pid, safe=':')}/duties"
+        rows = []
+        for each in said:
+            key = self._new_id()
+            body = wire.dumps({"@id": key, "@type": MESSAGE, "statement": self._sign(each)})
+            rows.append(OutboxRow(id=key, process=process.id, act="dsp", message=MESSAGE, path=path, body=body))
+        moving = replace(process, version=process.version + 1)
+        await self._store.commit(Commit(process=moving, expected=process.version, outbox=tuple(rows), duties=duties))
 
     async def _verified(self, token: str, who: str) -> dict[str, Any]:
         try:

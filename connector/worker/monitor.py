@@ -4,7 +4,7 @@
 
 Rules
 - A look writes down what has become of the duties, has our own store delete what is to be deleted, and decides every running transfer anew (`usage.running`).
-- A duty that is overdue and has no consequence is a warning in the log and in `kizuna duty list`; with `on_overdue = "terminate"` the provider also retires the
+- A duty that is overdue is a warning in the log and in `kizuna duty list` of both sides, since who owes it is told. Where it has no consequence and `on_overdue = "terminate"` the provider also retires the
   agreement: running transfers end, none begins. What follows is done before the duty is written as overdue, so a crash in between repeats it.
 - The next instant is the first at which a duty or a decision changes, or a credential ends by itself that a running transfer was let in with. An agreement without a running transfer and without a dated duty has none, and costs nothing.
 - Commits that make or change duties wake it (`Store.on_ledger`); so does a change of our trade relations, and a start of a transfer, which is looked at alone: others under
@@ -231,7 +231,7 @@ class Monitor:
                 action = act.entry.action.rpartition("/")[2]
                 await self._contracts.retire(agreement.id, "policy monitor", f"the duty to {action} is overdue")
         if changed := moved(ledger.duties, after):
-            await self._store.save_duties(changed)
+            await self._obligations.keep(agreement, changed)
 
     # credentials ------------------------------------------------------------------------------------------------------
 
