@@ -129,10 +129,11 @@ def report(error: KizunaError) -> None:
         typer.echo(f"  next: {error.next_step}", err=True)
 
 
-def application() -> typer.Typer:
-    """The application with the commands of all packages."""
+def application(first: str = "") -> typer.Typer:
+    """The application with the commands of all packages; of one alone where `first` is its name, so that the others need not be loaded."""
+    found = entry_points(group=GROUP)
     app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-    for each in sorted(entry_points(group=GROUP), key=lambda found: found.name):
+    for each in sorted([each for each in found if each.name == first] or found, key=lambda found: found.name):
         each.load()(app)
     return app
 
@@ -140,7 +141,7 @@ def application() -> typer.Typer:
 def main() -> None:
     """Entry point of `kizuna`."""
     try:
-        application()()
+        application(sys.argv[1] if len(sys.argv) > 1 else "")()
     except KizunaError as error:
         report(error)
         sys.exit(error.exit_code)

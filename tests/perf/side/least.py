@@ -38,7 +38,7 @@ PER_HOST = 16
 
 def tables(path: Path) -> None:
     """The least that has to be stored: the process as it stands, and the tokens that were used."""
-    import sqlite3  # noqa: PLC0415  as an upgrade
+    import sqlite3
 
     connection = sqlite3.connect(path)
     connection.executescript(
@@ -136,7 +136,6 @@ class Side:
 
 
 async def main(place: Path, port: int, peer: int) -> None:
-    place.mkdir()
     server = server_context(place.parent / "server.pem", place.parent / "server.key")
     accept_clients(server, place.parent / "roots.pem")
     await serve(Side(place, peer).application(), "127.0.0.1", port, server)
@@ -145,4 +144,5 @@ async def main(place: Path, port: int, peer: int) -> None:
 
 
 if __name__ == "__main__":
+    Path(sys.argv[1]).mkdir()
     uvloop.run(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))

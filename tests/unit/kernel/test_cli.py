@@ -3,6 +3,9 @@
 import asyncio
 import json
 import socket
+import subprocess
+import sys
+from importlib.metadata import entry_points
 
 import pytest
 import typer
@@ -152,7 +155,7 @@ def test_main_ends_with_the_errors_code_and_says_cause_and_next_step_without_a_s
     def fail():
         raise error
 
-    monkeypatch.setattr(cli, "application", lambda: app)
+    monkeypatch.setattr(cli, "application", lambda _: app)
     monkeypatch.setattr("sys.argv", ["kizuna"])
     with pytest.raises(SystemExit) as caught:
         cli.main()
@@ -203,3 +206,18 @@ def test_all_packages_register_their_commands():
         each.name for each in cli.application().registered_commands
     }
     assert names
+
+
+def test_a_package_that_is_named_is_loaded_alone():
+    code = "import sys; from kernel.cli import application; application('policy'); print('connector.cli' in sys.modules, 'policies.cli' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["False", "True"]
+
+
+def test_what_every_package_registers_stands_under_no_other_packages_name():
+    """Else a command would be missing where only the package of that name is loaded."""
+    whole, packages = cli.application(), {each.name for each in entry_points(group=cli.GROUP)}
+    named = [each for each in whole.registered_groups if each.name in packages]
+    for each in named:
+        (alone,) = [one for one in cli.application(each.name).registered_groups if one.name == each.name]
+        assert len(alone.typer_instance.registered_commands) == len(each.typer_instance.registered_commands)
