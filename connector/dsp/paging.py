@@ -4,7 +4,7 @@ Rules
 - A page has `page_size` datasets in the order of their ids; the next one begins after the last id, so a page costs the same wherever it lies.
 - `Link` names the next page and the previous one. Continuation tokens are ours alone: signed, for one participant, for an hour. A wrong one is `BadContinuation`, never a silent first page.
 - `filter` may hold one QuerySpec with `offset` and `limit` and no expression (EDC's crawler pages by it). Every other filter is `UnsupportedFilter`.
-- Bodies over 4 KiB are compressed when the caller takes gzip.
+- Bodies over 4 KiB are compressed when the caller takes gzip. Large ones are sent in pieces, as fast as the caller reads: no copy of the whole waits for it.
 """
 
 import asyncio
@@ -30,23 +30,32 @@ from kernel.wire import b64url, unb64url
 LIFE: Final = 3600
 MOST: Final = 1000
 COMPRESS: Final = 4096
+PIECE: Final = 256 * 1024
 
 
-async def catalog(node: Node, request: web.Request) -> web.Response:
+async def catalog(node: Node, request: web.Request) -> web.StreamResponse:
     """`POST /catalog/request`."""
     request[CONVERSATION] = ("catalog", "", "")
     found = messages.read(messages.CatalogRequestMessage, await request.read())
     async with _caller(node, request) as who:
         node.check_contexts(who.did, found.unknown)
-        query = _query(found.message.filter)
-        if query is not None:
-            return _reply(request, node.catalog.envelope(who, await node.catalog.slice(who, *query)), {})
-        place = _opened(node, who, request.query.get("continuationToken", ""))
-        datasets, previous, following = await _page(node, who, place)
-        url = f"{node.base_url(who.did)}/catalog/request?continuationToken="
-        links = [f'<{url}{_sealed(node, who, _Place(previous, back=True))}>; rel="previous"'] if previous else []
-        links += [f'<{url}{_sealed(node, who, _Place(following))}>; rel="next"'] if following else []
-        return _reply(request, node.catalog.envelope(who, datasets), {"Link": ", ".join(links)} if links else {})
+        datasets, links = await _asked(node, request, who, _query(found.message.filter))
+        body = wire.dumps(node.catalog.envelope(who, datasets))
+    return await _reply(request, body, {"Link": ", ".join(links)} if links else {})
+
+
+async def _asked(
+    node: Node, request: web.Request, who: VerifiedParticipant, query: tuple[int, int] | None
+) -> tuple[list[Any], list[str]]:
+    """Datasets, and links to the neighbouring pages."""
+    if query is not None:
+        return await node.catalog.slice(who, *query), []
+    place = _opened(node, who, request.query.get("continuationToken", ""))
+    datasets, previous, following = await _page(node, who, place)
+    url = f"{node.base_url(who.did)}/catalog/request?continuationToken="
+    links = [f'<{url}{_sealed(node, who, _Place(previous, back=True))}>; rel="previous"'] if previous else []
+    links += [f'<{url}{_sealed(node, who, _Place(following))}>; rel="next"'] if following else []
+    return datasets, links
 
 
 async def _page(node: Node, who: VerifiedParticipant, place: "_Place") -> tuple[list[Any], str, str]:
@@ -57,14 +66,15 @@ async def _page(node: Node, who: VerifiedParticipant, place: "_Place") -> tuple[
     return datasets, f"{place.id}\0" if place.id else "", following  # up to that id itself
 
 
-async def dataset(node: Node, request: web.Request) -> web.Response:
+async def dataset(node: Node, request: web.Request) -> web.StreamResponse:
     """`GET /catalog/datasets/{id}`."""
     request[CONVERSATION] = ("catalog", "", "")
     async with _caller(node, request) as who:
         found = await node.catalog.dataset(who, request.match_info["id"])
         if found is None:
             raise DatasetUnknown("no such dataset", peer=who.did)
-        return _reply(request, {"@context": [CONTEXT], **found}, {})
+        body = wire.dumps({"@context": [CONTEXT], **found})
+    return await _reply(request, body, {})
 
 
 @asynccontextmanager
@@ -125,8 +135,17 @@ def _mac(node: Node, who: VerifiedParticipant, text: bytes) -> bytes:
     return hmac.digest(node.page_key, who.did.encode() + b"\0" + text, hashlib.sha256)
 
 
-def _reply(request: web.Request, value: dict[str, Any], headers: dict[str, str]) -> web.Response:
-    response = web.Response(body=wire.dumps(value), headers=headers, content_type="application/json")
-    if len(response.body or b"") > COMPRESS and "gzip" in request.headers.get("Accept-Encoding", ""):  # type: ignore[arg-type]
-        response.enable_compression(web.ContentCoding.gzip)
+async def _reply(request: web.Request, body: bytes, headers: dict[str, str]) -> web.StreamResponse:
+    if len(body) > COMPRESS and "gzip" in request.headers.get("Accept-Encoding", ""):
+        packed = web.Response(body=body, headers=headers, content_type="application/json")
+        packed.enable_compression(web.ContentCoding.gzip)
+        return packed
+    if len(body) <= PIECE:
+        return web.Response(body=body, headers=headers, content_type="application/json")
+    response = web.StreamResponse(headers=headers)
+    response.content_type, response.content_length = "application/json", len(body)
+    await response.prepare(request)
+    for start in range(0, len(body), PIECE):
+        await response.write(memoryview(body)[start : start + PIECE])
+    await response.write_eof()
     return response
