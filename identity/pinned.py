@@ -8,6 +8,7 @@ from collections.abc import Collection
 
 from identity.did import ASSERTION, BadDid, DidDocument, did_of_url
 from identity.jose import PublicKey, Unverified, thumbprint
+from identity.resolve import Resolving, with_document
 from kernel.errors import BadInput
 
 
@@ -37,3 +38,10 @@ def pinned_key(document: DidDocument, token: Unverified, pins: Collection[str]) 
             reason="foreign",
         )
     return key, found
+
+
+async def pinned_signer(resolver: Resolving, did: str, token: Unverified, pins: Collection[str]) -> tuple[PublicKey, str]:
+    """The same, with the DID's document; a key that a cached one does not hold is looked for in a fresh one. Raises `NotPinned`, `BadDid`, what the resolver raises."""
+    found: list[tuple[PublicKey, str]] = []
+    await with_document(resolver, did, lambda document: found.append(pinned_key(document, token, pins)))
+    return found[0]

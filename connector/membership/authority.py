@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from connector.membership.standing import Standing
 from connector.store.port import Store
 from identity.jose import PublicKey, Unverified
-from identity.pinned import pinned_key
+from identity.pinned import pinned_signer
 from identity.resolve import Resolving
 from identity.tls import enrol
 from kernel import telemetry
@@ -52,7 +52,7 @@ class Authority:
 
     async def key(self, token: Unverified) -> tuple[PublicKey, str]:
         """The key that has signed, if it is believed, and its thumbprint; raises `NotPinned`, `BadDid`. Call `believe` once the signature holds."""
-        return pinned_key(await self._resolver.resolve(self.did), token, self.keys)
+        return await pinned_signer(self._resolver, self.did, token, self.keys)
 
     async def believe(self, keys: Iterable[str]) -> None:
         """Believe these keys from now on: the first one that was seen, or those that a trust list names."""

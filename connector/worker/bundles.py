@@ -1,4 +1,4 @@
-"""Keeping the CA bundles: that of our consortium, and those of other consortia whose member certificates a trust bridge recognises (`identity.trustlist`; ADR 21).
+"""Keeping the CA bundles: that of our consortium, and those of other consortia whose member certificates a trust bridge recognises (`identity.trustlist`; ADR 23).
 
 Rules
 - Which bundle is the right one is said by its digest, in the trust list that its authority has signed. Another one is never stored.

@@ -19,10 +19,9 @@ from connector.membership.authority import Authority
 from connector.membership.standing import Standing
 from connector.store.port import Store
 from identity import trustlist
-from identity.did import DidDocument
 from identity.door import Door
 from identity.jose import parse as parse_token
-from identity.pinned import pinned_key
+from identity.pinned import pinned_signer
 from identity.resolve import Resolving
 from identity.trust import ClaimTable, IssuerRule, TrustPolicy
 from identity.trustlist import BadTrustList, Bridge, Content, TrustList
@@ -146,7 +145,7 @@ class Trust:
         if reply.status != 200:
             raise UnavailableError(f"the trust list is answered with {reply.status}")
         text = reply.body.decode("ascii", "replace").strip()
-        found = await self._read(text, did, keys, document)
+        found = await self._read(text, did, keys)
         if trustlist.follows(found, self._lists.get(did)):
             self._lists[did], self._unlisted = found, False
             followed = self._standing.followed
@@ -155,10 +154,9 @@ class Trust:
             log.info("trust list taken", authority=did, sequence=found.sequence, until=iso(found.until))
         return self._lists[did]
 
-    async def _read(self, text: str, did: str, keys: Sequence[str], document: DidDocument | None = None) -> TrustList:
+    async def _read(self, text: str, did: str, keys: Sequence[str]) -> TrustList:
         credential = trustlist.parse(text)
-        known = document or await self._resolver.resolve(did)
-        key, thumbprint = pinned_key(known, parse_token(text, limit=trustlist.LIMIT), keys)
+        key, thumbprint = await pinned_signer(self._resolver, did, parse_token(text, limit=trustlist.LIMIT), keys)
         found = trustlist.read(credential, key, did, self._clock.now())
         if did == self._authority.did and not keys:
             await self._authority.believe((thumbprint,))

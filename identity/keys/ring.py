@@ -6,10 +6,13 @@
 Rules
 - Until its lead is over, a new key signs only when its purpose has no other one.
 - What we ourselves signed with an older key (access tokens, data tokens) is honoured as long as the key is published.
+- A `trust` key signs after all older ones are gone: whoever follows the authority learns a new key from lists that an older one has signed (`identity.pinned`). It may be
+  retired `ANNOUNCED` after its successor was made, the life of a list; sooner only when it is to be revoked. Several may wait, as a reserve.
 - Tokens and presentations live for minutes, so an older `si`, `vp` or `data` key may be retired `OVERLAP` after its successor began; sooner only when it
-  is to be revoked. What a `vc`, `trust` or `contract` key signed outlives it: such a key goes by revocation alone, and what it signed with it.
+  is to be revoked. What a `vc` or `contract` key signed outlives it: such a key goes by revocation alone, and what it signed with it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -23,7 +26,9 @@ from kernel.clock import Clock, iso
 from kernel.errors import Conflict, NotFound
 
 LEAD: Final = timedelta(minutes=5)
+ANNOUNCED: Final = timedelta(days=7)
 _SHORT: Final = frozenset({"si", "vp", "data"})
+_TRUST: Final = "trust"
 OVERLAP: Final = timedelta(minutes=15)
 
 
@@ -35,7 +40,7 @@ class KeyState(Struct, frozen=True):
     alg: str
     state: str
     created: str
-    signs: str  # from when on
+    signs: str  # from when on; empty for a key that signs when the older ones are gone
 
 
 class KeyRing:
@@ -54,8 +59,15 @@ class KeyRing:
     def current(self, purpose: str) -> FileSigner:
         """The key that signs now."""
         keys, now = self._keys[purpose], self._clock.now()
+        if purpose == _TRUST:
+            return keys[0]
         ready = [each for each in keys[1:] if self._begins(each) <= now]
         return ready[-1] if ready else keys[0]
+
+    def all(self, purpose: str) -> Sequence[FileSigner]:
+        """All keys of a purpose as they are at any moment, oldest first; raises `Misconfigured` when there is none."""
+        self._store.open(purpose)
+        return _Live(self, purpose)
 
     def known(self, purpose: str, kid: str | None) -> FileSigner:
         """A key of the purpose that is not retired; raises `BadToken`."""
@@ -75,7 +87,7 @@ class KeyRing:
         """A new key for a purpose; raises `Conflict` while another one waits to begin."""
         if purpose not in self._purposes or purpose not in self._keys:
             raise NotFound(f"no keys for {purpose} here", next_step=f"one of {', '.join(self._keys)}")
-        if any(each.state == "NEXT" for each in self.states() if each.purpose == purpose):
+        if purpose != _TRUST and any(each.state == "NEXT" for each in self.states() if each.purpose == purpose):
             raise Conflict("a new key of this purpose waits to begin", next_step="rotate again when it signs")
         made = self._store.generate(purpose, alg=alg)
         self._load()
@@ -85,7 +97,10 @@ class KeyRing:
         """Take an older key out of the document. `revoke` does not wait for the overlap. Raises `NotFound`, `Conflict`."""
         state = next((each for each in self.states() if each.kid == kid), None)
         if state is None:
-            raise NotFound(f"no key {kid}", next_step="`kizuna connector keys` lists them")
+            raise NotFound(f"no key {kid}", next_step="`kizuna connector keys`, or `kizuna identity keys`, lists them")
+        if state.purpose == _TRUST:
+            self._retire_trust(state, revoke=revoke)
+            return
         if state.state != "OLDER":
             raise Conflict(f"{kid} is {state.state}", next_step="rotate its purpose first; it can go when the new key signs")
         if not revoke and state.purpose not in _SHORT:
@@ -96,6 +111,21 @@ class KeyRing:
                 f"what {kid} signed is still under way", next_step=f"wait until {iso(successor + OVERLAP)}, or revoke it"
             )
         self._store.retire(kid)
+        self._load()
+
+    def _retire_trust(self, state: KeyState, *, revoke: bool) -> None:
+        keys = self._keys[_TRUST]
+        if state.state == "NEXT" and not revoke:
+            raise Conflict(f"{state.kid} waits to sign", next_step="retire the keys before it, or revoke it")
+        if keys[-1].kid == state.kid:
+            raise Conflict(
+                f"{state.kid} is the newest", next_step="rotate its purpose first, so that there is one to take its place"
+            )
+        if not revoke and self._clock.now() < (learned := self._created(keys[1]) + ANNOUNCED):
+            raise Conflict(
+                "followers may not have learned the next key yet", next_step=f"wait until {iso(learned)}, or revoke this one"
+            )
+        self._store.retire(state.kid)
         self._load()
 
     def _state(self, purpose: str, key: FileSigner) -> KeyState:
@@ -109,7 +139,9 @@ class KeyRing:
             key.alg,
             word,
             iso(created),
-            iso(created if word == "ACTIVE" and len(keys) == 1 else self._begins(key)),
+            ""
+            if word == "NEXT" and purpose == _TRUST
+            else iso(created if word == "ACTIVE" and len(keys) == 1 else self._begins(key)),
         )
 
     def _created(self, key: FileSigner) -> datetime:
@@ -122,8 +154,25 @@ class KeyRing:
         """Read the keys again: another process that shares the folder has changed them."""
         self._load()
 
+    def of(self, purpose: str) -> tuple[FileSigner, ...]:
+        """The keys of a purpose at this moment, oldest first."""
+        return self._keys[purpose]
+
     def _load(self) -> None:
         self._keys = {purpose: found for purpose in self._purposes if (found := self._store.all(purpose))}
+
+
+class _Live(Sequence[FileSigner]):
+    """The keys of a purpose, whichever they are by now."""
+
+    def __init__(self, ring: KeyRing, purpose: str) -> None:
+        self._ring, self._purpose = ring, purpose
+
+    def __len__(self) -> int:
+        return len(self._ring.of(self._purpose))
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._ring.of(self._purpose)[index]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ The public listener asks for a client certificate of the consortium's CA without
 import asyncio
 import signal
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from aiohttp import web
 
 from identity.access.oidc import provider
 from identity.access.service import Access
-from identity.keys import KeyStore, passphrase
+from identity.keys import KeyRing, KeyStore, passphrase
 from identity.resolve import Resolver
 from identity.service import settings as configuration
 from identity.service import setup
@@ -50,18 +50,19 @@ _log = telemetry.get(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A wired service; `open_service` makes it, `serving` runs it. `bundle`: the CA certificates of the consortium, PEM."""
+    """A wired service; `open_service` makes it, `serving` runs it. `bundle`: the CA certificates of the consortium; `reloaded` are told when these may have changed."""
 
     directory: Path
     settings: Settings
     database: Database
-    bundle: str
+    bundle: ca.Bundle
     client: GuardedClient
     parts: Sequence[Part]
     worker: Worker
     public: Sequence[Route]
     management: Management
     access: Access
+    reloaded: list[Callable[[], None]]
 
     async def publish(self) -> None:
         """Sign what a change made out of date."""
@@ -110,19 +111,19 @@ def _wired(
     )
     client = GuardedClient(Outbound(allow=frozenset(settings.allow_private)), tls=lambda: _outgoing(directory, settings))
     resolver = Resolver(client, books.clock)
-    bundle = ca.bundle(directory / "ca")
+    bundle, ring = ca.Bundle(directory / "ca"), KeyRing(keys, books.clock)
     common = Common(
         directory=directory,
         settings=settings,
         books=books,
-        keys=keys,
+        keys=ring,
         definitions=credentials,
         callers=Callers(_door(settings, resolver, books), books),
         resolver=resolver,
         client=client,
         admission=Admission(books, settings.invitation_days),
         requests=Requests(books, credentials, settings.data_space),
-        trust=trust_lists(directory, settings, books, keys, credentials, bundle),
+        trust=trust_lists(directory, settings, books, ring, credentials, bundle),
     )
     parts = [PARTS[role](common) for role in ROLES if role in settings.roles]
 
@@ -133,6 +134,17 @@ def _wired(
                 await part.publish()
             except KizunaError as error:
                 _log.error("not signed yet", role=part.role, detail=error.detail)
+
+    reloaded: list[Callable[[], None]] = [ring.reload, bundle.reload]
+
+    async def reload() -> None:
+        """Take over keys and CA certificates that have changed in the directory, and sign what hangs on them."""
+        for each in reloaded:
+            each()
+        for part in parts:
+            if part.reload is not None:
+                await part.reload()
+        await publish()
 
     delivery = next((part.delivery for part in parts if part.delivery is not None), None)
     return Service(
@@ -154,8 +166,10 @@ def _wired(
             certificates=CertificateRevocation(books, publish),
             requests=common.requests,
             roles=settings.roles,
+            reload=reload,
         ),
         access=access,
+        reloaded=reloaded,
     )
 
 
@@ -192,8 +206,9 @@ async def serving(directory: Path, clock: Clock | None = None, roles: tuple[Role
     service = await open_service(directory, clock or SystemClock(), roles)
     settings = service.settings
     tls = contexts.server_context(directory / setup.SERVER, directory / setup.SERVER_KEY)
-    tls.load_verify_locations(cadata=service.bundle)
+    tls.load_verify_locations(cadata=service.bundle())
     tls.verify_mode = ssl.CERT_OPTIONAL
+    service.reloaded.append(lambda: tls.load_verify_locations(cadata=service.bundle()))
     service.database.on_commit(service.committed)
     described = openapi(service.public, "Kizuna identity service", VERSION)
     public = [*service.public, _description(described)]

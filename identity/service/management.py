@@ -8,7 +8,7 @@ one role (`BUSINESS`), and a process without it answers 421 and says which role 
 Members are addressed by id or by DID (percent-encoded as one path segment).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -163,6 +163,10 @@ class Health(Struct, frozen=True):
     did: str
 
 
+async def _nothing() -> None:
+    """There is nothing to take over."""
+
+
 class Management:
     """Handlers of the operator's API."""
 
@@ -178,6 +182,7 @@ class Management:
         requests: Requests,
         access: Access,
         roles: Collection[Role] = ROLES,
+        reload: Callable[[], Awaitable[None]] = _nothing,
     ) -> None:
         self._ledger = ledger
         self._admission = admission
@@ -186,13 +191,16 @@ class Management:
         self._trust = trust
         self._certificates = certificates
         self._requests = requests
-        self._access, self._roles = access, roles
+        self._access, self._roles, self._reload = access, roles, reload
 
     def routes(self) -> list[Route]:
         """The route table; `/openapi.json` describes it."""
         table = [
             _route("GET", "/health", self.health, "", "The service answers", response=Health),
             _route("GET", "/openapi.json", self.document, "read", "This API as an OpenAPI document"),
+            _route(
+                "POST", "/v1/reload", self.reload, "admin", "Take over keys and CA certificates that have changed in the directory"
+            ),
             _route(
                 "POST", "/v1/invitations", self.invite, "admin", "Invite a company", request=Invite, response=Invited, status=201
             ),
@@ -329,6 +337,10 @@ class Management:
 
     async def document(self, _: web.Request) -> web.StreamResponse:
         return json_response(openapi(self.routes(), title="Kizuna identity service, management", version="1"))
+
+    async def reload(self, _: web.Request) -> web.StreamResponse:
+        await self._reload()
+        return json_response({"reloaded": True})
 
     async def invite(self, request: web.Request) -> web.StreamResponse:
         wanted = read(await request.read(), Invite)

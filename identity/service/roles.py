@@ -28,7 +28,7 @@ from identity.did import Service as ServiceEntry
 from identity.did import document
 from identity.feed import REGISTER
 from identity.feed import SERVICE as FEED
-from identity.keys import KeyStore
+from identity.keys import KeyRing
 from identity.resolve import Resolver
 from identity.service.authority.admission import Admission
 from identity.service.authority.feed import PATH as EVENTS
@@ -53,7 +53,7 @@ from identity.service.issuer.statuslists import StatusLists
 from identity.service.settings import KEYS, Role, Settings
 from identity.service.store.ledger import Ledger
 from identity.service.worker import Upkeep
-from identity.tls.ca import Authority
+from identity.tls.ca import Authority, Bundle
 from identity.tls.enrol import SERVICE as CERTIFICATES
 from identity.trustlist import SERVICE as TRUST_LIST
 from kernel.errors import Misconfigured
@@ -70,7 +70,7 @@ class Common:
     directory: Path
     settings: Settings
     books: Ledger
-    keys: KeyStore
+    keys: KeyRing
     definitions: Mapping[str, Definition]
     callers: Callers
     resolver: Resolver
@@ -82,7 +82,7 @@ class Common:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A role of this process: its public routes, and its work. `publish` signs what a change has made out of date."""
+    """A role of this process: its public routes, and its work. `publish` signs what a change has made out of date, `reload` takes over keys that have changed."""
 
     role: Role
     routes: Sequence[Route]
@@ -90,19 +90,20 @@ class Part:
     publish: Callable[[], Awaitable[None]]
     delivery: Delivery | None = None
     feed: Feed | None = None
+    reload: Callable[[], Awaitable[None]] | None = None
 
 
 def trust_lists(
-    directory: Path, settings: Settings, books: Ledger, keys: KeyStore, definitions: Mapping[str, Definition], bundle: str
+    directory: Path, settings: Settings, books: Ledger, keys: KeyRing, definitions: Mapping[str, Definition], bundle: Bundle
 ) -> TrustLists:
     """The trust lists: to sign where the authority runs, to look at elsewhere. Raises `Misconfigured`."""
-    signers = _needed("authority", lambda: (keys.open("trust"), keys.all("trust"))[1]) if "authority" in settings.roles else ()
+    signers = _needed("authority", partial(keys.all, "trust")) if "authority" in settings.roles else ()
     return TrustLists(books, signers, definitions, settings.url, bundle, directory / TRUST_FILE, settings.address("issuer"))
 
 
 def authority(common: Common) -> Part:
     """Raises `Misconfigured`."""
-    feed = Feed(ledger=common.books, callers=common.callers, signer=common.trust.keys[0])
+    feed = Feed(ledger=common.books, callers=common.callers, signer=common.keys.signer("trust"))
     routes = [
         _did_document(common.settings, common.keys),
         *AuthorityRoutes(base_url=common.settings.url, callers=common.callers, admission=common.admission).routes(),
@@ -115,7 +116,7 @@ def authority(common: Common) -> Part:
 def issuer(common: Common) -> Part:
     """Raises `Misconfigured`."""
     settings, url = common.settings, common.settings.address("issuer")
-    credential_signer, token_signer = (_needed("issuer", partial(common.keys.open, purpose)) for purpose in ("vc", "si"))
+    credential_signer, token_signer = (_needed("issuer", partial(common.keys.signer, purpose)) for purpose in ("vc", "si"))
     lists = StatusLists(common.books, credential_signer, url)
     delivery = Delivery(
         ledger=common.books,
@@ -132,7 +133,7 @@ def issuer(common: Common) -> Part:
     routes = IssuerRoutes(
         base_url=url, callers=common.callers, requests=common.requests, lists=lists, status_max_age=settings.status_max_age
     ).routes()
-    return Part("issuer", routes, (lists.publish, lists.next_due), lists.publish, delivery=delivery)
+    return Part("issuer", routes, (lists.publish, lists.next_due), lists.publish, delivery=delivery, reload=lists.renew)
 
 
 def ca(common: Common) -> Part:
@@ -143,7 +144,11 @@ def ca(common: Common) -> Part:
     enrolment = Enrolment(common.books, signing, timedelta(hours=settings.certificate_hours), settings.certificates_per_hour)
     revocation = CertificateRevocation(common.books, crl.publish)
     routes = CaRoutes(callers=common.callers, enrolment=enrolment, crl=crl, revocation=revocation).routes()
-    return Part("ca", routes, (crl.publish, crl.next_due), crl.publish)
+
+    async def reload() -> None:
+        signing.reload()
+
+    return Part("ca", routes, (crl.publish, crl.next_due), crl.publish, reload=reload)
 
 
 PARTS: Final[Mapping[Role, Callable[[Common], Part]]] = {"issuer": issuer, "ca": ca, "authority": authority}
@@ -159,7 +164,7 @@ def _needed(role: Role, key: Callable[[], T]) -> T:
         ) from error
 
 
-def _did_document(settings: Settings, keys: KeyStore) -> Route:
+def _did_document(settings: Settings, keys: KeyRing) -> Route:
     """The DID document: the keys of all roles, wherever their private halves are, and where each role answers."""
     services = [
         ServiceEntry(f"{settings.did}#issuer", "IssuerService", settings.address("issuer") + ISSUER),
@@ -168,17 +173,22 @@ def _did_document(settings: Settings, keys: KeyStore) -> Route:
         ServiceEntry(f"{settings.did}#events", FEED, settings.events_url or settings.url + EVENTS),
         ServiceEntry(f"{settings.did}#trust-list", TRUST_LIST, settings.url + TRUST),
     ]
+    _complete(keys)
+
+    async def show(_request: web.Request) -> web.Response:
+        published = document(settings.did, keys.published(), services)
+        return json_response(published, headers={"Cache-Control": "max-age=60"}, content_type="application/did+json")
+
+    return Route(method="GET", path="/.well-known/did.json", handler=show, auth="none", summary="DID document")
+
+
+def _complete(keys: KeyRing) -> None:
+    """Every role's key is there, or its public half; raises `Misconfigured`."""
     found = keys.published()
     for role, purposes in KEYS.items():
         for purpose in purposes:
             if not any(each.kid.partition("#")[2].startswith(f"{purpose}-") for each in found):
                 raise Misconfigured(
                     f"the DID document lacks the key {purpose} of the role {role}",
-                    next_step=f"copy its public half ({purpose}-1.jwk) into {keys.directory}",
+                    next_step=f"copy its public half ({purpose}-1.jwk) into the authority's keys folder",
                 )
-    published = document(settings.did, found, services)
-
-    async def show(_request: web.Request) -> web.Response:
-        return json_response(published, headers={"Cache-Control": "max-age=60"}, content_type="application/did+json")
-
-    return Route(method="GET", path="/.well-known/did.json", handler=show, auth="none", summary="DID document")

@@ -82,6 +82,7 @@ class Authority:
     ) -> None:
         """`previous` is the issuing CA before this one, while leaves of it may run."""
         self._issuing, self._key, self._root, self._crl_url, self.previous = issuing, key, root, crl_url, previous
+        self._directory: Path | None = None
 
     @classmethod
     def open(cls, directory: Path) -> "Authority":
@@ -92,7 +93,19 @@ class Authority:
         if (directory / "previous.pem").exists():
             old = _certificate(directory / "previous.pem")
             before = cls(old, _private(directory / "previous.key"), root, crl_url)
-        return cls(_certificate(directory / "issuing.pem"), _private(directory / "issuing.key"), root, crl_url, before)
+        found = cls(_certificate(directory / "issuing.pem"), _private(directory / "issuing.key"), root, crl_url, before)
+        found._directory = directory
+        return found
+
+    def reload(self) -> None:
+        """Issue with what has been installed since; raises `Misconfigured`, and goes on with what it had."""
+        if self._directory is not None:
+            now = Authority.open(self._directory)
+            self._issuing, self._key, self.previous = now._issuing, now._key, now.previous  # noqa: SLF001
+
+    def signed(self, crl: bytes) -> bool:
+        """Whether the revocation list (DER) is one of the issuing CA of now."""
+        return x509.load_der_x509_crl(crl).issuer == self._issuing.subject
 
     @property
     def bundle(self) -> str:
@@ -139,11 +152,20 @@ class Authority:
         return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
 
-def bundle(directory: Path) -> str:
-    """The same for who has the certificates of a CA's directory and not its key; raises `Misconfigured`."""
-    previous = directory / "previous.pem"
-    names = ["root.pem", "issuing.pem", *(["previous.pem"] if previous.exists() else [])]
-    return "".join(_pem(_certificate(directory / name)) for name in names)
+class Bundle:
+    """The same for who has the certificates of a CA's directory and not its key; call it for the PEM. Raises `Misconfigured`."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.reload()
+
+    def reload(self) -> None:
+        """Take what has been installed since."""
+        names = ["root.pem", "issuing.pem", *(["previous.pem"] if (self._directory / "previous.pem").exists() else [])]
+        self._text = "".join(_pem(_certificate(self._directory / name)) for name in names)
+
+    def __call__(self) -> str:
+        return self._text
 
 
 def create(directory: Path, *, name: str, crl_url: str, now: datetime, root: Path | None = None) -> Authority:
@@ -193,7 +215,7 @@ def certify(root: Path, csr: bytes, *, now: datetime, life: timedelta = ISSUING_
 
 
 def install(directory: Path, certificate: bytes, *, now: datetime) -> None:
-    """Issue with this CA from the next start on; the one before it keeps signing its revocation list. Raises `Misconfigured`."""
+    """Issue with this CA from the next start, or `Authority.reload`, on; the one before it keeps signing its revocation list. Raises `Misconfigured`."""
     try:
         found = x509.load_pem_x509_certificate(certificate)
     except ValueError as error:

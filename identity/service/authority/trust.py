@@ -17,12 +17,12 @@ Rules
   number of the list that was looked at, so that two operators do not overwrite each other unseen.
 - Every signature has a number of its own, one more than the one before. List, number and event are one transaction, and one process
   at a time signs, by a turn of the database.
-- A list ends after seven days and is signed anew after three and a half, unchanged, and when the service has a new issuing CA. The first list is published by the first start: the service itself.
+- A list ends after seven days and is signed anew after three and a half, unchanged, and when the service has a new issuing CA or other keys. The first list is published by the first start: the service itself.
 - Signed with the oldest key for trust that is still there, naming all of them: followers learn a new key before it signs alone (`identity.pinned`).
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -103,13 +103,13 @@ class Shown(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class TrustLists:
-    """The lists of one authority; `keys` are its signers for trust, oldest first, `bundle` its CA certificates (PEM), `issuer_url` where its issuer answers."""
+    """The lists of one authority; `keys` are its signers for trust, oldest first, `bundle` gives its CA certificates (PEM), `issuer_url` where its issuer answers."""
 
     ledger: Ledger
     keys: Sequence[Signer]
     definitions: Mapping[str, Definition]
     base_url: str
-    bundle: str
+    bundle: Callable[[], str]
     draft_file: Path
     issuer_url: str = ""
 
@@ -133,9 +133,12 @@ class TrustLists:
         return Content(
             issuers=(own, *issuers),
             bridges=tuple(Bridge(**msgspec.structs.asdict(each)) for each in found.bridge),
-            ca_digest=trustlist.ca_digest(self.bundle),
-            keys=tuple(thumbprint(each.public_jwk()) for each in self.keys),
+            ca_digest=trustlist.ca_digest(self.bundle()),
+            keys=self._thumbprints(),
         )
+
+    def _thumbprints(self) -> tuple[str, ...]:
+        return tuple(thumbprint(each.public_jwk()) for each in self.keys)
 
     async def changes(self) -> Differences:
         """What publishing the draft would change."""
@@ -169,7 +172,7 @@ class TrustLists:
         """What must be signed now; None for nothing."""
         if last is None:
             return self.draft()
-        content = msgspec.structs.replace(_content(last), ca_digest=trustlist.ca_digest(self.bundle))
+        content = msgspec.structs.replace(_content(last), ca_digest=trustlist.ca_digest(self.bundle()), keys=self._thumbprints())
         due = parse_iso(last.since) + RESIGN <= self.ledger.clock.now()
         return content if due or content != _content(last) else None
 

@@ -3,7 +3,7 @@
 Rules
 - The number grows with every list, thisUpdate is strictly later than the one before (a list of the same second would lose).
 - One process at a time signs, by a turn of the database: a number is used once.
-- Signed at every change and every hour; valid for a day. A list past nextUpdate would stop every handshake that checks it.
+- Signed at every change, every hour, and when another CA has been installed; valid for a day. A list past nextUpdate would stop every handshake that checks it.
 - Held certificates (suspension) are on the list and leave it with the reinstatement; expired ones are left out.
 """
 
@@ -50,7 +50,8 @@ class RevocationList:
         return self.ledger.clock.now().replace(microsecond=0)
 
     def _fresh(self, last: Crl) -> bool:
-        return last.current and (due := self._due(last)) is not None and self._second() < due
+        ours = last.der is not None and self.authority.signed(last.der)
+        return ours and last.current and (due := self._due(last)) is not None and self._second() < due
 
     async def _sign(self, last: Crl, now: datetime) -> None:
         rows = await self.ledger.database.read(lambda c: self.ledger.certificates.revoked(c, iso(now)))
@@ -77,7 +78,7 @@ class RevocationList:
 
     async def fetch(self, name: str) -> bytes:
         """The current list (DER) of the issuing CA, or of the one before it; raises `NotFound`."""
-        if not (await self._last()).current:
+        if not self._fresh(await self._last()):
             await self.publish()
         found = await self.ledger.database.read(lambda c: self.ledger.certificates.crl(c, name)) if name in NAMES else None
         if found is None or found.der is None or (name == PREVIOUS and self.authority.previous is None):

@@ -3,9 +3,9 @@
     on the root's machine    kizuna identity ca root --root DIR --name "Example space"
     at the service           kizuna identity ca request --dir DIR --out request.pem
     on the root's machine    kizuna identity ca sign request.pem --root DIR --out issuing.pem
-    at the service           kizuna identity ca install issuing.pem --dir DIR        then start it again
+    at the service           kizuna identity ca install issuing.pem --dir DIR
 
-The files are carried by hand. Nothing here talks to a running service: it must be stopped for `install`.
+The files are carried by hand. A running service is told to take over what `install` has put there; connectors follow with the trust list.
 """
 
 from datetime import timedelta
@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from identity.service import settings
+from identity.service.cli.keys import told
 from identity.service.cli.local import SAY, Directory
 from identity.tls import ca
 from kernel.clock import SystemClock
@@ -58,7 +59,7 @@ def sign(
 
 def install(file: File, directory: Directory) -> None:
     ca.install(directory / "ca", file.read_bytes(), now=SystemClock().now())
-    typer.echo(SAY("ca_installed", dir=directory))
+    typer.echo(SAY("ca_installed", dir=directory) + "\n" + SAY("reloaded" if told(directory) else "not_running"))
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""`kizuna identity init|split|run|key|audit`: make the data directory, serve it, say who may use its management API and who did.
+"""`kizuna identity init|split|run|key|audit` (and `keys`, `ca`): make the data directory, serve it, say who may use its management API and who did.
 
 `run` replaces the command by the serving process (`python -m identity.service`), which loads nothing of the command line.
 """
@@ -14,7 +14,7 @@ from identity.access import cli as access
 from identity.jose import thumbprint
 from identity.keys import KeyStore, passphrase
 from identity.service import setup
-from identity.service.cli import ca
+from identity.service.cli import ca, keys
 from identity.service.cli.local import SAY, Directory, Json, client, management_url, show
 from identity.service.settings import Role, Settings
 from kernel.clock import SystemClock
@@ -26,6 +26,7 @@ def commands() -> typer.Typer:
     group.command("init", help=SAY("init_help"))(init)
     group.command("split", help=SAY("split_help"))(split)
     group.command("run", help=SAY("run_help"))(run)
+    keys.register(group)
     group.add_typer(ca.commands(), name="ca")
     access.register(group, lambda directory: client(directory, "", None))
     return group

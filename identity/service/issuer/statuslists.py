@@ -58,8 +58,14 @@ class StatusLists:
             for row in await self._unsigned():
                 await self._sign(row.id)
 
-    async def _unsigned(self) -> list[ListRow]:
-        before = iso(self.ledger.clock.now() - RESIGN)
+    async def renew(self) -> None:
+        """Sign every list anew: the key that has signed it may be gone."""
+        async with self.ledger.database.turn("status lists"):
+            for row in await self._unsigned(timedelta(0)):
+                await self._sign(row.id)
+
+    async def _unsigned(self, age: timedelta = RESIGN) -> list[ListRow]:
+        before = iso(self.ledger.clock.now() - age)
         return await self.ledger.database.read(lambda c: self.ledger.statuses.unsigned(c, before))
 
     async def _sign(self, key: str) -> None:

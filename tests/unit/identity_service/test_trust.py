@@ -29,7 +29,12 @@ def make(books, tmp_path, clock, keys):
 
     def made():
         return TrustLists(
-            books, keys.all("trust"), read(DEFINITIONS), "https://authority.example", authority.bundle, tmp_path / "trust.toml"
+            books,
+            keys.all("trust"),
+            read(DEFINITIONS),
+            "https://authority.example",
+            lambda: authority.bundle,
+            tmp_path / "trust.toml",
         )
 
     return made
@@ -53,7 +58,7 @@ async def test_the_first_list_names_the_service_itself_its_ca_and_its_keys(lists
     found = verified(lists, books)
     (own,) = found.content.issuers
     assert (found.sequence, own.did, own.types, own.status_hosts) == (1, DID, ("MembershipCredential",), ("authority.example",))
-    assert found.content.ca_digest == trustlist.ca_digest(lists.bundle)
+    assert found.content.ca_digest == trustlist.ca_digest(lists.bundle())
     assert found.content.keys == (thumbprint(lists.keys[0].public_jwk()),)
     assert [e.kind for e in books.database.file.read(lambda c: books.journal.events(c, 0))] == ["trust-list"]
     await lists.upkeep()
