@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,6 +21,7 @@ from deploy.demo.world import World
 from identity.status import BitString
 from kernel import wire
 from kernel.cli import Refused
+from kernel.errors import UnavailableError
 from tests.faults.consortium import join, publish
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -212,17 +214,25 @@ def test_a_suspension_given_to_one_process_is_seen_from_all_three_and_so_are_rei
     assert [kind for _, kind in apart.kinds()[events:]] == ["suspended", "reinstated"]
 
 
-def test_an_issuer_that_dies_between_commit_and_signing_signs_the_change_once(apart):
-    node, before = apart.nodes["issuer"], apart.marked()
+@contextmanager
+def dying_at(apart, role, point):
+    """In place of a role's process one that dies at this point; it is awaited at the end of the block, and the real one starts again after it."""
+    node = apart.nodes[role]
     node.stop()
-    dying = subprocess.Popen([sys.executable, "-m", "tests.faults.dying", "statuslist.signed", "--dir", str(node.directory)])
+    process = subprocess.Popen([sys.executable, "-m", "tests.faults.dying", point, "--dir", str(node.directory)])
     try:
-        apart.until(lambda: _listens(apart))
-        apart.operate("authority", "consumer", "suspend")
-        assert dying.wait(timeout=30) == 137, "it has signed, and not stored"
+        apart.until(lambda: _listens(apart, role))
+        yield node
+        assert process.wait(timeout=30) == 137
     finally:
-        dying.kill()
-        dying.wait()
+        process.kill()
+        process.wait()
+
+
+def test_an_issuer_that_dies_between_commit_and_signing_signs_the_change_once(apart):
+    before = apart.marked()
+    with dying_at(apart, "issuer", "statuslist.signed") as node:
+        apart.operate("authority", "consumer", "suspend")
     behind = apart.sql(
         "SELECT DISTINCT version - signed_version FROM status_list WHERE purpose = 'suspension' AND version <> signed_version"
     )
@@ -235,9 +245,25 @@ def test_an_issuer_that_dies_between_commit_and_signing_signs_the_change_once(ap
     assert apart.marked() == before
 
 
-def _listens(apart):
+def test_what_an_authority_has_committed_before_it_died_is_signed_by_the_others_unasked(apart):
+    unsigned = (
+        "SELECT (SELECT count(*) FROM status_list WHERE version <> signed_version)"
+        " + (SELECT count(*) FROM crl WHERE name = 'issuing' AND version <> signed_version)"
+    )
+    numbers = "SELECT string_agg(signed_version::text, ' ' ORDER BY id) FROM status_list WHERE purpose = 'suspension'"
+    before, crl = apart.sql(numbers), int(apart.sql("SELECT number FROM crl WHERE name = 'issuing'"))
+    with dying_at(apart, "authority", "standing.committed") as node, pytest.raises(UnavailableError):
+        apart.operate("authority", "consumer", "suspend")
+    apart.until(lambda: apart.sql(unsigned) == "0" and apart.sql(numbers) != before, 20)
+    assert int(apart.sql("SELECT number FROM crl WHERE name = 'issuing'")) == crl + 1
+    node.start()
+    node.wait_ready()
+    apart.operate("authority", "consumer", "reinstate")
+
+
+def _listens(apart, role):
     try:
-        return apart.status(f"{apart.url('issuer')}/health") == 200
+        return apart.status(f"{apart.url(role)}/health") == 200
     except OSError:
         return False
 
