@@ -1,19 +1,25 @@
 """What the identity service's processes need of a PostgreSQL server: a login each, connections that may end, and one audit log (ADR 0021)."""
 
 import asyncio
+import threading
 import uuid
 
 import pytest
 
 from identity.access.audit import Chain, Event
-from identity.service.store.ledger import HEAD, MIGRATIONS, ledger
+from identity.service import app, setup
+from identity.service.settings import ROLES, Settings
+from identity.service.store.ledger import FILE, HEAD, MIGRATIONS, ledger
 from identity.service.store.postgres import PostgresDatabase
+from kernel.cli import ManagementClient
+from kernel.clock import SystemClock
 from kernel.errors import UnavailableError
+from tests.interop.jvm import free_ports
 from tests.store.test_identity_store import NOW, member
 from tests.support.books import clock, identity_migrated, identity_tables, two
-from tests.unit.identity_service.conftest import DID
+from tests.unit.identity_service.conftest import DID, files
 
-__all__ = ["clock", "identity_migrated", "identity_tables", "two"]
+__all__ = ["clock", "files", "identity_migrated", "identity_tables", "two"]
 GRANTS = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {}"
 
 
@@ -104,3 +110,48 @@ async def test_processes_continue_one_audit_log(two):
         chain.take(row)
     assert len(rows) == 12
     assert chain.end(await two[1].database.access.head()) is None
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+async def test_a_process_that_stands_still_in_a_transaction_loses_it_and_the_others_go_on(two):
+    """As one that was stopped (SIGSTOP, a paused machine): the server ends its transaction after ten seconds, and the turn with it."""
+    begun, others = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def stands_still(connection):
+        two[0].members.save(connection, member("late"))
+        loop.call_soon_threadsafe(begun.set)
+        others.wait(40)
+        two[0].journal.record(connection, "approved", "late", "did:web:late.example", NOW)
+
+    late = asyncio.create_task(two[0].database.write(stands_still))
+    await begun.wait()
+    try:
+        async with asyncio.timeout(25):
+            await two[1].database.write(lambda c: two[1].members.save(c, member("next")))
+    finally:
+        others.set()
+    with pytest.raises(UnavailableError):
+        await late
+    assert [each.id for each in await two[1].database.read(two[1].members.all)] == ["id-next"]
+
+
+async def test_one_process_may_have_all_roles_on_a_server(identity_tables, tmp_path, files):
+    port, management = free_ports(2)
+    settings = Settings(name="x", data_space="Space", port=port, management_port=management, database=identity_tables)
+    setup.initialise(
+        tmp_path / "service", settings, certificate=files / "server.pem", key=files / "server.key",
+        credential_definitions=files / "definitions.toml", roots=None, clock=SystemClock(),
+    )  # fmt: skip
+    assert not (tmp_path / "service" / FILE).exists()
+    async with app.serving(tmp_path / "service") as service:
+        assert set(service.settings.roles) == set(ROLES)
+        client = ManagementClient(
+            f"http://127.0.0.1:{management}", setup.management_key(tmp_path / "service" / setup.MANAGEMENT_KEY)
+        )
+        wanted = {"did": "did:web:new.example", "name": "New", "corporateNumber": "7123456789012"}
+        invited = await asyncio.to_thread(client.post, "/v1/invitations", wanted)
+        assert (await asyncio.to_thread(client.get, f"/v1/members/{invited['member']}"))["state"] == "INVITED"
+        assert (await asyncio.to_thread(client.get, "/v1/trust-list"))["sequence"] == 1
+        assert (await asyncio.to_thread(client.get, "/v1/audit/verify"))["intact"]
