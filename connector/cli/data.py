@@ -66,7 +66,8 @@ def _offers() -> typer.Typer:
             "bounds": dict(map(bound, open_to or [])),
             "otherwise": otherwise,
         }
-        print_result(client(directory).post("/v1/offers", body), as_json=as_json)
+        found: Any = client(directory).post("/v1/offers", body)
+        print_result(found if as_json else _offer_row(found), as_json=as_json)
 
     @app.command("list", help=SAY("offer_list"))
     def listing(directory: Directory = HERE, as_json: Json = False) -> None:
