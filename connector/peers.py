@@ -5,7 +5,7 @@ Rules
   DataService.
 - Calls to peers whose rule requires mTLS insist on the server's DID.
 - A callback address must have the origin of one of the peer's own services: a message cannot make us call somebody else.
-- Nothing goes to a participant that the authority keeps out, but what suspends or ends a process.
+- Nothing goes to a participant that the authority keeps out, but what suspends or ends a process: that reaches it also where its certificate is revoked along with it.
 - Our token lets the peer query the credentials that the profile asks of members, and no others.
 """
 
@@ -90,7 +90,12 @@ class Peers:
         if row.message not in _CLOSING:
             self.insist(process.peer)
         return await outbound.post(
-            self.client, process.callback + row.path, row.body, self.authorization(process.peer), expect_did=self.pin(process.peer)
+            self.client,
+            process.callback + row.path,
+            row.body,
+            self.authorization(process.peer),
+            expect_did=self.pin(process.peer),
+            even_revoked=self._standing.barred(process.peer) is not None,
         )
 
     async def check_callback(self, who: VerifiedParticipant, url: str) -> None:

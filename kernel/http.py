@@ -128,10 +128,16 @@ class GuardedClient:
         max_bytes: int | None = None,
         timeout: float | None = None,
         expect_did: str | None = None,
+        even_revoked: bool = False,
     ) -> Reply:
-        """One call, its answer read to the end. Raises `Blocked` or `Unreachable`, never anything of the library's."""
+        """One call, its answer read to the end. Raises `Blocked` or `Unreachable`, never anything of the library's.
+
+        `even_revoked`: a server certificate that is revoked is no reason not to call, for what must reach one who was cut off.
+        """
         cap = max_bytes or self._rules.max_bytes
-        async with self.stream(method, url, headers=headers, body=body, timeout=timeout, expect_did=expect_did) as answer:
+        async with self.stream(
+            method, url, headers=headers, body=body, timeout=timeout, expect_did=expect_did, even_revoked=even_revoked
+        ) as answer:
             return Reply(answer.status, answer.headers, await _read(answer, cap, url))
 
     @asynccontextmanager
@@ -144,12 +150,13 @@ class GuardedClient:
         body: Any = None,
         timeout: float | None = None,
         expect_did: str | None = None,
+        even_revoked: bool = False,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer as it comes; `body` is bytes or an asynchronous iterator of bytes."""
         target = self._checked(url)
         limit = aiohttp.ClientTimeout(total=timeout or self._rules.timeout)
         try:
-            expected = _expected.set((expect_did, self._revoked))
+            expected = _expected.set((expect_did, _nothing_revoked if even_revoked else self._revoked))
             try:
                 sent = await self._open().request(
                     method,

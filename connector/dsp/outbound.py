@@ -100,11 +100,20 @@ def acknowledgement(process: Process) -> bytes:
 
 
 async def post(
-    client: GuardedClient, url: str, body: bytes, authorization: str, *, expect_did: str | None, timeout: float = 30.0
+    client: GuardedClient,
+    url: str,
+    body: bytes,
+    authorization: str,
+    *,
+    expect_did: str | None,
+    timeout: float = 30.0,
+    even_revoked: bool = False,
 ) -> Answer:
     """Send one message; raises `Unreachable` or `Blocked`."""
     headers = {"Authorization": authorization, "Content-Type": "application/json"}
-    reply = await client.request("POST", url, headers=headers, body=body, expect_did=expect_did, timeout=timeout)
+    reply = await client.request(
+        "POST", url, headers=headers, body=body, expect_did=expect_did, timeout=timeout, even_revoked=even_revoked
+    )
     excerpt = reply.body[:300].decode("utf-8", "replace")
     read = _read(reply.body)
     return Answer(reply.status, read or Acknowledgement(), reply.headers.get("Retry-After", ""), excerpt, read is None)

@@ -165,6 +165,10 @@ async def test_credential_and_token_keys_rotate_with_overlap(running):
 
 async def test_keys_of_a_running_service_are_encrypted(running):
     place = running.authority.directory
+    await running.run("keys", "--public", str(place.parent))
+    shown = json.loads((place.parent / "trust-1.jwk").read_text())
+    assert thumbprint(shown) == running.authority.key
+    assert "d" not in shown
     secret = place.parent / "passphrase"
     secret.write_text("a passphrase of some length\n")
     secret.chmod(0o600)

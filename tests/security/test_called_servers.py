@@ -91,6 +91,10 @@ async def test_g47_called_server_is_refused_from_the_list_on_also_where_the_conn
         with pytest.raises(RevokedServer):
             await found.ask()
         assert found.heard == 2, "nothing was sent"
+        await found.client.request("GET", f"https://localhost:{found.port}/", expect_did=SERVER, even_revoked=True)
+        assert found.heard == 3, "what must reach one who was cut off"
+        with pytest.raises(WrongServer):
+            await found.client.request("GET", f"https://localhost:{found.port}/", expect_did="did:web:x.example", even_revoked=True)
         found.publish()
         assert await found.ask() == 200, "a hold that is lifted lets it in again"
 

@@ -27,8 +27,15 @@ def register(group: typer.Typer) -> None:
     group.command("encrypt-keys", help=SAY("encrypt_keys_help"))(encrypt)
 
 
-def keys(directory: Directory, *, as_json: Json = False) -> None:
+def keys(
+    directory: Directory,
+    public: Annotated[Path | None, typer.Option("--public", file_okay=False, exists=True, help=SAY("keys_public_option"))] = None,
+    *,
+    as_json: Json = False,
+) -> None:
     store, ring = _opened(directory)
+    if public is not None:
+        store.show(public, sorted({each.purpose for each in ring.states()}))
     found = [_row(store, each) for each in ring.states()]
     lines = [
         f"{each['kid'].partition('#')[2]:10} {each['state']:7} {each['alg']:6} {each['created']}  {each['thumbprint']}"
