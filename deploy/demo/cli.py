@@ -36,6 +36,8 @@ def demo(
 ) -> None:
     from deploy.demo import report, topology  # noqa: PLC0415  not needed to print a help text
 
+    if database and story != REVOCATION:
+        raise typer.BadParameter("only the story `revocation` is told with the roles apart", param_hint="--database")
     space = topology.load("battery" if story == REVOCATION else story)
     told: report.Told = report.ForMachines() if as_json else report.ForPeople()
     trail = report.Trail(told)
