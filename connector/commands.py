@@ -26,7 +26,7 @@ from connector.plane import addresses, files, pull
 from connector.plane.tokens import DataTokens
 from connector.processes import counter, negotiation, tables, transfer
 from connector.processes.errors import AgreementRetired, AgreementUnknown, UnknownProcess, VersionConflict
-from connector.processes.model import Commit, Decided, Kind, Process
+from connector.processes.model import Agreement, Commit, Decided, Kind, Process
 from connector.reading import DEEPEST, LARGEST, CatalogReader
 from connector.store.port import ReceivedObject, Store
 from identity.access.trail import about
@@ -37,6 +37,7 @@ from policies.profiles import Profile, bounds
 from policies.profiles.bounds import Otherwise
 
 ATTEMPTS: Final = 5
+_PAGE: Final = 500
 _LARGEST_CHECKED: Final = 64 * 1024 * 1024
 STEPS: Final = {
     ("transfer", "suspend"): tables.SUSPEND,
@@ -220,6 +221,18 @@ class Commands:
         bounds.check(self._profile.templates[name], open_to)
         made: dict[str, Any] = msgspec.to_builtins(bounds.Leeway(name, found[name], open_to, otherwise, approval))
         return made
+
+    async def made_from(self, template: str, after: str, limit: int) -> list[Agreement]:
+        """Agreements as provider whose offer was made from a template, newest first: where it is used, also when its offers have changed since."""
+        found: list[Agreement] = []
+        while len(found) < limit and (page := await self.store.agreements(after, _PAGE)):
+            for each in page:
+                contract = await self.store.process(each.negotiation) if each.role == "provider" else None
+                offer = await self.store.offer(contract.data.get("offerId", "")) if contract is not None else None
+                if offer is not None and offer.template == template:
+                    found.append(each)
+            after = page[-1].id
+        return found[:limit]
 
     async def request_transfer(self, agreement: str, format_: str) -> Process:
         """Ask for the dataset of an agreement."""

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import quote
 
 import typer
 
@@ -20,8 +21,12 @@ def agreements() -> typer.Typer:
     app = typer.Typer(no_args_is_help=True)
 
     @app.command("list", help=SAY("agreement_list"))
-    def listing(directory: Directory = HERE, as_json: Json = False) -> None:
-        found: Any = client(directory).get("/v1/agreements")
+    def listing(
+        template: Annotated[str, typer.Option("--template", help=SAY("agreement_template"))] = "",
+        directory: Directory = HERE,
+        as_json: Json = False,
+    ) -> None:
+        found: Any = client(directory).get(f"/v1/agreements?template={quote(template)}" if template else "/v1/agreements")
         print_result(found if as_json else rows(found["items"], "id", "role", "peer", "dataset", "hash"), as_json=as_json)
 
     @app.command("show", help=SAY("agreement_show"))

@@ -138,7 +138,7 @@ class Management:
             self._route("GET", "/v1/offers", self.offers, "read offers", "Offers", response=PageOf[views.OfferView], query=_PAGED),
             self._route("POST", "/v1/offers", self.add_offer, "operate offers", "Make an offer", NewOffer, views.OfferView, status=201),
             self._route("POST", "/v1/catalog", self.catalog, "read offers", "Read a participant's catalog", OfPeer),
-            self._route("GET", "/v1/agreements", self.agreements, "read agreements", "Contract agreements", query=_PAGED),
+            self._route("GET", "/v1/agreements", self.agreements, "read agreements", "Contract agreements", query=(*_PAGED, "template")),
             self._route("GET", "/v1/agreements/{id}", self.agreement, "read agreements", "One contract agreement"),
             self._route("POST", "/v1/negotiations", self.negotiate, "operate negotiations", "Ask for a contract", Negotiate, views.ProcessView, query=("wait",)),
             self._route("POST", "/v1/transfers", self.transfer, "operate transfers", "Ask for a transfer", NewTransfer, views.ProcessView, query=("wait",)),
@@ -309,8 +309,13 @@ class Management:
         wanted = page(request)
         if wanted.after:
             await self._agreement(wanted.after)
-        found = await self._store.agreements(wanted.after, wanted.limit)
-        return listed(request, wanted, [views.agreement_view(each) for each in found], _id)
+        template = request.query.get("template", "")
+        reading = (
+            self._commands.made_from(template, wanted.after, wanted.limit)
+            if template
+            else self._store.agreements(wanted.after, wanted.limit)
+        )
+        return listed(request, wanted, [views.agreement_view(each) for each in await reading], _id)
 
     async def agreement(self, request: web.Request) -> web.Response:
         found, usage = await self._agreement(request.match_info["id"]), self._connector.rules.usage

@@ -91,6 +91,19 @@ async def test_a_later_change_of_the_parent_changes_nothing_that_was_signed(pair
     assert (_actions(other), offer.inherited != later.inherited) == (["sell"], True)
 
 
+async def test_where_a_template_is_used_is_known_by_its_agreements(pair):
+    seller, buyer = pair
+    made = [await signed(seller, buyer, await seller.publish("inheriting", parameters={})) for _ in range(3)]
+    other = await signed(seller, buyer, await seller.publish("members", parameters={}))
+    under = [each.id for each in await seller.commands.made_from("inheriting", "", 10)]
+    assert sorted(under) == sorted(made)
+    first = await seller.commands.made_from("inheriting", "", 2)
+    rest = await seller.commands.made_from("inheriting", first[-1].id, 2)
+    assert [each.id for each in (*first, *rest)] == under, "in pages"
+    assert [each.id for each in await seller.commands.made_from("members", "", 10)] == [other]
+    assert await buyer.commands.made_from("inheriting", "", 10) == [], "it is not the buyer's"
+
+
 async def test_terms_of_a_person_are_written_out_too_and_an_unknown_parent_is_refused(pair):
     seller, buyer = pair
     offer = await seller.publish("inheriting", parameters={})
