@@ -5,6 +5,7 @@ Rules
 - One logical operator in an object, and nothing beside it; it has parts.
 - Left operand and operator are registered, and mean something together. The right operand fits the operand's type, its unit the
   operand's dimension. Whoever writes a data type writes one that fits.
+- Where a moment is expected a day with its zone will do (`2026-12-31+09:00`): up to it means until it is over there, from it since it began.
 - A reference (`rightOperandReference`) stands for the values that the registry knows for it. Nothing is fetched.
 """
 
@@ -17,7 +18,7 @@ from policies.odrl.model import Atomic, Constraint, Logical, LogicalKind
 from policies.odrl.operands import SETS, Operand, Registry
 from policies.odrl.operators import compiled
 from policies.odrl.terms import OPERATOR_TERMS
-from policies.odrl.values import DATATYPES, WrongValue
+from policies.odrl.values import DATATYPES, ValueType, WrongValue, day, named_day
 from policies.odrl.vocabulary import DEPRECATED, XSD, iri
 
 MAX_CONSTRAINTS: Final = 2_000
@@ -26,6 +27,12 @@ NODE: Final = frozenset({"@id", "@type", "uid"})
 _LOGICAL: Final[tuple[LogicalKind, ...]] = get_args(LogicalKind)
 _ATOMIC: Final = NODE | {"leftOperand", "operator", "rightOperand", "rightOperandReference", "unit", "dataType", "status"}
 _KNOWN: Final = _ATOMIC | set(_LOGICAL)
+_OF_DAYS: Final = {
+    "lt": ("lt", 0),
+    "gteq": ("gteq", 0),
+    "lteq": ("lt", 1),
+    "gt": ("gteq", 1),
+}  # the operator, and which end of the day
 _BARE = int | float | str | bool
 
 
@@ -71,7 +78,7 @@ class ConstraintReader:
         if operator not in operand.operators:
             raise PolicyError(path + "/operator", f"{operator} means nothing for {operand.iri}")
         unit = text(_code(node["unit"]), path + "/unit") if "unit" in node else ""
-        texts, right = self._right(node, operand, unit, path)
+        operator, texts, right = self._right(node, operand, operator, unit, path)
         if operator not in SETS and len(set(right)) != 1:
             raise PolicyError(path + "/rightOperand", f"{operator} takes one value")
         right = tuple(dict.fromkeys(right))
@@ -105,7 +112,10 @@ class ConstraintReader:
             raise PolicyError(path + "/leftOperand", f"unknown left operand {name[:200]!r}{hint}")
         return operand
 
-    def _right(self, node: Mapping[str, Any], operand: Operand, unit: str, path: str) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    def _right(
+        self, node: Mapping[str, Any], operand: Operand, operator: str, unit: str, path: str
+    ) -> tuple[str, tuple[str, ...], tuple[Any, ...]]:
+        """The operator, the right values as texts, and in their type."""
         where = path + "/rightOperand"
         if "rightOperandReference" in node:
             given, where = self._referred(node, path), where + "Reference"
@@ -116,10 +126,13 @@ class ConstraintReader:
             raise PolicyError(where, "a right operand is missing")
         if self._values > MAX_VALUES:
             raise PolicyError(where, f"more than {MAX_VALUES} values")
-        _fits(node.get("dataType"), operand, path + "/dataType")
+        for each in given:
+            _fits(node.get("dataType"), operand, path + "/dataType", each.get("@value") if isinstance(each, dict) else each)
         bare = [_bare(each, operand, f"{where}/{n}") for n, each in enumerate(given)]
         try:
-            return tuple(map(_written, bare)), tuple(operand.right(each, unit) for each in bare)
+            if operand.type == "dateTime":
+                operator, bare = _moments(operator, bare)
+            return operator, tuple(map(_written, bare)), tuple(operand.right(each, unit) for each in bare)
         except WrongValue as error:
             raise PolicyError(path + "/unit" if "unit" in str(error) else where, str(error)) from error
 
@@ -134,6 +147,17 @@ class ConstraintReader:
                 raise PolicyError(where, f"unknown reference {name[:200]!r}; nothing is fetched")
             found += self.registry.references[name]
         return found
+
+
+def _moments(operator: str, bare: list[_BARE]) -> tuple[str, list[_BARE]]:
+    """A comparison with a day, as one with the moment at which that day begins or has ended."""
+    days = [found for each in bare if (found := day(each)) is not None]
+    if not days:
+        return operator, bare
+    if len(bare) != 1 or operator not in _OF_DAYS:
+        raise WrongValue(f"{operator} compares moments, and a day has many; write gteq and lteq with it")
+    same, end = _OF_DAYS[operator]
+    return same, [days[0][end].isoformat()]
 
 
 def _status(node: Mapping[str, Any], operand: Operand, unit: str, path: str) -> str:
@@ -151,12 +175,13 @@ def _code(value: Any) -> Any:
     return value.get("@id") if isinstance(value, dict) and value.keys() == {"@id"} else value
 
 
-def _fits(datatype: Any, operand: Operand, path: str) -> None:
+def _fits(datatype: Any, operand: Operand, path: str, value: Any) -> None:
     if datatype is None:
         return
     name = iri(text(_code(datatype), path), XSD)
-    if name.removeprefix(XSD) not in DATATYPES[operand.type]:
-        raise PolicyError(path, f"datatype {name[:200]} does not fit, {operand.type} is expected")
+    wanted: ValueType = "date" if operand.type == "dateTime" and named_day(value) else operand.type
+    if name.removeprefix(XSD) not in DATATYPES[wanted]:
+        raise PolicyError(path, f"datatype {name[:200]} does not fit, {wanted} is expected")
 
 
 def _bare(value: Any, operand: Operand, path: str) -> _BARE:
@@ -165,7 +190,7 @@ def _bare(value: Any, operand: Operand, path: str) -> _BARE:
         if value.keys() == {"@id"}:
             value = value["@id"]
         elif "@value" in value and value.keys() <= {"@value", "@type"}:
-            _fits(value.get("@type"), operand, path)
+            _fits(value.get("@type"), operand, path, value["@value"])
             value = value["@value"]
     if not isinstance(value, _BARE):
         raise PolicyError(path, "a text, a number, a typed value or a reference is expected")

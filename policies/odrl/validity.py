@@ -7,11 +7,12 @@ Rules
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from kernel.clock import parse_iso
 from kernel.errors import BadInput
+from policies.odrl.values import WrongValue, day
 from policies.odrl.vocabulary import DATE_TIME, iri, term
 
 _UPPER: Final = ("lt", "lteq", "term-lteq")
@@ -49,9 +50,12 @@ def _moment(constraint: Mapping[str, Any]) -> datetime | None:
     if iri(str(constraint["leftOperand"])) != DATE_TIME or term(str(constraint.get("operator"))) not in _UPPER:
         return None
     value = constraint.get("rightOperand")
+    text = str(value.get("@value", "") if isinstance(value, dict) else value)
     try:
-        return parse_iso(str(value.get("@value", "") if isinstance(value, dict) else value))
-    except BadInput:
+        if (whole := day(text)) is not None:
+            return whole[0 if term(str(constraint["operator"])) == "lt" else 1].astimezone(UTC)
+        return parse_iso(text)
+    except (BadInput, WrongValue):
         return None
 
 

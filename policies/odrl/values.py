@@ -3,7 +3,7 @@
 Rules
 - Each left operand declares one type. A right operand that does not fit is refused when the policy is read; a fact that does not
   fit makes the constraint unknown.
-- Moments carry a zone. Numbers are decimals. Durations are ISO 8601 and compare only where the calendar leaves no doubt: P1M is
+- Moments carry a zone; so does a day (`day`), which is all of it there, from midnight to midnight. Numbers are decimals. Durations are ISO 8601 and compare only where the calendar leaves no doubt: P1M is
   more than P27D and less than P32D, and nothing is known against P30D.
 - A duration that still runs is given as the moment it began (`Since`): it is compared by adding the bound to that moment in its own
   zone, so that P1M means a month of the calendar (31 January + P1M = 28 February), and the answer is always known.
@@ -38,6 +38,7 @@ DATATYPES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 LONGEST: Final = 1_024
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?")
 _MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})")
+_WHOLE_DAY: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(Z|[+-][0-9]{2}:[0-9]{2})?")
 _DURATION: Final = re.compile(
     r"P(?=.)(?:(\d{1,4})Y)?(?:(\d{1,5})M)?(?:(\d{1,5})W)?(?:(\d{1,6})D)?(?:T(?=.)(?:(\d{1,7})H)?(?:(\d{1,7})M)?(?:(\d{1,9})S)?)?",
     re.ASCII,
@@ -157,6 +158,25 @@ def _boolean(value: Any) -> bool:
     if value not in ("true", "false"):
         raise WrongValue("true or false is expected")
     return bool(value == "true")
+
+
+def named_day(value: Any) -> bool:
+    """Whether a text names a day, with or without a zone."""
+    return isinstance(value, str) and _WHOLE_DAY.fullmatch(value) is not None
+
+
+def day(value: Any) -> tuple[datetime, datetime] | None:
+    """The beginning of a day in its zone and that of the next one (xsd:date); None for what is no day. Raises `WrongValue` without a zone."""
+    found = _WHOLE_DAY.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        return None
+    if not found[2]:
+        raise WrongValue(f"a day begins and ends somewhere: a zone is missing ({found[1]}+09:00)")
+    try:
+        begin = datetime.fromisoformat(f"{found[1]}T00:00:00{found[2]}")
+        return begin, begin + timedelta(days=1)
+    except (ValueError, OverflowError) as error:
+        raise WrongValue("no such day") from error
 
 
 def _moment(value: Any) -> datetime:

@@ -29,13 +29,13 @@ def formatted(value: Any) -> str:
     return json.dumps(found, ensure_ascii=False, indent=2) + "\n"
 
 
-def _node(name: str, value: Any) -> Any:
+def _node(name: str, value: Any, *, inner: bool = False) -> Any:
     if isinstance(value, dict):
         members = {_key(key): each for key, each in value.items()}
         return {key: _node(key, members[key]) for key in sorted(members, key=lambda key: (_RANK.get(key, len(_ORDER)), key))}
     if isinstance(value, list):
-        parts = [_node(name, each) for each in value]
-        return sorted(parts, key=_text) if name in _SORTED else parts
+        parts = [_node(name, each, inner=True) for each in value]
+        return sorted(parts, key=_text) if name in _SORTED and not inner else parts  # a list within a list has an order of its own
     return term(value) if name in _TERMS and isinstance(value, str) else value
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jsonschema_rs
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from typer.testing import CliRunner
 
 from kernel.cli import application
@@ -50,6 +50,7 @@ def offer(*constraints, **more):
 
 @settings(max_examples=300, deadline=None)
 @given(policies | json_values)
+@example({"constraint": [[None, False]]})
 def test_formatting_twice_changes_nothing_and_the_terms_stay(value):
     try:
         once = formatted(value)
