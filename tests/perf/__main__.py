@@ -15,10 +15,10 @@ from tests.perf.record import record
 from tests.perf.size import QUICK, WHOLE, Size
 
 BESIDE = ("negotiation", "catalog", "transfer", "start")  # those that take a peer
-SIZED = (*BESIDE, "catalog_scale")
+SIZED = (*BESIDE, "catalog_scale", "negotiation_postgres")
 _PARTS = ("__main__", "measure", "record", "size")
 NAMES = sorted(each.stem for each in Path(__file__).parent.glob("*.py") if each.stem not in _PARTS)
-LONGEST = 900.0  # seconds for one benchmark
+LONGEST = 1800.0  # seconds for one benchmark
 
 
 async def run(names: list[str], *, peer: str, size: Size, as_json: bool) -> tuple[list[Comparison | Measure], bool]:

@@ -5,16 +5,18 @@ import asyncio
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlencode
 
 import aiohttp
 from msgspec import structs
 
 from connector.channel import Channel
-from connector.settings import Peer
+from connector.settings import FILE, Peer
 from deploy.demo import topology
 from deploy.demo.processes import Node
 from deploy.demo.world import World, free_ports
@@ -157,9 +159,11 @@ class PlainNode(Node):
 
 
 @asynccontextmanager
-async def running(place: Path, *, as_plain: bool = False, assets: int = 0, **stock: int):
-    """Two connectors, members of one data space, with one offer; with `assets`, the provider has that many (`stock.fill`)."""
-    made = await asyncio.to_thread(_plain if as_plain else _members, place)
+async def running(
+    place: Path, *, as_plain: bool = False, databases: Mapping[str, str] = MappingProxyType({}), assets: int = 0, **stock: int
+):
+    """Two connectors, members of one data space, with one offer; with `assets`, the provider has that many (`stock.fill`). `databases`: PostgreSQL URLs by party."""
+    made = await asyncio.to_thread(_plain if as_plain else _members, place, databases)
     nodes, dids = made
     try:
         if assets:
@@ -178,7 +182,7 @@ async def running(place: Path, *, as_plain: bool = False, assets: int = 0, **sto
             node.stop()
 
 
-def _plain(place: Path) -> tuple[dict[str, Node], dict[str, str]]:
+def _plain(place: Path, databases: Mapping[str, str]) -> tuple[dict[str, Node], dict[str, str]]:
     base = free_ports(20_000)
     dids = {part: f"did:web:localhost%3A{base + 4 * n}" for n, part in enumerate(PARTS)}
     nodes: dict[str, Node] = {}
@@ -187,17 +191,19 @@ def _plain(place: Path) -> tuple[dict[str, Node], dict[str, str]]:
         peers = tuple(Peer(did=did, mtls="off") for did in dids.values())
         plain.make(place / part, (port, port + 1, port + 2), peers)
         nodes[part] = PlainNode(part, place / part, (), f"http://127.0.0.1:{port + 2}")
+    _keep_in(databases, nodes)
     _start(list(nodes.values()))
     return nodes, dids
 
 
-def _members(place: Path) -> tuple[dict[str, Node], dict[str, str]]:
+def _members(place: Path, databases: Mapping[str, str]) -> tuple[dict[str, Node], dict[str, str]]:
     space = structs.replace(topology.load("battery"), profile="base")
     world = World(place / "world", "battery", space, 21_000)
     world.make_identity()
     for part in PARTS:
         world.make_connector(part, "")
     nodes = {part: world.connectors[part] for part in PARTS} | {"identity": world.identity}
+    _keep_in(databases, nodes)
     _start(list(nodes.values()))
     for part in PARTS:
         company, api = world.company(part), nodes[part].api
@@ -209,6 +215,13 @@ def _members(place: Path) -> tuple[dict[str, Node], dict[str, str]]:
         joined = api.post("/v1/membership/wait", {"state": "ACTIVE"}, wait=30)
         assert joined["state"] == "ACTIVE", joined
     return nodes, {part: world.did(part) for part in PARTS}
+
+
+def _keep_in(databases: Mapping[str, str], nodes: dict[str, Node]) -> None:
+    """Let these parties keep their processes there; none of them has run yet."""
+    for part, url in databases.items():
+        file = nodes[part].directory / FILE
+        file.write_text(f'database = "{url}"\n' + file.read_text())
 
 
 def _start(nodes: list[Node]) -> None:
