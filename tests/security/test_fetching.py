@@ -112,8 +112,8 @@ class Authority:
     did = "did:web:authority.example"
     keys = ()
 
-    async def base(self) -> str:
-        return f"https://{EVIL}"
+    async def certificates(self) -> str:
+        return f"https://{EVIL}/ca/v1"
 
     async def endpoint(self, _service: str) -> str:
         return f"https://{EVIL}/events"
