@@ -30,7 +30,7 @@ async def consortium(tmp_path, monkeypatch, request):
     await found.member(found.world.member)
     async with TestClient(TestServer(application(found.routes))) as found.client:
         yield found
-    found.database.close()
+    found.database.file.close()
 
 
 def wallet(world: World) -> tuple[CredentialService, Store, Sts]:

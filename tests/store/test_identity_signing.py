@@ -108,7 +108,8 @@ async def test_two_cas_use_a_number_once(two, tmp_path, clock):
 
 
 async def test_two_authorities_continue_one_sequence(two, tmp_path, signer, clock):
-    bundle = ca.create(tmp_path / "ca", name="Test", crl_url=f"{URL}/crl", now=clock.now()).bundle
+    ca.create(tmp_path / "ca", name="Test", crl_url=f"{URL}/crl", now=clock.now())
+    bundle = ca.Bundle(tmp_path / "ca")
     both = [TrustLists(books, [signer], {}, URL, bundle, tmp_path / "trust.toml") for books in two]
     await asyncio.gather(*(each.upkeep() for each in both for _ in range(3)))
     assert signer.signed == 1

@@ -26,7 +26,7 @@ async def test_a_relation_is_kept_and_ended_in_place(store):
 
 async def test_a_payment_and_its_counter_are_one(store):
     heard = []
-    store.on_ledger(heard.append)
+    store.on_ledger(lambda agreement, _transfer: heard.append(agreement))
     paid = Payment(id="urn:p:1", agreement="urn:a", amount="5", unit="EUR", evidence="R-1", person="Sato", at=AT)
     await store.add_payment(paid, replace(COUNTED, used="5", version=1))
     with pytest.raises(VersionConflict):

@@ -58,7 +58,7 @@ def test_each_role_has_its_own_keys_and_what_is_public_of_the_others(files):
     published = KeyStore(directory / "keys", load(directory).did).published()
     shown = KeyStore(files / "authority" / "keys", load(directory).did).published()
     assert sorted(map(str, shown)) == sorted(map(str, published))
-    assert ca.bundle(files / "issuer" / "ca") == ca.Authority.open(files / "ca" / "ca").bundle
+    assert ca.Bundle(files / "issuer" / "ca")() == ca.Authority.open(files / "ca" / "ca").bundle
     assert (files / "ca" / "ca" / "crl-url").read_text() == "https://ca.example/ca/v1/crl/issuing.crl"
     found = load(files / "issuer")
     assert (found.roles, found.listen_port, found.did, found.address("issuer")) == (
