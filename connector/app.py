@@ -8,7 +8,6 @@ Start: settings, keys, database (locked), certificates, listeners, workers, one 
 """
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,18 +15,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from catalog import describe
-from connector import errors, install, management, settings
+from connector import errors, install, management, published, settings
 from connector.channel import Channel
 from connector.commands import Commands
+from connector.contexts import Contexts, new_id
 from connector.contracts.bundle import SEAL
 from connector.contracts.evidence import Exporter, Witness, signs
 from connector.contracts.persons import Contracts
-from connector.dsp import outbound, routes
-from connector.dsp.node import Node, spent
+from connector.dsp import routes
+from connector.dsp.node import Node
 from connector.membership.authority import Authority
 from connector.membership.joining import Joining
 from connector.membership.standing import Standing
@@ -37,12 +36,12 @@ from connector.plane.endpoint import Endpoint
 from connector.plane.gate import Gate
 from connector.plane.push import push
 from connector.plane.tokens import DataTokens
-from connector.processes import negotiation, transfer
+from connector.processes import transfer
 from connector.processes.decisions import AutoDecisions, Decisions
-from connector.processes.evidence import TYPE, Sign
-from connector.processes.model import Process, TokenUse
+from connector.processes.evidence import TYPE
+from connector.processes.model import Process
 from connector.refusals import Refusals
-from connector.rules import OwnRules, Rules
+from connector.rules import Rules
 from connector.settings import Settings
 from connector.store.opening import open_store
 from connector.store.port import Store
@@ -60,8 +59,6 @@ from connector.worker.timers import Timers
 from connector.worker.trust import Trust
 from identity.access.oidc import provider
 from identity.access.service import Access
-from identity.did import Service as ServiceEntry
-from identity.did import document
 from identity.keys import KeyRing, KeyStore, passphrase
 from identity.resolve import Resolver
 from identity.schemas import CredentialSchemas
@@ -71,26 +68,20 @@ from identity.tls.revoked import RevocationLists
 from identity.trust import ANY, IssuerRule, TrustPolicy
 from identity.verify import PROFILES, Caller, Door, PeerRule, VerifiedParticipant, authenticate
 from identity.wallet.clients import Clients
-from identity.wallet.credentials import PATH as WALLET
 from identity.wallet.credentials import CredentialService
 from identity.wallet.renewal import Renewal
 from identity.wallet.sts import Sts
 from identity.wallet.tokens import TokenEndpoint
 from kernel import telemetry
-from kernel.clock import Clock, SystemClock, iso
+from kernel.clock import Clock, SystemClock
 from kernel.errors import Misconfigured, UnavailableError
 from kernel.http import GuardedClient, Outbound
-from kernel.web import Listener, Route, application, client_certificate, json_response, serve
+from kernel.web import Listener, Route, application, client_certificate, serve
 from policies.profiles import Profile, load
 
 _ABANDONED = 3600.0  # seconds after which a part that nobody writes to is not another replica's
 Opens = Callable[[], Awaitable[None]] | None
 log = telemetry.get(__name__)
-
-
-def new_id() -> str:
-    """A new id of ours."""
-    return f"urn:uuid:{uuid.uuid4()}"
 
 
 @dataclass(slots=True)
@@ -163,7 +154,7 @@ def wire_up(
     resolver = Resolver(client, clock, scheme=found.scheme)
     status = StatusReader(resolver, client, clock)
     signer, contract_key = keys.signer("si"), keys.signer("contract")
-    own_document = partial(_published, found, keys)
+    own_document = partial(published.own_document, found, keys)
     sts = Sts(found.did, signer, clock, lambda: channel.thumbprint)
     rule = _rules(found, profile)
     door = Door(
@@ -198,9 +189,8 @@ def wire_up(
         store, profile, clock, participant=found.did, name=found.name, endpoint=lambda did: reached(did) + settings.DSP_PATH, profiles_dropped_by=edc,
         accepts=found.accepts, nested=[describe.elsewhere(each.did, each.endpoint, {"en": each.title}) for each in found.catalogs],
     )  # fmt: skip
-    contexts = _Contexts(
+    contexts = Contexts(
         found,
-        store,
         rules,
         tokens,
         clock,
@@ -335,7 +325,7 @@ def wire_up(
         replicas=_following_replicas(store, rules, enrolled, keys),
         trust=trust,
         bundles=bundles,
-        public=_below(found, [*_own_routes(found, keys), *routes.routes(node), *wallet.routes(), *endpoint.routes()]),
+        public=published.below(found, [*published.routes(found, keys), *routes.routes(node), *wallet.routes(), *endpoint.routes()]),
     )
     return connector
 
@@ -423,67 +413,6 @@ def _following(
     return follower, trust
 
 
-@dataclass(frozen=True, slots=True)
-class _Contexts:
-    """Makes the contexts of the process core, per caller and for our own commands."""
-
-    settings: Settings
-    store: Store
-    rules: Rules
-    tokens: DataTokens
-    clock: Clock
-    decisions: Decisions
-    sign: Sign
-    reached: Callable[[str], str]
-    edc: frozenset[str]  # peers of EDC's dialect
-
-    async def for_negotiation(self, who: VerifiedParticipant, offer: str) -> negotiation.Context:
-        return self._negotiation(await self.rules.for_request(who, offer), who)
-
-    def own_negotiation(self) -> negotiation.Context:
-        return self._negotiation(OwnRules(self.rules.usage), None)
-
-    async def for_transfer(self, who: VerifiedParticipant, agreement: str) -> transfer.Context:
-        return self._transfer(await self.rules.for_transfer(who, agreement), who)
-
-    def own_transfer(self) -> transfer.Context:
-        return self._transfer(OwnRules(self.rules.usage), None)
-
-    def callback(self, peer: str) -> str:
-        """Base address of our DSP endpoints for a peer."""
-        return self.reached(peer) + settings.DSP_PATH
-
-    def _negotiation(self, rulebook: negotiation.Rulebook, who: VerifiedParticipant | None) -> negotiation.Context:
-        return negotiation.Context(
-            participant=self.settings.did,
-            now=iso(self.clock.now()),
-            new_id=new_id,
-            render=outbound.renderer(self.callback),
-            rulebook=rulebook,
-            decisions=self.decisions,
-            token=_spent(who),
-            sign=self.sign,
-            restates=who is not None and who.did in self.edc,
-        )
-
-    def _transfer(self, agreements: transfer.Agreements, who: VerifiedParticipant | None) -> transfer.Context:
-        return transfer.Context(
-            participant=self.settings.did,
-            now=iso(self.clock.now()),
-            new_id=new_id,
-            render=outbound.renderer(self.callback),
-            agreements=agreements,
-            decisions=self.decisions,
-            address=self.tokens.address,
-            token=_spent(who),
-            restates=who is not None and who.did in self.edc,
-        )
-
-
-def _spent(who: VerifiedParticipant | None) -> TokenUse | None:
-    return spent(who.token) if who is not None else None
-
-
 def _rules(found: Settings, profile: Profile) -> Any:
     special = {each.did: each for each in found.peers}
 
@@ -511,30 +440,6 @@ def tls(found: Settings) -> bool:
 
 def _listener(found: Settings, rule: PeerRule) -> str:
     return found.member_url if rule.mtls == "required" else found.public_url
-
-
-def _published(found: Settings, keys: KeyRing) -> dict[str, Any]:
-    """Our DID document."""
-    services = [
-        ServiceEntry(f"{found.did}#cs", "CredentialService", found.public_url + WALLET),
-        ServiceEntry(f"{found.did}#dsp", "DataService", found.dsp_url),
-        ServiceEntry(f"{found.did}#dsp-public", "DataService", found.public_url + settings.DSP_PATH),
-    ]
-    return document(found.did, keys.published(), services)
-
-
-def _below(found: Settings, table: list[Route]) -> list[Route]:
-    """The routes of one participant of a host."""
-    return [msgspec.structs.replace(each, path=found.below + each.path) for each in table]
-
-
-def _own_routes(found: Settings, keys: KeyRing) -> list[Route]:
-    async def did_document(_request: web.Request) -> web.Response:
-        published = _published(found, keys)
-        return json_response(published, headers={"Cache-Control": "max-age=60"}, content_type="application/did+json")
-
-    path = "/did.json" if found.base_path else "/.well-known/did.json"
-    return [Route(method="GET", path=path, handler=did_document, auth="none", summary="DID document")]
 
 
 @asynccontextmanager
