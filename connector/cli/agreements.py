@@ -1,17 +1,18 @@
 """`kizuna agreement`: contract agreements, their end and their renewal, through the management API."""
 
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import quote
 
 import typer
 
 from connector.cli.local import HERE, SAY, Directory, Json, client, rows
 from connector.cli.negotiations import By, Id, Reason, person
-from connector.contracts import bundle
-from identity.did.document import DidDocument, parse_document
 from kernel import wire
 from kernel.cli import print_result
+
+if TYPE_CHECKING:
+    from identity.did.document import DidDocument
 
 _WORDS: Final = {True: "yes", False: "NO", None: "not there"}
 
@@ -67,6 +68,8 @@ def agreements() -> typer.Typer:
         documents: Annotated[list[Path] | None, typer.Option("--did-document", exists=True, help=SAY("verify_document"))] = None,
         as_json: Json = False,
     ) -> None:
+        from connector.contracts import bundle  # noqa: PLC0415  the start of `connector run` loads these commands too
+
         checks = bundle.verify(bundle.read(file.read_bytes()), dict(map(_document, documents or [])))
         print_result([{"check": each.what, "holds": _WORDS[each.ok], "detail": each.detail} for each in checks], as_json=as_json)
         if any(each.ok is False for each in checks):
@@ -75,7 +78,9 @@ def agreements() -> typer.Typer:
     return app
 
 
-def _document(file: Path) -> tuple[str, DidDocument]:
+def _document(file: Path) -> "tuple[str, DidDocument]":
+    from identity.did.document import parse_document  # noqa: PLC0415
+
     found = wire.loads(file.read_bytes())
     did = str(found.get("id")) if isinstance(found, dict) else ""
     return did, parse_document(found, did)

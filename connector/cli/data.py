@@ -6,9 +6,7 @@ from urllib.parse import urlencode
 
 import typer
 
-from catalog import describe
 from connector.cli.local import HERE, SAY, Directory, Json, bound, client, pair, rows
-from connector.management.views import terms
 from kernel.cli import print_result
 
 
@@ -89,6 +87,8 @@ def _catalogs() -> typer.Typer:
     ) -> None:
         found: Any = client(directory).post("/v1/catalog", {"peer": peer})
         if turtle:
+            from catalog import describe  # noqa: PLC0415  not needed to print a help text, nor to run
+
             typer.echo(describe.turtle(found))
             return
         print_result(found if as_json else [row for each in found["dataset"] for row in _dataset_rows(each)], as_json=as_json)
@@ -107,6 +107,8 @@ def _dataset_rows(dataset: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _terms(offer: dict[str, Any]) -> list[str]:
     """Terms of somebody else, who may have written anything."""
+    from connector.management.views import terms  # noqa: PLC0415  the start of `connector run` loads these commands too
+
     try:
         return terms(offer)
     except (LookupError, TypeError, AttributeError):

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import typer
 
-from connector import settings
 from kernel.cli import ManagementClient, print_result
 from kernel.errors import BadInput, Misconfigured
 from kernel.texts import texts
@@ -28,6 +27,8 @@ _DETAILS = ("offer", "terms", "journal", "outbox", "waiting", "agreement", "leew
 
 def client(directory: Path) -> ManagementClient:
     """The management API of the connector whose data lie in `directory`; raises `Misconfigured`."""
+    from connector import settings  # noqa: PLC0415  not needed to print a help text, nor to run
+
     if not (directory / settings.FILE).exists():
         raise Misconfigured(SAY("not_a_directory", directory=directory), next_step=SAY("not_a_directory_next", directory=directory))
     found = settings.load(directory)

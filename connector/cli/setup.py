@@ -8,7 +8,6 @@ from urllib.parse import urlencode
 
 import typer
 
-from connector import settings
 from connector.cli import wallet
 from connector.cli.local import HERE, SAY, Directory, Json, Wait, client, rows
 from kernel.cli import print_result
@@ -52,6 +51,9 @@ def init(
     directory: Directory = HERE,
     as_json: Json = False,
 ) -> None:
+    from connector import settings  # noqa: PLC0415  not needed to print a help text, nor to run
+    from connector.install import install  # noqa: PLC0415
+
     if (directory / settings.FILE).exists():
         raise Misconfigured(SAY("init_exists", directory=directory), next_step=SAY("init_exists_next"))
     found = settings.Settings(
@@ -71,8 +73,6 @@ def init(
         peers=tuple(settings.Peer(did, "off", types) for did, types in map(_named_types, open_peer or [])),
     )
     settings.check(found)
-    from connector.install import install  # noqa: PLC0415  keys and database are not needed to print a help text
-
     install(directory, found, certificate=tls_cert, key=tls_key, roots=roots)
     print_result({"did": found.did, "directory": str(directory), "next": SAY("next_run", directory=directory)}, as_json=as_json)
 

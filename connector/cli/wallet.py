@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import typer
 
-from connector import settings
 from connector.cli.local import HERE, SAY, Directory, Json, client, rows
 from kernel.cli import print_result
 from kernel.errors import Conflict
@@ -44,7 +43,8 @@ def retire(
 
 
 def encrypt(directory: Directory = HERE, as_json: Json = False) -> None:
-    from identity.keys import KeyStore, passphrase  # noqa: PLC0415  not needed to print a help text
+    from connector import settings  # noqa: PLC0415  not needed to print a help text
+    from identity.keys import KeyStore, passphrase  # noqa: PLC0415
 
     found = settings.load(directory)
     sealed = KeyStore(directory / "keys", found.did, passphrase(found.passphrase_file)).encrypt()
@@ -70,7 +70,8 @@ def sts_client(
     directory: Directory = HERE,
     as_json: Json = False,
 ) -> None:
-    from connector.install import entry  # noqa: PLC0415  keys and database are not needed to print a help text
+    from connector import settings  # noqa: PLC0415  not needed to print a help text
+    from connector.install import entry  # noqa: PLC0415
     from identity.wallet.clients import Client, new_secret  # noqa: PLC0415
 
     if name in {each.id for each in settings.load(directory).sts_clients}:

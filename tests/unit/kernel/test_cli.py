@@ -214,6 +214,14 @@ def test_a_package_that_is_named_is_loaded_alone():
     assert found.stdout.split() == ["False", "True"]
 
 
+def test_the_commands_of_a_connector_load_no_server():
+    """`connector run` replaces itself by the serving process: what its command line loads before is loaded for nothing."""
+    code = "import sys; from kernel.cli import application; application('connector')"
+    code += "; print([m for m in ('aiohttp', 'structlog', 'sqlalchemy', 'connector.management', 'connector.settings', 'policies.profiles') if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
 def test_what_every_package_registers_stands_under_no_other_packages_name():
     """Else a command would be missing where only the package of that name is loaded."""
     whole, packages = cli.application(), {each.name for each in entry_points(group=cli.GROUP)}
