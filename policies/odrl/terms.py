@@ -73,16 +73,20 @@ def _bare(policy: dict[str, Any]) -> dict[str, Any]:
 
 def digest(value: Any) -> str:
     """`sha256:<hex>` over the terms of a policy."""
-    return "sha256:" + hashlib.sha256(_bytes(_normal(value))).hexdigest()
+    return "sha256:" + hashlib.sha256(_bytes(_made(_checked(value)))).hexdigest()
 
 
 def _normal(policy: Any) -> Any:
     """The form in which policies are compared. Small ones are kept: one offer is compared with every agreement under it."""
+    bare = orjson.dumps(_bare(_checked(policy)))
+    return _kept(bare) if len(bare) <= _SMALL else _made(policy)
+
+
+def _checked(policy: Any) -> dict[str, Any]:
     limited(policy)
     if not isinstance(policy, dict):
         raise PolicyError("", "an object is expected")
-    bare = orjson.dumps(_bare(policy))
-    return _kept(bare) if len(bare) <= _SMALL else _made(policy)
+    return policy
 
 
 @lru_cache(maxsize=512)
