@@ -22,14 +22,15 @@ class SingleFlight(Generic[K, V]):
     async def run(self, key: K, work: Callable[[], Awaitable[V]]) -> V:
         """The result of the call under way, or of `work`; its error reaches everybody who waits."""
         task = self._running.get(key)
-        if task is None:
+        if task is None or task.done():  # ended, and not forgotten yet: its answer is from before this call
             task = asyncio.create_task(_finished(work))
             self._running[key] = task
             task.add_done_callback(lambda done: self._forget(key, done))
         return await asyncio.shield(task)
 
     def _forget(self, key: K, done: asyncio.Task[V]) -> None:
-        del self._running[key]
+        if self._running.get(key) is done:
+            del self._running[key]
         if not done.cancelled():
             done.exception()  # read once, so that an error whose askers have all gone is not reported as lost
 
