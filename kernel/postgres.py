@@ -26,6 +26,7 @@ import asyncpg
 from kernel import telemetry
 from kernel.errors import BadInput, Misconfigured, NewerData, StorageFull, UnavailableError
 from kernel.faults import crashpoint
+from kernel.waiting import until
 
 T = TypeVar("T")
 Statement = tuple[str, tuple[Any, ...]]
@@ -270,12 +271,7 @@ async def _ended(connection: Any) -> bool:
     """Whether the connection ends within a while; False when it is still there."""
     ended = asyncio.Event()
     connection.add_termination_listener(lambda _connection: ended.set())
-    if connection.is_closed():
-        return True
-    with suppress(TimeoutError):
-        async with asyncio.timeout(QUIET):
-            await ended.wait()
-    return ended.is_set()
+    return connection.is_closed() or await until(ended, QUIET)
 
 
 async def _as_it_is(_connection: Any) -> None:

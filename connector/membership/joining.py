@@ -13,7 +13,6 @@ Rules
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +29,7 @@ from kernel import telemetry, wire
 from kernel.clock import Clock, iso, parse_iso
 from kernel.errors import Conflict, KizunaError
 from kernel.http import GuardedClient
+from kernel.waiting import until
 
 FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 60.0
@@ -128,9 +128,7 @@ class Joining:
             return
         if known.state == "ACTIVE":
             pause = max(pause, (parse_iso(known.renew_after) - self._clock.now()).total_seconds()) if known.renew_after else pause
-        with suppress(TimeoutError):
-            async with asyncio.timeout(pause):
-                await (self._wake if known.state == "REQUESTED" else asyncio.Event()).wait()
+        await until(self._wake if known.state == "REQUESTED" else asyncio.Event(), pause)
 
     async def _next(self, known: Membership) -> None:
         if known.state == "APPLIED":

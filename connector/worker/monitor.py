@@ -18,7 +18,6 @@ Not done here: ending what a member's suspension ends (`worker.measures`), renew
 import asyncio
 import heapq
 from collections.abc import Awaitable, Callable, Collection
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
@@ -32,6 +31,7 @@ from connector.usage.running import Running
 from kernel import telemetry
 from kernel.clock import Clock, parse_iso
 from kernel.errors import Conflict, KizunaError
+from kernel.waiting import until
 from policies.duties import moved, next_instant, ticked
 from policies.odrl import PolicyError
 
@@ -39,14 +39,7 @@ PAGE: Final = 500
 AGAIN: Final = timedelta(seconds=5)  # what failed is tried again
 EVERY: Final = 600.0  # seconds between full looks, where there are replicas
 log = telemetry.get(__name__)
-Wait = Callable[[asyncio.Event, float | None], Awaitable[None]]
-
-
-async def until(event: asyncio.Event, seconds: float | None) -> None:
-    """Return when the event is set, at the latest after that time."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
+Wait = Callable[[asyncio.Event, float | None], Awaitable[object]]
 
 
 class Monitor:

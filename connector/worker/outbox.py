@@ -16,7 +16,6 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
@@ -33,6 +32,7 @@ from kernel import telemetry
 from kernel.clock import Clock, iso, parse_iso
 from kernel.errors import KizunaError
 from kernel.faults import crashpoint
+from kernel.waiting import until
 
 ATTEMPTS: Final = 5
 FAULT: Final = 1.0  # seconds until the next try when the store fails
@@ -104,9 +104,7 @@ class Outbox:
         if following is not None:
             wait = max(0.0, (parse_iso(following) - self._clock.now()).total_seconds()) if following else 0.0
             seconds = wait if seconds is None else min(wait, seconds)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):  # not `wait_for`, which swallows a cancellation that meets the wake-up
-                await self._awake.wait()
+        await until(self._awake, seconds)
 
     async def _carry(self, due: Claim) -> None:
         row, process = due.row, due.process

@@ -29,6 +29,7 @@ from kernel import telemetry
 from kernel.clock import Clock, iso, parse_iso
 from kernel.errors import KizunaError, NotFound, UnavailableError
 from kernel.http import GuardedClient
+from kernel.waiting import until
 
 EVERY: Final = 3600.0
 AGAIN: Final = 60.0
@@ -94,10 +95,7 @@ class Trust:
                 failures += 1
                 log.warning("trust list not refreshed", detail=error.detail, reason=error.facts.get("reason"))
             self._apply()
-            try:
-                await asyncio.wait_for(self._wake.wait(), self._pause(failures))
-            except TimeoutError:
-                continue
+            await until(self._wake, self._pause(failures))
 
     async def refresh(self) -> None:
         """Fetch our authority's list and those of its bridges; raises what the first one that fails is refused with."""

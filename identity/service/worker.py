@@ -23,6 +23,7 @@ from identity.service.store.ledger import Ledger
 from kernel.clock import iso, parse_iso
 from kernel.errors import UnavailableError
 from kernel.telemetry import get
+from kernel.waiting import until
 
 _PARALLEL: Final = 16
 _PAUSE: Final = 5.0
@@ -52,11 +53,7 @@ class Worker:
             while True:
                 self.wake.clear()
                 pause = await self._guarded_pass()
-                try:
-                    async with asyncio.timeout(pause):  # wait_for would lose a cancellation that meets the wake
-                        await self.wake.wait()
-                except TimeoutError:
-                    continue
+                await until(self.wake, pause)
         finally:
             for task in self.under_way.values():
                 task.cancel()

@@ -38,6 +38,7 @@ from kernel import telemetry
 from kernel.clock import Clock, iso, parse_iso
 from kernel.errors import BadInput, KizunaError, Unauthorized, UnavailableError
 from kernel.http import GuardedClient
+from kernel.waiting import until
 
 LONGEST_LEFT: Final = timedelta(days=30)
 FIRST_PAUSE: Final = timedelta(seconds=30)
@@ -109,11 +110,7 @@ class Renewal:
                     await self.step()
             except KizunaError as error:  # the store may be away for a while, too
                 log.warning("renewal put off", what="everything", detail=error.detail)
-            try:
-                async with asyncio.timeout(self._rest()):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+            await until(self._wake, self._rest())
 
     async def step(self) -> None:
         """One look at everything; what fails is put off and logged, never raised."""

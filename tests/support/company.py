@@ -27,7 +27,7 @@ from connector.usage.holdings import Holdings
 from connector.usage.obligations import TYPE as STATEMENT
 from connector.usage.obligations import Obligations
 from connector.usage.running import Running
-from connector.worker.monitor import Monitor, until
+from connector.worker.monitor import Monitor
 from connector.worker.outbox import Outbox
 from identity import jose
 from identity.did import Service
@@ -39,6 +39,7 @@ from identity.wallet.sts import Sts
 from kernel.clock import SystemClock, iso
 from kernel.errors import Unauthorized
 from kernel.http import GuardedClient, Outbound
+from kernel.waiting import until
 from kernel.web import application, serve
 from policies.profiles import load
 from tests.support.participant import participant
