@@ -3,13 +3,13 @@
 What stands here decides about others (`tradeRelation`, `payAmount`), so every entry carries the name of the person who made it.
 """
 
-import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from aiohttp import web
 from msgspec import Struct
 
+from connector.contexts import new_id
 from connector.processes.model import Allotted
 from connector.store.port import Payment, Relation, Store
 from connector.usage.allotments import Allotments
@@ -130,7 +130,7 @@ class LedgerRoutes:
 
     async def add_relation(self, request: web.Request) -> web.Response:
         given: NewRelation = await self._read(request, NewRelation)
-        key = f"urn:uuid:{uuid.uuid4()}"
+        key = new_id()
         about(key)
         made = Relation(
             id=key, partner=given.partner, kind=given.kind, product=given.product, since=given.since, until=given.until, person=given.person
@@ -144,7 +144,7 @@ class LedgerRoutes:
 
     async def add_payment(self, request: web.Request) -> web.Response:
         given: NewPayment = await self._read(request, NewPayment)
-        key = f"urn:uuid:{uuid.uuid4()}"
+        key = new_id()
         about(key)
         made = Payment(
             id=key, agreement=given.agreement, amount=given.amount, unit=given.unit, evidence=given.evidence, person=given.person

@@ -25,7 +25,7 @@ from connector.usage.decide import Usage
 from kernel.clock import Clock, iso
 from kernel.errors import BadInput, Conflict, NotFound
 from kernel.faults import crashpoint
-from policies.duties import Counter, returned
+from policies.duties import returned
 from policies.duties.counters import COUNT
 
 ATTEMPTS: Final = 5
@@ -93,11 +93,8 @@ class Allotments:
                 return found
             if not 0 <= used <= found.amount:
                 raise BadInput(f"{used} of {found.amount} cannot have been used")
-            after = [
-                _freed(each, found.amount - used)
-                for each in (await self._store.ledger(found.agreement)).counters
-                if each.operand == COUNT
-            ]
+            counters = (await self._store.ledger(found.agreement)).counters
+            after = [returned(each, Decimal(found.amount - used)) for each in counters if each.operand == COUNT]
             settled = replace(found, version=found.version + 1, used=used, returned=iso(self._clock.now()))
             try:
                 await self._store.return_allotment(settled, after)
@@ -110,7 +107,3 @@ class Allotments:
 def _left(ledger: Ledger) -> int:
     """Uses that are left, as far as they are counted."""
     return min((max(0, int(each.left)) for each in ledger.counters if each.operand == COUNT), default=MOST)
-
-
-def _freed(counter: Counter, uses: int) -> Counter:
-    return returned(counter, Decimal(uses))

@@ -11,13 +11,13 @@ Rules
 Files: `consortium.pem`, and `bridges/<SHA-256 of the authority's DID>.pem` in the TLS directory. Not done here: our own revocation lists (`connector.worker.feed`).
 """
 
-import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
 from connector.channel import BRIDGES
+from connector.worker import crls
 from connector.worker.trust import Trust
 from identity import trustlist
 from identity.resolve import Resolving
@@ -26,11 +26,10 @@ from identity.tls.revoked import RevocationLists
 from kernel import telemetry, wire
 from kernel.errors import BadInput, KizunaError, UnavailableError
 from kernel.http import GuardedClient
+from kernel.waiting import until
 
 EVERY: Final = 60.0
 _LARGEST: Final = 262_144
-_LARGEST_CRL: Final = 16 * 1024 * 1024
-_ROOT_AND_ISSUING: Final = 2
 log = telemetry.get(__name__)
 
 
@@ -58,10 +57,7 @@ class Bundles:
         while True:
             self._trust.applied.clear()
             await self.keep()
-            try:
-                await asyncio.wait_for(self._trust.applied.wait(), EVERY)
-            except TimeoutError:
-                continue
+            await until(self._trust.applied, EVERY)
 
     async def keep(self) -> None:
         """One pass: drop what is not recognised any more, bring what is missing, refresh revocation lists. What fails is logged and tried again."""
@@ -110,13 +106,9 @@ class Bundles:
 
     async def _refresh(self, did: str) -> None:
         """The revocation lists of a recognised consortium's CAs."""
-        bundle, base = self._file(did).read_bytes(), await self._base(did)
-        several = bundle.count(b"-----BEGIN CERTIFICATE-----") > _ROOT_AND_ISSUING
-        for name in ("issuing", "previous") if several else ("issuing",):
-            reply = await self._client.request("GET", f"{base}/crl/{name}.crl", max_bytes=_LARGEST_CRL)
-            if reply.status != 200:
-                raise UnavailableError(f"the revocation list is answered with {reply.status}")
-            self._lists.load(reply.body, bundle, did)
+        bundle = self._file(did).read_bytes()
+        async for _, body in crls.fetched(self._client, await self._base(did), bundle):
+            self._lists.load(body, bundle, did)
 
     async def _base(self, did: str) -> str:
         endpoint = (await self._resolver.resolve(did)).endpoint(enrol.SERVICE)

@@ -23,6 +23,7 @@ from urllib.parse import urlencode
 from connector.membership.authority import Authority
 from connector.membership.standing import Standing
 from connector.store.port import Store
+from connector.worker import crls
 from connector.worker.measures import Measures
 from identity import feed
 from identity.feed import Event, Page, Question
@@ -41,8 +42,6 @@ CRL_EVERY: Final = 1800.0
 CRL_SILENT: Final = 30.0
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 8.0
-_ROOT_AND_ISSUING: Final = 2
-_LARGEST_CRL: Final = 16 * 1024 * 1024
 TRUST_LIST: Final = "trust-list"
 _JOINED: Final = ("REQUESTED", "ACTIVE")
 _LOST: Final = ("credential-suspended", "credential-revoked")
@@ -211,18 +210,11 @@ class Follower:
     async def fetch_crl(self) -> None:
         """Fetch, verify and keep the revocation lists of the consortium's issuing CAs; raises `BadList`, `UnavailableError`."""
         base = await self._authority.certificates()
-        for name in ("issuing", "previous") if self._bundled() > _ROOT_AND_ISSUING else ("issuing",):
-            reply = await self._client.request("GET", f"{base}/crl/{name}.crl", max_bytes=_LARGEST_CRL)
-            if reply.status != 200:
-                raise UnavailableError(f"the revocation list is answered with {reply.status}")
-            self._take_crl(reply.body)
+        async for name, body in crls.fetched(self._client, base, (self._tls / enrol.CONSORTIUM).read_bytes()):
+            self._take_crl(body)
             work = self._tls / f".{name}-{CRL_FILE}"
-            work.write_bytes(reply.body)
+            work.write_bytes(body)
             work.replace(self._tls / f"{name}-{CRL_FILE}")
-
-    def _bundled(self) -> int:
-        """How many CA certificates the consortium's bundle holds."""
-        return (self._tls / enrol.CONSORTIUM).read_bytes().count(b"-----BEGIN CERTIFICATE-----")
 
     def _take_crl(self, der: bytes) -> None:
         try:
