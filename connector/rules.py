@@ -223,7 +223,13 @@ class Rules:
 
     def hidden(self, offer: OfferTerms, who: VerifiedParticipant) -> list[str]:
         """Why the caller may not see the offer; empty when it may."""
-        decision = self.decide(offer.access, "catalog", who, None, offer.asset)
+        return self.against(offer.access, "catalog", who, None, offer.asset)
+
+    def against(
+        self, policy: dict[str, Any], phase: Phase, who: VerifiedParticipant, terms: dict[str, Any] | None, dataset: str
+    ) -> list[str]:
+        """Why the policy does not permit the use of a dataset; empty when it does."""
+        decision = self.decide(policy, phase, who, terms, dataset)
         if isinstance(decision, str):
             return [decision]
         return [] if decision.permitted else decision.explain()
@@ -286,10 +292,7 @@ class CallerRules:
 
     def _decided(self, policy: dict[str, Any], requested: dict[str, Any], dataset: str) -> list[str]:
         """Why a policy does not permit the caller a contract; empty when it does."""
-        decision = self._rules.decide(policy, "negotiation", self._who, requested, dataset)
-        if isinstance(decision, str):
-            return [decision]
-        return [] if decision.permitted else decision.explain()
+        return self._rules.against(policy, "negotiation", self._who, requested, dataset)
 
     def differences(self, asked: dict[str, Any], given: dict[str, Any]) -> Sequence[str]:
         """Term by term."""
