@@ -120,6 +120,7 @@ async def test_an_overdue_duty_refuses_though_nobody_has_written_it_down(pair, c
     pay = {"action": "compensate", "constraint": [atom("delayPeriod", "lteq", "P5D")]}
     key = await contract(*pair, permission=[use(duty=[pay])])
     await transfer(buyer, key)
+    await settled(seller, 1)
     clock.moment += timedelta(days=6)
     await transfer(buyer, key, "TERMINATED")
     assert set(states((await seller.store.ledger(key)).duties).values()) == {"active"}, "the monitor sleeps by another clock"
