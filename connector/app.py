@@ -21,7 +21,6 @@ from catalog import describe
 from connector import errors, install, management, published, settings
 from connector.channel import Channel
 from connector.commands import Commands
-from connector.contexts import Contexts, new_id
 from connector.contracts.bundle import SEAL
 from connector.contracts.evidence import Exporter, Witness, signs
 from connector.contracts.persons import Contracts
@@ -36,6 +35,7 @@ from connector.plane.endpoint import Endpoint
 from connector.plane.gate import Gate
 from connector.plane.push import push
 from connector.plane.tokens import DataTokens
+from connector.process_contexts import Contexts, new_id
 from connector.processes import transfer
 from connector.processes.decisions import AutoDecisions, Decisions
 from connector.processes.evidence import TYPE

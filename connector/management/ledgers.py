@@ -9,7 +9,7 @@ from typing import Any, Final
 from aiohttp import web
 from msgspec import Struct
 
-from connector.contexts import new_id
+from connector.process_contexts import new_id
 from connector.processes.model import Allotted
 from connector.store.port import Payment, Relation, Store
 from connector.usage.allotments import Allotments
