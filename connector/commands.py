@@ -21,11 +21,12 @@ from catalog import describe
 from catalog.dcat import Asset, OfferTerms
 from connector.dsp import contexts
 from connector.dsp.node import Node
+from connector.optimistic import optimistic
 from connector.peers import Peers
 from connector.plane import addresses, files, pull
 from connector.plane.tokens import DataTokens
 from connector.processes import counter, negotiation, tables, transfer
-from connector.processes.errors import AgreementRetired, AgreementUnknown, UnknownProcess, VersionConflict
+from connector.processes.errors import AgreementRetired, AgreementUnknown, UnknownProcess
 from connector.processes.model import Agreement, Commit, Decided, Kind, Process
 from connector.reading import DEEPEST, LARGEST, CatalogReader
 from connector.store.port import ReceivedObject, Store
@@ -36,7 +37,6 @@ from kernel.errors import BadInput, Conflict, NotFound
 from policies.profiles import Profile, bounds
 from policies.profiles.bounds import Otherwise
 
-ATTEMPTS: Final = 5
 _PAGE: Final = 500
 _LARGEST_CHECKED: Final = 64 * 1024 * 1024
 STEPS: Final = {
@@ -251,20 +251,16 @@ class Commands:
         await self.store.commit(commit)
         return commit.process
 
+    @optimistic("the process keeps moving")
     async def step(
         self, kind: Kind, key: str, name: str, reason: str, *, code: str = "", person: str = "", decided: Decided | None = None
     ) -> Process:
         """Our own step in a process: suspend, resume, complete, terminate; `person` is who decided it, or `decided` by which decision."""
         message = STEPS[kind, name]
-        for _ in range(ATTEMPTS):
-            process = await self.process(kind, key)
-            try:
-                commit = self._command(process, message, reason=reason, code=code, person=person)
-                await self.store.commit(replace(commit, decided=decided))
-            except VersionConflict:
-                continue
-            return commit.process
-        raise VersionConflict("the process keeps moving", next_step="try again")
+        process = await self.process(kind, key)
+        commit = self._command(process, message, reason=reason, code=code, person=person)
+        await self.store.commit(replace(commit, decided=decided))
+        return commit.process
 
     def _command(self, process: Process, message: str, *, reason: str, code: str, person: str) -> Commit:
         if process.kind == "negotiation":

@@ -20,8 +20,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from catalog import describe
-from connector.commands import ATTEMPTS, Commands
+from connector.commands import Commands
 from connector.contracts.evidence import Exporter
+from connector.optimistic import optimistic
 from connector.peers import Peers
 from connector.processes import negotiation, tables
 from connector.processes.errors import AgreementUnknown, IllegalTransition, StepPending, VersionConflict
@@ -122,20 +123,16 @@ class Contracts:
         """End a negotiation that waits for a person."""
         return await self._decided(key, lambda p: negotiation.refuse(p, self._own(), person=_named(person), reason=reason))
 
+    @optimistic("the process keeps moving")
     async def _decided(self, key: str, decide: Callable[[Process], Commit]) -> Process:
-        for _ in range(ATTEMPTS):
-            process = await self._commands.process("negotiation", key)
-            try:
-                commit = decide(process)
-            except IllegalTransition as error:
-                error.next_step = error.next_step or _possible(process)
-                raise
-            try:
-                await self._store.commit(commit)
-            except VersionConflict:
-                continue
-            return commit.process
-        raise VersionConflict("the process keeps moving", next_step="try again")
+        process = await self._commands.process("negotiation", key)
+        try:
+            commit = decide(process)
+        except IllegalTransition as error:
+            error.next_step = error.next_step or _possible(process)
+            raise
+        await self._store.commit(commit)
+        return commit.process
 
     async def _known_offer(self, process: Process) -> dict[str, Any] | None:
         found = await self._store.offer(process.data["offerId"]) if process.role == "provider" else None

@@ -27,8 +27,9 @@ from connector.dsp import messages, outbound
 from connector.dsp.messages import Message
 from connector.dsp.node import Node, spent
 from connector.errors import CONVERSATION
+from connector.optimistic import optimistic
 from connector.processes import exchange, negotiation, transfer
-from connector.processes.errors import UnknownProcess, VersionConflict
+from connector.processes.errors import UnknownProcess
 from connector.processes.exchange import Replay
 from connector.processes.model import Commit, Kind, Process, Role, TokenUse
 from connector.processes.tables import ACCEPT, TERMINATED
@@ -38,7 +39,6 @@ from kernel.errors import BadInput, KizunaError
 from kernel.faults import crashpoint
 from kernel.web import client_certificate
 
-ATTEMPTS: Final = 5
 _turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 COMMITTING: Final = (  # messages by which a party commits itself: what it shows with them is kept
     messages.ContractRequestMessage,
@@ -91,6 +91,8 @@ async def receive(node: Node, request: web.Request, cls: type[Message], kind: Ki
     with telemetry.bound(pid=own, peer=who.did, message=cls.TYPE, message_id=message.id):
         try:
             node.check_contexts(who.did, found.unknown)
+            if not own:
+                await node.check_callback(who, getattr(message, "callback_address", ""))
             async with _turn(node, message):
                 return await _handled(node, arrival, token)
         except KizunaError as error:
@@ -105,28 +107,21 @@ def _turn(node: Node, message: Message) -> AbstractAsyncContextManager[None]:
     return _turns.setdefault((node.participant, agreement), asyncio.Lock()) if agreement else nullcontext()
 
 
+@optimistic("the process keeps moving", next_step="send the message again")
 async def _handled(node: Node, arrival: _Arrival, token: TokenUse) -> web.Response:
-    first = not arrival.own
-    if first:
-        await node.check_callback(arrival.who, getattr(arrival.message, "callback_address", ""))
-    for _ in range(ATTEMPTS):
-        process = await _process(node, arrival)
-        outcome = await _outcome(node, arrival, process)  # 3, 4
-        if isinstance(outcome, Replay):
-            await node.processes.spend(token)
-            log.info("repeated message")
-            return _answer(outcome.answer, outcome.status)
-        try:
-            crashpoint("inbound:before-commit")
-            await node.processes.commit(outcome)  # 5
-        except VersionConflict:
-            continue
-        crashpoint("inbound:after-commit")
-        if node.witness is not None and outcome.documents:
-            node.witness.stored(outcome.documents)
-        log.info("accepted", state=outcome.process.state, own=outcome.process.id)
-        return _answer(_reply(outcome), 201 if first else 200)  # 6
-    raise VersionConflict("the process keeps moving", next_step="send the message again")
+    process = await _process(node, arrival)
+    outcome = await _outcome(node, arrival, process)  # 3, 4
+    if isinstance(outcome, Replay):
+        await node.processes.spend(token)
+        log.info("repeated message")
+        return _answer(outcome.answer, outcome.status)
+    crashpoint("inbound:before-commit")
+    await node.processes.commit(outcome)  # 5
+    crashpoint("inbound:after-commit")
+    if node.witness is not None and outcome.documents:
+        node.witness.stored(outcome.documents)
+    log.info("accepted", state=outcome.process.state, own=outcome.process.id)
+    return _answer(_reply(outcome), 200 if arrival.own else 201)  # 6
 
 
 async def _process(node: Node, arrival: _Arrival) -> Process | None:

@@ -17,8 +17,9 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from connector.optimistic import optimistic
 from connector.processes import transfer
-from connector.processes.errors import AgreementRetired, UnknownProcess, VersionConflict
+from connector.processes.errors import AgreementRetired, UnknownProcess
 from connector.processes.model import Allotted, Commit, Ledger, Process
 from connector.store.port import Store
 from connector.usage.decide import Usage
@@ -28,7 +29,6 @@ from kernel.faults import crashpoint
 from policies.duties import returned
 from policies.duties.counters import COUNT
 
-ATTEMPTS: Final = 5
 MOST: Final = 1_000_000
 
 
@@ -38,22 +38,18 @@ class Allotments:
     def __init__(self, store: Store, usage: Usage, clock: Clock) -> None:
         self._store, self._usage, self._clock = store, usage, clock
 
+    @optimistic("the counters keep moving", next_step="ask again under the same id")
     async def draw(self, key: str, process: str, plane: str, wanted: int) -> Allotted:
         """Uses for a running transfer, under the plane's own name for them; raises `BadInput`, `Conflict`, `UnknownProcess`, `AgreementRetired`, `PolicyRefused` (also where nothing is left)."""
         if not key or not 1 <= wanted <= MOST:
             raise BadInput(f"an id and a number of uses from 1 to {MOST} are needed")
-        for _ in range(ATTEMPTS):
-            known = await self._store.allotment(key)
-            if known is not None:
-                if (known.transfer, known.plane) != (process, plane):
-                    raise Conflict("there is another allotment of that id", next_step="give every allotment an id of its own")
-                return known
-            try:
-                async with self._store.turn("allotments"):  # side by side they would send each other away
-                    return await self._drawn(key, process, plane, wanted)
-            except VersionConflict:
-                continue
-        raise VersionConflict("the counters keep moving", next_step="ask again under the same id")
+        known = await self._store.allotment(key)
+        if known is not None:
+            if (known.transfer, known.plane) != (process, plane):
+                raise Conflict("there is another allotment of that id", next_step="give every allotment an id of its own")
+            return known
+        async with self._store.turn("allotments"):  # side by side they would send each other away
+            return await self._drawn(key, process, plane, wanted)
 
     async def _drawn(self, key: str, pid: str, plane: str, wanted: int) -> Allotted:
         process = await self._running(pid)
@@ -81,27 +77,23 @@ class Allotments:
             raise Conflict(f"the transfer is {found.state}: nothing is drawn", next_step="draw when it is started")
         return found
 
+    @optimistic("the counters keep moving", next_step="give it back again")
     async def give_back(self, key: str, used: int) -> Allotted:
         """The rest of an allotment; raises `NotFound`, `BadInput` where more was used than drawn, `Conflict` where it was settled otherwise."""
-        for _ in range(ATTEMPTS):
-            found = await self._store.allotment(key)
-            if found is None:
-                raise NotFound(f"no allotment {key}")
-            if found.returned:
-                if found.used != used:
-                    raise Conflict(f"it was given back with {found.used} used")
-                return found
-            if not 0 <= used <= found.amount:
-                raise BadInput(f"{used} of {found.amount} cannot have been used")
-            counters = (await self._store.ledger(found.agreement)).counters
-            after = [returned(each, Decimal(found.amount - used)) for each in counters if each.operand == COUNT]
-            settled = replace(found, version=found.version + 1, used=used, returned=iso(self._clock.now()))
-            try:
-                await self._store.return_allotment(settled, after)
-            except VersionConflict:
-                continue
-            return settled
-        raise VersionConflict("the counters keep moving", next_step="give it back again")
+        found = await self._store.allotment(key)
+        if found is None:
+            raise NotFound(f"no allotment {key}")
+        if found.returned:
+            if found.used != used:
+                raise Conflict(f"it was given back with {found.used} used")
+            return found
+        if not 0 <= used <= found.amount:
+            raise BadInput(f"{used} of {found.amount} cannot have been used")
+        counters = (await self._store.ledger(found.agreement)).counters
+        after = [returned(each, Decimal(found.amount - used)) for each in counters if each.operand == COUNT]
+        settled = replace(found, version=found.version + 1, used=used, returned=iso(self._clock.now()))
+        await self._store.return_allotment(settled, after)
+        return settled
 
 
 def _left(ledger: Ledger) -> int:

@@ -14,11 +14,12 @@ Not done here: what a program does with bytes that it was given. That is the pro
 import asyncio
 import shutil
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from msgspec.structs import replace
 
-from connector.processes.errors import PolicyRefused, VersionConflict
+from connector.optimistic import optimistic
+from connector.processes.errors import PolicyRefused
 from connector.processes.model import Agreement, Decided, Ledger
 from connector.store.port import ReceivedObject, Store
 from connector.usage.decide import Stated, Usage
@@ -29,7 +30,6 @@ from kernel.errors import Conflict, NotFound, UnavailableError
 from policies.duties import retained
 from policies.odrl import Decision, PolicyError, evaluate, record
 
-ATTEMPTS: Final = 5
 log = telemetry.get(__name__)
 
 
@@ -54,17 +54,12 @@ class Holdings:
             raise UnavailableError(f"cannot write {target}: {error.strerror}", next_step=f"the data are in {found.file}") from error
         return found
 
+    @optimistic("the agreement's decisions keep moving")
     async def permit(self, key: str, transfer: str, stated: Stated) -> None:
         """Return when data under an agreement may be handed out for this, and that is written down; raises `PolicyRefused`."""
-        for _ in range(ATTEMPTS):
-            agreement, ledger, decision = await self._judged(key, stated)
-            made = record(decision, agreement.policy, ledger.last)
-            try:
-                await self._store.add_decision(Decided(agreement=key, seq=ledger.decided + 1, transfer=transfer, record=made))
-            except VersionConflict:
-                continue
-            return
-        raise VersionConflict("the agreement's decisions keep moving", next_step="try again")
+        agreement, ledger, decision = await self._judged(key, stated)
+        made = record(decision, agreement.policy, ledger.last)
+        await self._store.add_decision(Decided(agreement=key, seq=ledger.decided + 1, transfer=transfer, record=made))
 
     async def judge(self, key: str, stated: Stated) -> None:
         """Return when data under an agreement may be handed out for this; raises `PolicyRefused`."""

@@ -21,7 +21,8 @@ from urllib.parse import quote
 
 from msgspec.structs import replace
 
-from connector.processes.errors import UnknownProcess, VersionConflict
+from connector.optimistic import optimistic
+from connector.processes.errors import UnknownProcess
 from connector.processes.evidence import Sign, SignatureWrong
 from connector.processes.model import Agreement, Commit, OutboxRow, Process
 from connector.store.port import Store
@@ -42,7 +43,6 @@ TYPE: Final = "duty+jwt"
 MESSAGE: Final = "DutyStatement"
 DELETE: Final = ODRL + "delete"
 MARGIN: Final = timedelta(hours=1)
-ATTEMPTS: Final = 5
 log = telemetry.get(__name__)
 Resolve = Callable[[str], Awaitable[DidDocument]]
 
@@ -75,18 +75,14 @@ class Obligations:
         """Give up a duty that is owed to us. Raises `Conflict`, `Forbidden`, `NotFound`."""
         return await self._changed(key, {"waived": reason or "no reason given", "person": person})
 
+    @optimistic("the duty keeps changing")
     async def _changed(self, key: str, said: dict[str, Any]) -> Entry:
-        for _ in range(ATTEMPTS):
-            agreement, entry = await self._duty(key)
-            party = agreement.participant
-            claims = {"iss": party, "duty": entry.id, "agreement": agreement.id, "at": iso(self._clock.now()), **said}
-            mine = self.usage.owing(agreement, entry.path) == party
-            after = self._applied(agreement, entry, claims, self._sign(claims) if mine else "")
-            try:
-                return await self._save(agreement, entry, after, claims if mine or "waived" in said else None)
-            except VersionConflict:
-                continue
-        raise VersionConflict("the duty keeps changing", next_step="try again")
+        agreement, entry = await self._duty(key)
+        party = agreement.participant
+        claims = {"iss": party, "duty": entry.id, "agreement": agreement.id, "at": iso(self._clock.now()), **said}
+        mine = self.usage.owing(agreement, entry.path) == party
+        after = self._applied(agreement, entry, claims, self._sign(claims) if mine else "")
+        return await self._save(agreement, entry, after, claims if mine or "waived" in said else None)
 
     async def taken(self, process: Process, who: str, body: Any) -> Entry:
         """What the peer of a negotiation says about a duty of the agreement; a repeat changes nothing. Raises what a wrong statement deserves."""

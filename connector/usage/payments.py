@@ -14,14 +14,14 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from connector.processes.errors import AgreementUnknown, VersionConflict
+from connector.optimistic import optimistic
+from connector.processes.errors import AgreementUnknown
 from connector.store.port import Payment, Store
 from kernel.clock import Clock, iso
 from kernel.errors import BadInput, Conflict
 from policies.duties import Counter, recorded
 from policies.duties.counters import PAID
 
-ATTEMPTS: Final = 5
 _LONGEST: Final = 40
 
 
@@ -31,19 +31,15 @@ class Payments:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store, self._clock = store, clock
 
+    @optimistic("the counter keeps moving")
     async def add(self, payment: Payment) -> Counter:
         """Enter an amount; the counter afterwards. Raises `AgreementUnknown`, `BadInput` (amount, unit, no evidence), `Conflict`."""
         amount = _amount(payment.amount)
         if not payment.evidence.strip():
             raise BadInput("what shows the payment?", next_step="give the number of the invoice or receipt: --evidence ...")
-        for _ in range(ATTEMPTS):
-            after = recorded(await self._counter(payment.agreement), amount, payment.unit)
-            try:
-                await self._store.add_payment(replace(payment, amount=str(amount), at=iso(self._clock.now())), after)
-            except VersionConflict:
-                continue
-            return after
-        raise VersionConflict("the counter keeps moving", next_step="try again")
+        after = recorded(await self._counter(payment.agreement), amount, payment.unit)
+        await self._store.add_payment(replace(payment, amount=str(amount), at=iso(self._clock.now())), after)
+        return after
 
     async def _counter(self, agreement: str) -> Counter:
         found = await self._store.agreement(agreement)

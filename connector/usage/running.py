@@ -18,7 +18,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from connector.commands import Commands
-from connector.processes.errors import VersionConflict
+from connector.optimistic import optimistic
 from connector.processes.model import Agreement, Commit, Decided, Ledger, Process
 from connector.store.port import Store
 from connector.usage import claims
@@ -31,7 +31,6 @@ from kernel.clock import Clock
 from kernel.errors import KizunaError, Unauthorized
 from policies.odrl import Decision, Policy, PolicyError, Request, evaluate, next_change, record
 
-ATTEMPTS: Final = 5
 NOT_PERMITTED: Final = "the agreement's policy does not permit it any more"
 log = telemetry.get(__name__)
 
@@ -78,17 +77,10 @@ class Running:
                 log.warning("a transfer is looked at again", pid=process.id, detail=error.detail)
                 failed(agreement.id)
 
+    @optimistic("the process keeps moving", next_step="ask again")
     async def renewed(self, process: Process, who: VerifiedParticipant) -> Process:
         """Decide a transfer with what its consumer has just proven, and keep that; raises `Unauthorized` where it is not permitted."""
-        found = claims.shown(who)
-        for _ in range(ATTEMPTS):
-            try:
-                return await self._renewed(process, found)
-            except VersionConflict:
-                process = await self._commands.process("transfer", process.id)
-        raise VersionConflict("the process keeps moving", next_step="ask again")
-
-    async def _renewed(self, process: Process, found: Shown) -> Process:
+        process, found = await self._commands.process("transfer", process.id), claims.shown(who)
         agreement = await self._store.agreement(process.data["agreementId"])
         if agreement is None:
             raise Unauthorized("invalid token", reason="the agreement is gone", peer=process.peer)

@@ -23,6 +23,7 @@ import msgspec
 
 from connector.dsp import outbound
 from connector.dsp.outbound import Answer
+from connector.optimistic import ATTEMPTS
 from connector.processes import exchange, tables, transfer
 from connector.processes.errors import VersionConflict
 from connector.processes.model import Commit, OutboxRow, Process
@@ -34,7 +35,6 @@ from kernel.errors import KizunaError
 from kernel.faults import crashpoint
 from kernel.waiting import until
 
-ATTEMPTS: Final = 5
 FAULT: Final = 1.0  # seconds until the next try when the store fails
 log = telemetry.get(__name__)
 Send = Callable[[Process, OutboxRow], Awaitable[Answer]]
