@@ -46,9 +46,10 @@ from connector.settings import Settings
 from connector.store.opening import open_store
 from connector.store.port import Store
 from connector.usage.holdings import Holdings
-from connector.usage.obligations import TYPE as STATEMENT
 from connector.usage.obligations import Obligations
 from connector.usage.running import Running
+from connector.usage.statements import TYPE as STATEMENT
+from connector.usage.statements import Statements
 from connector.worker.bundles import Bundles
 from connector.worker.feed import Follower
 from connector.worker.measures import Measures
@@ -204,7 +205,8 @@ def wire_up(
         return await authenticate(door, caller, fresh=fresh)
 
     holdings = Holdings(store, rules.usage, clock, payloads)
-    obligations = Obligations(store, rules.usage, holdings, clock, new_id, signs(contract_key, STATEMENT), resolver.resolve)
+    statements = Statements(store, new_id, signs(contract_key, STATEMENT), resolver.resolve)
+    obligations = Obligations(store, rules.usage, holdings, clock, statements)
     refusals = Refusals(clock)
     node = Node(
         participant=found.did,

@@ -32,7 +32,6 @@ from connector.store.port import Store
 from connector.usage.allotments import Allotments
 from connector.usage.claims import shown
 from connector.usage.decide import RECIPIENT, Usage
-from connector.usage.payments import Payments
 from connector.usage.relations import Relations
 from identity.verify import VerifiedParticipant
 from kernel.clock import Clock
@@ -75,7 +74,7 @@ class Rules:
         self._pages = Pages(self._shelf)
         self.relations = Relations(store, clock)
         self.usage = Usage(profile, clock, self.relations)
-        self.payments, self.allotments = Payments(store, clock), Allotments(store, self.usage, clock)
+        self.allotments = Allotments(store, self.usage, clock)
 
     def decide(
         self, policy: dict[str, Any], phase: Phase, who: VerifiedParticipant, terms: dict[str, Any] | None, dataset: str

@@ -64,7 +64,7 @@ def routes_page() -> str:
         commands=None,
         store=None,
         contracts=None,
-        rules=SimpleNamespace(relations=None, payments=None, allotments=None),
+        rules=SimpleNamespace(relations=None, allotments=None),
         obligations=None,
         access=access,
         keys=None,

@@ -181,6 +181,18 @@ class Allotted(Struct, frozen=True, kw_only=True):
     returned: str = ""
 
 
+class Payment(Struct, frozen=True, kw_only=True):
+    """An amount that was paid under an agreement, as the provider has entered it; `amount` is a decimal text, negative where it corrects."""
+
+    id: str
+    agreement: str
+    amount: str
+    unit: str
+    evidence: str  # invoice, receipt: what shows it
+    person: str  # who entered it; empty: the provider has told us
+    at: str = ""
+
+
 class Ledger(Struct, frozen=True, kw_only=True):
     """What is known of an agreement at one moment: its duties, its counters, and where its chain of decisions ends."""
 
@@ -207,3 +219,4 @@ class Commit(Struct, frozen=True, kw_only=True):
     counters: tuple[Counter, ...] = ()  # new versions
     decided: Decided | None = None
     allotted: Allotted | None = None
+    payment: Payment | None = None

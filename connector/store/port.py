@@ -18,6 +18,7 @@ from connector.processes.model import (
     Kind,
     Ledger,
     OutboxRow,
+    Payment,
     Process,
     TokenUse,
 )
@@ -108,18 +109,6 @@ class Relation(Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class Payment(Struct, frozen=True, kw_only=True):
-    """An amount that was paid under an agreement, as the provider has entered it; `amount` is a decimal text, negative where it corrects."""
-
-    id: str
-    agreement: str
-    amount: str
-    unit: str
-    evidence: str  # invoice, receipt: what shows it
-    person: str
-    at: str = ""
-
-
 class Store(CredentialStore, Protocol):
     """One participant's durable memory. Reads see what is committed; writes return when they are durable.
 
@@ -196,8 +185,9 @@ class Store(CredentialStore, Protocol):
     async def payments(self, after: str, limit: int, *, agreement: str = "") -> list[Payment]:
         """By id."""
 
-    async def add_payment(self, payment: Payment, counter: Counter) -> None:
-        """Enter a payment with the new version of its counter; raises `VersionConflict` where that moved meanwhile."""
+    async def payment(self, key: str) -> Payment | None: ...
+    async def add_payment(self, payment: Payment, counter: Counter, duties: Sequence[Entry] = ()) -> None:
+        """Enter a payment with the new versions of its counter and of duties; raises `VersionConflict` where one of them moved meanwhile."""
 
     async def allotment(self, key: str) -> Allotted | None:
         """As it stands."""

@@ -27,10 +27,11 @@ from connector.processes.model import (
     Kind,
     Ledger,
     OutboxRow,
+    Payment,
     Process,
     TokenUse,
 )
-from connector.store.port import Due, Followed, Membership, Payment, ReceivedObject, Relation
+from connector.store.port import Due, Followed, Membership, ReceivedObject, Relation
 from identity.verify import TokenUse as VerifiedUse
 from identity.wallet.port import CredentialRequest, Held
 from kernel.errors import Conflict, KizunaError, Unauthorized
@@ -62,6 +63,7 @@ _AGREEMENT: Final = "INSERT INTO agreement (id, participant, negotiation, peer, 
 _DUTY: Final = "INSERT INTO duty (participant, agreement, path, version, id, state, due, body) VALUES "
 _COUNTER: Final = "INSERT INTO counter (participant, agreement, operand, version, body) VALUES "
 _DECISION: Final = "INSERT INTO decision (participant, agreement, seq, hash, transfer, body) VALUES (?,?,?,?,?,?)"
+_PAYMENT: Final = "INSERT INTO payment (participant, id, agreement, body) VALUES (?,?,?,?)"
 _ALLOTMENT: Final = "INSERT INTO allotment (participant, id, version, body) VALUES (?,?,?,?)"
 _NEWEST_DUTY: Final = (
     "NOT EXISTS (SELECT 1 FROM duty n WHERE n.participant = d.participant AND n.agreement = d.agreement AND n.path = d.path"
@@ -187,6 +189,8 @@ class SqlStore(ABC):
             made.append(self._decided(commit.decided))
         if commit.allotted is not None:
             made.append(self._allotment(commit.allotted))
+        if commit.payment is not None:
+            made.append(self._payment(commit.payment))
         made += [(_DOCUMENT, (self._me, each.digest, each.body)) for each in commit.documents]
         return made
 
@@ -297,11 +301,15 @@ class SqlStore(ABC):
         sql = f"SELECT body FROM payment WHERE participant = ? AND id > ?{which} ORDER BY id LIMIT ?"  # noqa: S608
         return await self._many(Payment, sql, self._me, after, *more, limit)
 
-    async def add_payment(self, payment: Payment, counter: Counter) -> None:
-        sql = "INSERT INTO payment (participant, id, agreement, body) VALUES (?,?,?,?)"
-        entered = (sql, (self._me, payment.id, payment.agreement, encode(payment)))
-        await self._write(self._counters([counter]), entered)
+    async def payment(self, key: str) -> Payment | None:
+        return await self._one(Payment, "SELECT body FROM payment WHERE participant = ? AND id = ?", self._me, key)
+
+    async def add_payment(self, payment: Payment, counter: Counter, duties: Sequence[Entry] = ()) -> None:
+        await self._write(self._counters([counter]), *([self._duties(duties)] if duties else []), self._payment(payment))
         self._tell([(payment.agreement, "")])
+
+    def _payment(self, found: Payment) -> Statement:
+        return _PAYMENT, (self._me, found.id, found.agreement, encode(found))
 
     def _allotment(self, found: Allotted) -> Statement:
         return _ALLOTMENT, (self._me, found.id, found.version, encode(found))
@@ -463,6 +471,8 @@ class SqlStore(ABC):
 
     def _committed(self, commit: Commit) -> None:
         found = {(each.agreement, "") for each in commit.duties}
+        if commit.payment is not None:
+            found.add((commit.payment.agreement, ""))
         if commit.decided is not None and not commit.journal:
             found.add((commit.decided.agreement, commit.process.id))
         if commit.process.kind == "transfer" and any(row.after == "STARTED" for row in commit.journal):

@@ -28,8 +28,8 @@ from connector.usage.relations import Relations
 from kernel import telemetry
 from kernel.clock import Clock, parse_iso
 from kernel.errors import BadInput
-from policies.duties import counted, granted, opened, states, ticked
-from policies.duties.counters import COUNT, Exhausted, facts
+from policies.duties import account, counted, granted, opened, states, ticked
+from policies.duties.counters import COUNT, PAID, Exhausted, facts
 from policies.duties.ledger import by_path
 from policies.odrl import ODRL, PURPOSE, Phase, Policy, PolicyError, Record, Request, evaluate, record, replay
 from policies.profiles import Profile
@@ -77,7 +77,11 @@ class Usage:
         except PolicyError as error:
             log.warning("an agreement is kept whose policy cannot be read", agreement=agreement.id, detail=error.detail)
             return Ledger()
-        return Ledger(duties=tuple(opened(agreement.id, policy, moment(agreement))), counters=tuple(counted(agreement.id, policy)))
+        counters = counted(agreement.id, policy)
+        if all(each.operand != PAID for each in counters):
+            payee = agreement.participant if agreement.role == "provider" else agreement.peer
+            counters += filter(None, [account(agreement.id, policy, payee)])
+        return Ledger(duties=tuple(opened(agreement.id, policy, moment(agreement))), counters=tuple(counters))
 
     def owing(self, agreement: Agreement, path: str) -> str:
         """The DID of who owes a duty: the consumer, unless the duty names the provider as its assignee."""

@@ -3,48 +3,40 @@
 Rules
 - A duty is owed by the consumer, unless it names the provider as its assignee. Who owes it gives evidence; who it is owed to may waive it, or note evidence that came
   another way, as a third party's attestation (E3) does. E2 is made by our own store alone. Both are told to the other side, in the transaction that writes them down.
-- What is told is a statement signed by who tells it (`evidence.statement`'s way: a key that its DID document lists for assertions), about the duty's id, which is the
-  same on both sides. The receiver checks the sender, the signature and the party's role, and its own ledger then decides.
+- What is told is a signed statement (`usage.statements`) about the duty's id, which is the same on both sides. The receiver checks the sender, the signature and the party's role, and
+  its own ledger then decides. What is said of a payment is taken by `usage.payments`.
 - Who a duty is owed to tells the other side, in the same way, that it is overdue: it stands in the notes of both. The receiver believes its own clock; the word of the
   other only adds the note.
-- Only a peer that signed the agreement in our form is told: it knows this endpoint. Others are simply not told.
 - Data that our store received are deleted before the time of the agreement's duty to delete, by a tenth of the period, an hour at most. The evidence is of class E2:
   the digests of what was removed. A duty to keep goes first: until it ends, nothing is deleted.
 
 Not done here: waking up (`worker.monitor`), what an overdue duty leads to.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
-from urllib.parse import quote
 
 from msgspec.structs import replace
 
 from connector.optimistic import optimistic
 from connector.processes.errors import UnknownProcess
-from connector.processes.evidence import Sign, SignatureWrong
-from connector.processes.model import Agreement, Commit, OutboxRow, Process
+from connector.processes.model import Agreement, Process
 from connector.store.port import Store
 from connector.usage.decide import Usage
 from connector.usage.holdings import Holdings
-from identity import jose
-from identity.did import ASSERTION, BadDid
-from identity.did.document import DidDocument
-from identity.jose import BadToken
-from kernel import telemetry, wire
+from connector.usage.payments import Payments
+from connector.usage.statements import Statements
+from kernel import telemetry
 from kernel.clock import Clock, iso, parse_iso
 from kernel.errors import BadInput, Conflict, Forbidden, NotFound
 from policies.duties import Entry, Evidence, fulfilled, moved, ticked, waived
 from policies.duties.ledger import EvidenceClass
 from policies.odrl import ODRL, PolicyError
 
-TYPE: Final = "duty+jwt"
-MESSAGE: Final = "DutyStatement"
 DELETE: Final = ODRL + "delete"
 MARGIN: Final = timedelta(hours=1)
 log = telemetry.get(__name__)
-Resolve = Callable[[str], Awaitable[DidDocument]]
 
 
 def deletion(entry: Entry) -> datetime | None:
@@ -58,12 +50,9 @@ def deletion(entry: Entry) -> datetime | None:
 class Obligations:
     """Duties under one participant's agreements."""
 
-    def __init__(
-        self, store: Store, usage: Usage, holdings: Holdings, clock: Clock, new_id: Callable[[], str], sign: Sign, resolve: Resolve
-    ) -> None:
-        """`sign` makes a compact JWS of type `TYPE`."""
-        self._store, self.usage, self.holdings, self._clock = store, usage, holdings, clock
-        self._new_id, self._sign, self._resolve = new_id, sign, resolve
+    def __init__(self, store: Store, usage: Usage, holdings: Holdings, clock: Clock, statements: Statements) -> None:
+        self._store, self.usage, self.holdings, self._clock, self._statements = store, usage, holdings, clock, statements
+        self.payments = Payments(store, usage, statements, clock)
 
     async def fulfil(self, key: str, kind: EvidenceClass, statement: str, digest: str, person: str) -> Entry:
         """Note evidence that a duty was done; the other side is told when it is ours. Raises `Conflict`, `BadInput`, `NotFound`."""
@@ -81,23 +70,34 @@ class Obligations:
         party = agreement.participant
         claims = {"iss": party, "duty": entry.id, "agreement": agreement.id, "at": iso(self._clock.now()), **said}
         mine = self.usage.owing(agreement, entry.path) == party
-        after = self._applied(agreement, entry, claims, self._sign(claims) if mine else "")
-        return await self._save(agreement, entry, after, claims if mine or "waived" in said else None)
+        token = self._statements.sign(claims) if mine or "waived" in said else ""
+        return await self._save(agreement, entry, self._applied(agreement, entry, claims, token), token)
 
-    async def taken(self, process: Process, who: str, body: Any) -> Entry:
-        """What the peer of a negotiation says about a duty of the agreement; a repeat changes nothing. Raises what a wrong statement deserves."""
+    async def taken(self, process: Process, who: str, body: Any) -> None:
+        """What the peer of a negotiation says about a duty of the agreement, or of a payment; a repeat changes nothing. Raises what a wrong statement deserves."""
         if not isinstance(body, dict) or not isinstance(body.get("statement"), str):
             raise BadInput("a signed statement is expected")
-        claims = await self._verified(body["statement"], who)
-        agreement, entry = await self._duty(str(claims.get("duty", "")))
-        if agreement.peer != who or agreement.negotiation != process.id or claims.get("agreement") != agreement.id:
+        token: str = body["statement"]
+        claims = await self._statements.verified(token, who)
+        agreement = await self._store.agreement(str(claims.get("agreement", "")))
+        if agreement is None or agreement.peer != who or agreement.negotiation != process.id:
             raise UnknownProcess("no such duty", peer=who)
-        if any(body["statement"] == each.statement for each in entry.evidence) or entry.state == "waived":
-            return entry
+        if "payment" in claims:
+            await self.payments.told(agreement, claims, token)
+        else:
+            await self._said(agreement, who, claims, token)
+
+    async def _said(self, agreement: Agreement, who: str, claims: Mapping[str, Any], token: str) -> None:
+        """What the peer says about a duty."""
+        under, entry = await self._duty(str(claims.get("duty", "")))
+        if under.id != agreement.id:
+            raise UnknownProcess("no such duty", peer=who)
+        if any(token == each.statement for each in entry.evidence) or entry.state == "waived":
+            return
         if "overdue" in claims:
-            return await self._reminded(agreement, entry, who)
-        after = self._applied(agreement, entry, claims, body["statement"])
-        return await self._save(agreement, entry, after, None)
+            await self._reminded(agreement, entry, who)
+        else:
+            await self._save(agreement, entry, self._applied(agreement, entry, claims, token), "")
 
     async def _reminded(self, agreement: Agreement, entry: Entry, who: str) -> Entry:
         """Note that the side that a duty is owed to has told us that it is overdue. What follows of that is the monitor's, not the note's."""
@@ -109,14 +109,14 @@ class Obligations:
         noted = f"{who} has told that it is overdue"
         if entry.state != "overdue" or stored is None or stored.note == noted:
             return entry
-        return await self._save(agreement, stored, replace(stored, note=noted), None)
+        return await self._save(agreement, stored, replace(stored, note=noted), "")
 
     async def keep(self, agreement: Agreement, entries: Sequence[Entry]) -> None:
         """Write down what time has made of duties; who owes one that is overdue now is told, in the same transaction. Raises `VersionConflict`."""
         late = [
             each for each in entries if each.state == "overdue" and self.usage.owing(agreement, each.path) != agreement.participant
         ]
-        process = await self._told_to(agreement) if late else None
+        process = await self._statements.channel(agreement) if late else None
         if process is None:
             await self._store.save_duties(entries)
             return
@@ -127,7 +127,7 @@ class Obligations:
         ]
         noted = {each.path: replace(each, note=f"{agreement.peer} was told that it is overdue") for each in late}
         kept = tuple(noted.get(each.path, each) for each in entries)
-        await self._tell(process, said, kept)
+        await self._statements.tell(process, [self._statements.sign(each) for each in said], kept)
 
     async def delete(self, agreement: Agreement) -> list[str]:
         """Delete what we hold under an agreement, and show that; the digests. A duty to keep refuses it with `Conflict`."""
@@ -150,7 +150,7 @@ class Obligations:
             raise Conflict(f"the agreement's policy cannot be read: {error.detail}") from error
         return agreement, next(each for each in now if each.path == entry.path)
 
-    def _applied(self, agreement: Agreement, entry: Entry, claims: dict[str, Any], token: str) -> Entry:
+    def _applied(self, agreement: Agreement, entry: Entry, claims: Mapping[str, Any], token: str) -> Entry:
         party, owing = str(claims["iss"]), self.usage.owing(agreement, entry.path)
         if "waived" in claims:
             if party == owing:
@@ -168,40 +168,12 @@ class Obligations:
         )  # fmt: skip
         return fulfilled(entry, shown, self._clock.now())
 
-    async def _save(self, agreement: Agreement, entry: Entry, after: Entry, told: dict[str, Any] | None) -> Entry:
-        """Write a change down, with the message to the other side where it is to be told and knows how to take it."""
+    async def _save(self, agreement: Agreement, entry: Entry, after: Entry, told: str) -> Entry:
+        """Write a change down, with the statement to the other side where one is to be told and it knows how to take it."""
         (changed,) = moved([entry], [after])
-        process = await self._told_to(agreement) if told is not None else None
-        if process is None or told is None:
+        process = await self._statements.channel(agreement) if told else None
+        if process is None:
             await self._store.save_duties([changed])
         else:
-            await self._tell(process, [told], (changed,))
+            await self._statements.tell(process, [told], [changed])
         return changed
-
-    async def _told_to(self, agreement: Agreement) -> Process | None:
-        """The negotiation through which the other side is told; None where it does not know how to take it."""
-        found = await self._store.process(agreement.negotiation)
-        return found if found is not None and found.data.get("peerSignature") else None
-
-    async def _tell(self, process: Process, said: Sequence[dict[str, Any]], duties: tuple[Entry, ...]) -> None:
-        """Write duties down, with the statements to the other side."""
-        path = f"/negotiations/{quote(process.peer_pid, safe=':')}/duties"
-        rows = []
-        for each in said:
-            key = self._new_id()
-            body = wire.dumps({"@id": key, "@type": MESSAGE, "statement": self._sign(each)})
-            rows.append(OutboxRow(id=key, process=process.id, act="dsp", message=MESSAGE, path=path, body=body))
-        moving = replace(process, version=process.version + 1)
-        await self._store.commit(Commit(process=moving, expected=process.version, outbox=tuple(rows), duties=duties))
-
-    async def _verified(self, token: str, who: str) -> dict[str, Any]:
-        try:
-            found = jose.parse(token)
-            if found.typ != TYPE or found.kid is None:
-                raise SignatureWrong(f"not a statement of type {TYPE} that names its key")
-            jose.verify(found, (await self._resolve(who)).key(found.kid, ASSERTION))
-        except (BadToken, BadDid) as error:
-            raise SignatureWrong(f"the statement's signature does not hold: {error.detail}") from error
-        if found.claims.get("iss") != who:
-            raise SignatureWrong("the statement is another party's")
-        return dict(found.claims)

@@ -4,8 +4,10 @@ entries = opened(agreement_id, policy, at)       # every duty, with its trigger 
 entries, acts = ticked(entries, now)             # what has become overdue, and what follows
 entry = fulfilled(entry, evidence, now)          # or waived(...)
 counters = counted(agreement_id, policy)         # count, payAmount: decremented in the transaction that grants
+entries = compensated(entries, policy, ...)      # what a payment does to the duties to compensate
 """
 
+from policies.duties.compensation import account, compensated
 from policies.duties.counters import Counter, Exhausted, counted, granted, recorded, returned
 from policies.duties.ledger import Act, Entry, Evidence, fulfilled, moved, next_instant, opened, retained, states, ticked, waived
 
@@ -15,6 +17,8 @@ __all__ = [
     "Entry",
     "Evidence",
     "Exhausted",
+    "account",
+    "compensated",
     "counted",
     "fulfilled",
     "granted",

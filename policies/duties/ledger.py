@@ -42,13 +42,14 @@ _OPEN: Final = frozenset({"active", "overdue"})
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
-    """What shows that a duty was done. `statement` is free text or a JWS, by class; `digest` that of what was acted on."""
+    """What shows that a duty was done. `statement` is free text or a JWS, by class; `digest` that of what was acted on; `payment` the id of one that it is about."""
 
     kind: EvidenceClass
     by: str
     at: str
     statement: str = ""
     digest: str = ""
+    payment: str = ""
 
 
 class Entry(Struct, frozen=True, kw_only=True):

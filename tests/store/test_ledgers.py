@@ -4,9 +4,9 @@ import pytest
 from msgspec.structs import replace
 
 from connector.processes.errors import VersionConflict
-from connector.processes.model import Allotted, Commit, Process
-from connector.store.port import Payment, Relation
-from policies.duties import Counter
+from connector.processes.model import Allotted, Commit, Payment, Process
+from connector.store.port import Relation
+from policies.duties import Counter, Entry
 
 ME, AT = "did:web:me.example", "2026-11-24T09:00:00.000Z"
 COUNTED = Counter(agreement="urn:a", operand="urn:count", limit="10")
@@ -35,6 +35,29 @@ async def test_a_payment_and_its_counter_are_one(store):
     assert await store.payments("", 10, agreement="urn:b") == []
     assert [each.used for each in (await store.ledger("urn:a")).counters] == ["5"]
     assert heard == ["urn:a"]
+
+
+async def test_a_payment_its_counter_and_its_duties_are_one_with_or_without_a_message(store):
+    heard = []
+    store.on_ledger(lambda agreement, _transfer: heard.append(agreement))
+    process = Process(
+        id="urn:n", participant=ME, kind="negotiation", role="provider", peer="did:web:b.example", state="FINALIZED", version=1
+    )
+    duty = Entry(agreement="urn:a", path="/obligation/0", action="urn:act", origin="obligation", state="fulfilled", version=1)
+    paid = Payment(id="urn:p:1", agreement="urn:a", amount="5", unit="EUR", evidence="R-1", person="Sato", at=AT)
+    await store.commit(
+        Commit(process=process, expected=0, duties=(duty,), counters=(replace(COUNTED, used="5", version=1),), payment=paid)
+    )
+    assert (await store.payment("urn:p:1"), await store.payment("urn:p:2")) == (paid, None)
+    second, moved_on = replace(paid, id="urn:p:2"), replace(COUNTED, used="6", version=2)
+    for stale in (duty, replace(duty, version=1, state="active")):
+        with pytest.raises(VersionConflict):
+            await store.add_payment(second, moved_on, [stale])
+    assert [each.version for each in (await store.ledger("urn:a")).counters] == [1]
+    await store.add_payment(second, moved_on, [replace(duty, version=2, state="active")])
+    found = await store.ledger("urn:a")
+    assert ([each.state for each in found.duties], [each.used for each in found.counters]) == (["active"], ["6"])
+    assert heard == ["urn:a", "urn:a"]
 
 
 async def test_an_allotment_is_drawn_with_its_counter_and_settled_once(store):

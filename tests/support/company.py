@@ -24,9 +24,10 @@ from connector.processes.evidence import TYPE
 from connector.rules import OwnRules, Rules
 from connector.store.sqlite import SqliteStore, open_database
 from connector.usage.holdings import Holdings
-from connector.usage.obligations import TYPE as STATEMENT
 from connector.usage.obligations import Obligations
 from connector.usage.running import Running
+from connector.usage.statements import TYPE as STATEMENT
+from connector.usage.statements import Statements
 from connector.worker.monitor import Monitor
 from connector.worker.outbox import Outbox
 from identity import jose
@@ -134,9 +135,8 @@ class Company:
         self.tokens = tokens
         self.witness = Witness(directory, lists, lambda: self.published, self.clock)
         self.holdings = Holdings(self.store, self.rules.usage, self.clock, place)
-        self.obligations = Obligations(
-            self.store, self.rules.usage, self.holdings, self.clock, self._new_id, signs(contract, STATEMENT), directory.resolve
-        )
+        self.statements = Statements(self.store, self._new_id, signs(contract, STATEMENT), directory.resolve)
+        self.obligations = Obligations(self.store, self.rules.usage, self.holdings, self.clock, self.statements)
         self.commands = Commands(
             directory=place, store=self.store, profile=self.profile, clock=self.clock, node=self.node(), own_negotiation=self._own, own_transfer=self._moving,
             peers=self.peers, tokens=tokens, new_id=self._new_id, show=self.rules.put, max_payload=1 << 30,

@@ -45,9 +45,9 @@ async def test_a_reminder_is_believed_from_who_it_is_owed_to_when_our_own_clock_
     process = await buyer.store.process(agreement.negotiation)
     said = {"duty": entry.id, "agreement": late, "at": "2026-12-05T09:00:00.000Z", "overdue": entry.due}
     to_buyer, to_seller = f"/negotiations/{process.id}/duties", f"/negotiations/{process.peer_pid}/duties"
-    own = {"statement": buyer.obligations._sign(said | {"iss": buyer.did})}
+    own = {"statement": buyer.statements.sign(said | {"iss": buyer.did})}
     assert (await buyer.post(to_seller, own, to=seller))[0] == 403, "who owes it does not remind of it"
-    good = {"statement": seller.obligations._sign(said | {"iss": seller.did})}
+    good = {"statement": seller.statements.sign(said | {"iss": seller.did})}
     clock.moment -= timedelta(days=5)
     assert (await seller.post(to_buyer, good, to=buyer))[0] == 409, "not overdue by our clock"
     assert (await duty_of(buyer, late)).note == ""
@@ -65,5 +65,5 @@ async def test_what_was_done_meanwhile_is_not_overdue_because_somebody_says_so(p
     clock.moment += timedelta(days=11)
     process = await buyer.store.process((await buyer.store.agreement(key)).negotiation)
     said = {"iss": seller.did, "duty": entry.id, "agreement": key, "at": "2026-12-05T09:00:00.000Z", "overdue": entry.due}
-    status, _ = await seller.post(f"/negotiations/{process.id}/duties", {"statement": seller.obligations._sign(said)}, to=buyer)
+    status, _ = await seller.post(f"/negotiations/{process.id}/duties", {"statement": seller.statements.sign(said)}, to=buyer)
     assert (status, (await duty_of(buyer, key)).state) == (200, "fulfilled")

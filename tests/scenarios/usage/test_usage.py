@@ -383,10 +383,10 @@ async def test_statements_that_are_forged_foreign_or_about_something_else_are_re
         "kind": "E1",
         "statement": "done",
     }
-    sign = buyer.obligations._sign
+    sign = buyer.statements.sign
     wrong = {
         "nothing": ({}, 400),
-        "foreign": ({"statement": seller.obligations._sign(good)}, 400),
+        "foreign": ({"statement": seller.statements.sign(good)}, 400),
         "about another agreement": ({"statement": sign(good | {"agreement": "urn:uuid:other"})}, 404),
         "no such duty": ({"statement": sign(good | {"duty": "x"})}, 404),
         "a waiver by who owes it": ({"statement": sign(good | {"waived": "please"})}, 403),

@@ -50,7 +50,7 @@ class Connector:
                 commands=commands,
                 access=access,
                 contracts=None,
-                rules=SimpleNamespace(relations=None, payments=None, allotments=None),
+                rules=SimpleNamespace(relations=None, allotments=None),
                 obligations=None,
                 keys=None,
                 renewal=None,
