@@ -1,6 +1,5 @@
 """What all tests share: figures that a test wants to be seen are printed at the end (also with several workers)."""
 
-import os
 import uuid
 
 import pytest
@@ -13,13 +12,6 @@ from tests.services.postgres import Cluster, binaries
 def figure(record_property):
     """Print a line in the summary: `figure("485,000 states walked")`."""
     return lambda text: record_property("figure", text)
-
-
-@pytest.fixture(scope="session")
-def first_port() -> int:
-    """Where this worker looks for free ports, apart from the other workers'."""
-    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    return 19_000 + 3_000 * number
 
 
 @pytest.fixture(scope="session")

@@ -3,28 +3,25 @@
 Outside the demonstration the server certificates come from a public CA. Here `WebCa` plays that part, for host `localhost` only.
 """
 
-import socket
 from pathlib import Path
 
+from deploy.demo.ports import reserve
 from deploy.demo.processes import Node, command
 from deploy.demo.topology import PILOTS, Company, DataSpace, Part
 from identity.tls import web
 from kernel import wire
-from kernel.errors import InUse
 
 HOST = "localhost"
-FIRST_PORT = 17_000
-TRIES = 100
 
 
 class World:
     """The nodes of one story under one directory."""
 
-    def __init__(self, directory: Path, story: str, space: DataSpace, first_port: int = FIRST_PORT) -> None:
+    def __init__(self, directory: Path, story: str, space: DataSpace) -> None:
         self.directory = directory
         self.space = space
         self.samples = PILOTS / story
-        self.base = free_ports(first_port)
+        self.base = reserve()
         self._ca = web.WebCa.create()
         directory.mkdir(parents=True, exist_ok=True)
         self.roots = directory / "roots.pem"
@@ -119,21 +116,3 @@ def write_certificate(name: Path, made: tuple[bytes, bytes]) -> tuple[Path, Path
         path.touch(mode=0o600)
         path.write_bytes(data)
     return paths
-
-
-def free_ports(first: int) -> int:
-    """The first of twenty free ports in a row; raises `InUse`."""
-    for base in range(first, first + 20 * TRIES, 20):
-        if all(_free(port) for port in range(base, base + 20)):
-            return base
-    raise InUse(f"no twenty free ports in a row from {first} on", next_step="stop a demonstration that was kept running")
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

@@ -4,7 +4,6 @@ Upstream a refusal counts whatever its reason, and several of its bad tokens are
 """
 
 import asyncio
-import socket
 import time
 
 import jwt
@@ -14,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.conformance.dcp_under_test import CLIENT, HOLDER_PID, properties, under_test
 from tests.peer.dcp import FORMAT, MEMBERSHIP, SENSITIVE, DcpPeer, message, scope
 from tests.support.dcp_schemas import checked
+from tests.support.ports import free_port
 
 CASES = {}
 
@@ -559,19 +559,10 @@ ROLES = {
 }
 
 
-@pytest.fixture
-def port(first_port):
-    for found in range(first_port + 2800, first_port + 2890):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", found)):
-                return found
-    raise AssertionError("no free port")
-
-
 @pytest.mark.parametrize("name", CASES)
-async def test_dcp(name, tmp_path, port):
+async def test_dcp(name, tmp_path):
     kind, play = CASES[name]
-    async with DcpPeer() as peer, under_test(ROLES[kind], tmp_path, port, peer.url).serving() as found:
+    async with DcpPeer() as peer, under_test(ROLES[kind], tmp_path, free_port(), peer.url).serving() as found:
         await play(kind(ROLES[kind], found, peer))
 
 

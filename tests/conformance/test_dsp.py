@@ -14,6 +14,7 @@ from connector.dsp import messages
 from tests.conformance import scripts
 from tests.conformance.under_test import properties, serving
 from tests.peer.kit import CONTEXT, Kit
+from tests.support.ports import free_port
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit/dsp"))
 from official import validator
@@ -99,19 +100,8 @@ SCHEMAS = {
 
 
 @pytest.fixture
-def port(first_port):
-    import socket
-
-    for found in range(first_port + 2900, first_port + 2990):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", found)):
-                return found
-    raise AssertionError("no free port")
-
-
-@pytest.fixture
-async def connector(tmp_path, port):
-    async with serving(tmp_path, port) as found:
+async def connector(tmp_path):
+    async with serving(tmp_path, free_port()) as found:
         yield found
 
 

@@ -8,9 +8,9 @@ from deploy.demo.world import World
 
 
 @contextmanager
-def consortium(place, first_port, databases):
+def consortium(place, databases):
     """All nodes run and both companies are members; whatever was started is stopped in the end, however far it came. `databases`: PostgreSQL URL by part."""
-    made = World(place, "battery", topology.load("battery"), first_port)
+    made = World(place, "battery", topology.load("battery"))
     with ExitStack() as stack:
         made.make_identity()
         begin(made.identity, stack)

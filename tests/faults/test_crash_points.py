@@ -53,14 +53,14 @@ class Crashing(Node):
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def world(request, tmp_path_factory, first_port):
+def world(request, tmp_path_factory):
     """A consortium, two members, one dataset; the connectors stopped, their directories kept as they were.
 
     Gives as well what begins anew with the state of that moment: databases that are copied, or nothing where they lie in the directories.
     """
     place = tmp_path_factory.mktemp("crash")
     databases = Databases(request.getfixturevalue("postgres")) if request.param == "postgres" else None
-    with consortium(place / "w", first_port, {part: databases.template(part) for part in PARTS} if databases else {}) as made:
+    with consortium(place / "w", {part: databases.template(part) for part in PARTS} if databases else {}) as made:
         dataset = publish(made)
         for part in PARTS:
             made.connectors[part].stop()

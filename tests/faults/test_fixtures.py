@@ -20,7 +20,7 @@ def running(place):
 
 
 @pytest.mark.parametrize("fails", ["join", "on_server"])
-def test_a_set_up_that_fails_leaves_no_process(tmp_path, first_port, monkeypatch, fails):
+def test_a_set_up_that_fails_leaves_no_process(tmp_path, monkeypatch, fails):
     seen, databases = [], {"provider": "postgresql://nowhere"} if fails == "on_server" else {}
 
     def fail(*_args, **_more):
@@ -28,7 +28,7 @@ def test_a_set_up_that_fails_leaves_no_process(tmp_path, first_port, monkeypatch
         raise RuntimeError("no")
 
     monkeypatch.setattr(made, fails, fail)
-    with pytest.raises(RuntimeError, match="no"), made.consortium(tmp_path / "w", first_port, databases):
+    with pytest.raises(RuntimeError, match="no"), made.consortium(tmp_path / "w", databases):
         pytest.fail("it cannot come so far")
     assert seen == [2 if fails == "join" else 1]
     assert running(tmp_path) == []

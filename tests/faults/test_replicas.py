@@ -94,11 +94,11 @@ class Replica(Node):
 class Case:
     """The data space of these tests; what it starts is stopped with the stack."""
 
-    def __init__(self, place, first_port, postgres, forks, stack):
+    def __init__(self, place, postgres, forks, stack):
         self.server = postgres
         self.postgres = postgres.create_database("replicas")
         stack.callback(postgres.drop_database, "replicas")
-        self.world = world = stack.enter_context(consortium(place / "w", first_port + 1000, {"provider": self.postgres}))
+        self.world = world = stack.enter_context(consortium(place / "w", {"provider": self.postgres}))
         node = world.connectors["provider"]
         node.stop()
         file = node.directory / "connector.toml"
@@ -126,9 +126,9 @@ class Case:
 
 
 @pytest.fixture(scope="module")
-def case(tmp_path_factory, first_port, postgres, forks):
+def case(tmp_path_factory, postgres, forks):
     with ExitStack() as stack:
-        yield Case(tmp_path_factory.mktemp("replicas"), first_port, postgres, forks, stack)
+        yield Case(tmp_path_factory.mktemp("replicas"), postgres, forks, stack)
 
 
 def until(condition, what):
@@ -247,13 +247,13 @@ def test_a_server_that_restarts_is_found_again(case):
     until(lambda: dataset["id"] in _shown(case), "the other replica hears again")
 
 
-def test_one_replica_at_a_time_joins_and_both_listen_for_members(tmp_path, first_port, postgres, forks):
+def test_one_replica_at_a_time_joins_and_both_listen_for_members(tmp_path, postgres, forks):
     """Both replicas of a new connector run while it joins: one certificate, one set of credentials, and both open the member listener."""
     url = postgres.create_database("joining")
     from deploy.demo import topology
     from deploy.demo.world import World
 
-    world = World(tmp_path / "w", "battery", topology.load("battery"), first_port + 2000)
+    world = World(tmp_path / "w", "battery", topology.load("battery"))
     world.make_identity()
     world.make_connector("provider")
     node = world.connectors["provider"]

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -15,18 +14,6 @@ READY_SECONDS = 90
 
 class JvmError(Exception):
     """The program did not start, or refuses a command."""
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on; all are held until the last one is found, so that they differ."""
-    held = [socket.socket() for _ in range(count)]
-    try:
-        for each in held:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in held]
-    finally:
-        for each in held:
-            each.close()
 
 
 class Jvm:

@@ -14,7 +14,7 @@ from identity.did import Service
 from identity.did.document import document
 from identity.keys import KeyStore
 from identity.wallet.sts import Sts
-from tests.support.company import free_port
+from tests.support.ports import free_port
 
 CONTEXT = ["https://w3id.org/dspace/2025/1/context.jsonld"]
 RULES = {"permission": [{"action": "use"}], "prohibition": [{"action": "distribute"}]}

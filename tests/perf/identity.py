@@ -6,7 +6,6 @@ One process plays the verifier, the issuer's host and the holders with their wal
 import asyncio
 import random
 import secrets
-import socket
 import statistics
 import tempfile
 import time
@@ -39,6 +38,7 @@ from kernel.http import GuardedClient, Outbound
 from kernel.web import Route, application, serve
 from tests.perf.measure import Measure, at_least, at_most
 from tests.support.consortium import consortium
+from tests.support.ports import free_port
 from tests.unit.identity_core.world import ALL, MEMBERSHIP, certificate, signer
 
 HOLDERS = 16
@@ -50,9 +50,7 @@ class Host:
     """Everybody's host on loopback: DID documents, wallets, status lists, over TLS."""
 
     def __init__(self, directory: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.directory = directory
         self.base = f"https://localhost:{self.port}"
         self.database = open_database(directory / "data.sqlite")

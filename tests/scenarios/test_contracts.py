@@ -26,7 +26,8 @@ from kernel.web import application, serve
 from policies.odrl import KZ, same_terms
 from policies.profiles import Bound
 from policies.profiles.errors import BadParameter
-from tests.support.company import MEMBER, Company, Directory, free_port
+from tests.support.company import MEMBER, Company, Directory
+from tests.support.ports import free_port
 
 UNTIL, LATER = "2030-01-01T00:00:00Z", "2031-01-01T00:00:00Z"
 

@@ -27,8 +27,8 @@ class Quiet:
 
 
 @pytest.fixture
-def story(tmp_path, first_port):
-    world = World(tmp_path / "world", "battery", topology.load("battery"), first_port + 1500)
+def story(tmp_path):
+    world = World(tmp_path / "world", "battery", topology.load("battery"))
     try:
         world.make_identity()
         for part in world.connectors:

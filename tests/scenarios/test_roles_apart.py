@@ -26,15 +26,14 @@ from tests.faults.consortium import join, publish
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 ROLES = ("authority", "issuer", "ca")
-FIRST_PORT = 18_200
 
 
 class Apart:
     """The three processes, a provider and a consumer that have joined, and the database itself."""
 
-    def __init__(self, place, postgres, name, first_port):
+    def __init__(self, place, postgres, name):
         self.postgres, self.name = postgres, name
-        self.world = World(place, "battery", topology.load("battery"), first_port)
+        self.world = World(place, "battery", topology.load("battery"))
         self.world.make_identity(database=postgres.url(name))
         self.nodes = dict(zip(ROLES, (self.world.identity, *self.world.other_roles), strict=True))
         self.tls = ssl.create_default_context(cafile=str(self.world.roots))
@@ -123,10 +122,10 @@ def _set(jwt):
 
 
 @pytest.fixture(scope="module")
-def apart(postgres, tmp_path_factory, first_port):
+def apart(postgres, tmp_path_factory):
     name = f"r{uuid.uuid4().hex}"
     postgres.create_database(name)
-    made = Apart(tmp_path_factory.mktemp("apart"), postgres, name, first_port + 1000)
+    made = Apart(tmp_path_factory.mktemp("apart"), postgres, name)
     try:
         made.start()
         yield made

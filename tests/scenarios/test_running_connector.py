@@ -24,9 +24,9 @@ CONTEXT = "https://w3id.org/dspace/2025/1/context.jsonld"
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory, first_port):
+def world(tmp_path_factory):
     """A consortium and one member with a published dataset."""
-    made = World(tmp_path_factory.mktemp("running") / "w", "steel", topology.load("steel"), first_port + 2000)
+    made = World(tmp_path_factory.mktemp("running") / "w", "steel", topology.load("steel"))
     made.make_identity()
     made.make_connector("provider", "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK")
     nodes = [made.identity, made.connectors["provider"]]

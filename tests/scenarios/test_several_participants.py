@@ -20,8 +20,8 @@ from identity.tls.web import WebCa
 from identity.wallet.port import CredentialRequest
 from kernel.errors import Misconfigured
 from tests.interop.edc_dcp.conftest import SPACE, TYPE, Consortium
-from tests.interop.jvm import free_ports
 from tests.support import plain
+from tests.support.ports import free_ports
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -25,10 +25,10 @@ class Quiet:
     end = step
 
 
-def test_the_whole_story_of_a_third_sector(tmp_path, first_port):
+def test_the_whole_story_of_a_third_sector(tmp_path):
     story = sector.make(tmp_path)
     space = msgspec.toml.decode((story / "dataspace.toml").read_bytes(), type=topology.DataSpace)
-    world = World(tmp_path / "world", str(story), space, first_port + 1000)
+    world = World(tmp_path / "world", str(story), space)
     outsider = Outsider.create(world.directory / "outsider", world.outsider_port, world.roots)
     told = Quiet()
     try:

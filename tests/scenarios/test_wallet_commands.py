@@ -20,8 +20,8 @@ SCOPE = "org.eclipse.dspace.dcp.vc.type:MembershipCredential:read"
 
 
 @pytest.fixture
-def world(tmp_path, first_port):
-    made = World(tmp_path / "w", "steel", topology.load("steel"), first_port + 2600)
+def world(tmp_path):
+    made = World(tmp_path / "w", "steel", topology.load("steel"))
     made.make_connector("provider", "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK")
     yield made
     made.connectors["provider"].stop()

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ports import free_ports
+
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -36,7 +38,7 @@ def test_the_wheel_carries_its_data_and_no_tests(wheel):
     assert not [name for name in names if name.startswith(("tests/", "docs/"))]
 
 
-def test_an_installed_wheel_makes_and_runs_a_connector_outside_the_checkout(wheel, tmp_path, first_port):
+def test_an_installed_wheel_makes_and_runs_a_connector_outside_the_checkout(wheel, tmp_path):
     """The packages it needs are lent by this environment; the product itself comes from the wheel alone."""
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
@@ -50,9 +52,10 @@ def test_an_installed_wheel_makes_and_runs_a_connector_outside_the_checkout(whee
            "[pathlib.Path(n).write_bytes(d) for n,d in (('c.pem',c),('r.pem',ca.certificate_pem))];" \
            "p=pathlib.Path('k.pem'); p.touch(mode=0o600); p.write_bytes(k)"  # fmt: skip
     run(environment, tmp_path, "-c", code)
+    public, member, management = map(str, free_ports(3))
     run(environment, tmp_path, "-m", "kernel.cli", "connector", "init", "--dir", "node", "--name", "Wheel KK", "--profile", "battery",
         "--authority", "did:web:a.example", "--tls-cert", "c.pem", "--tls-key", "k.pem", "--roots", "r.pem",
-        "--public-port", str(first_port + 1500), "--member-port", str(first_port + 1501), "--management-port", str(first_port + 1502))  # fmt: skip
+        "--public-port", public, "--member-port", member, "--management-port", management)  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-I", "-c", f"import sys; sys.path[:0]={[str(site), str(tmp_path / 'lent')]!r};"
          "sys.argv=['connector','--dir','node']; import runpy; runpy.run_module('connector', run_name='__main__')"],

@@ -14,9 +14,9 @@ from identity.service.store.postgres import PostgresDatabase
 from kernel.cli import ManagementClient
 from kernel.clock import SystemClock
 from kernel.errors import UnavailableError
-from tests.interop.jvm import free_ports
 from tests.store.test_identity_store import NOW, member
 from tests.support.books import clock, identity_migrated, identity_tables, two
+from tests.support.ports import free_ports
 from tests.unit.identity_service.conftest import DID, files
 
 __all__ = ["clock", "files", "identity_migrated", "identity_tables", "two"]

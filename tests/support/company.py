@@ -2,7 +2,6 @@
 its token says (signed for real, not looked up), and DID documents are handed around in a dictionary."""
 
 import asyncio
-import socket
 import uuid
 from contextlib import asynccontextmanager
 
@@ -44,17 +43,12 @@ from kernel.waiting import until
 from kernel.web import application, serve
 from policies.profiles import load
 from tests.support.participant import participant
+from tests.support.ports import free_port
 
 MEMBER = {
     "MembershipCredential": ({"id": "x", "memberOf": "example"},),
     "RoleCredential": ({"id": "x", "role": ["packMaker"]},),
 }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Directory:

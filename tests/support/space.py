@@ -21,7 +21,7 @@ from identity.tls.web import WebCa
 from kernel import http
 from kernel.cli import ManagementClient
 from kernel.clock import SystemClock
-from tests.interop.jvm import free_ports
+from tests.support.ports import free_ports
 
 NUMBER = "7123456789012"
 DEFINITIONS = """

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.support.company import free_port
+from tests.support.ports import free_port
 
 LAUNCHER = "org.junit.platform.console.ConsoleLauncher"
 PACKAGE = "org.eclipse.dataspacetck.dsp.verification"

@@ -9,8 +9,9 @@ from aiohttp import web
 from connector.processes.decisions import AutoDecisions, Decision
 from connector.settings import Peer
 from kernel.web import serve
-from tests.interop.edc.runtime import LIB, Edc, free_ports
+from tests.interop.edc.runtime import LIB, Edc
 from tests.support import plain
+from tests.support.ports import free_ports
 
 collect_ignore = [] if os.environ.get(LIB) else ["test_edc.py"]
 SLOW = "slow:"  # processes about a dataset of this name wait: somebody ends them

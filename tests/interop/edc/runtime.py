@@ -13,7 +13,8 @@ import aiohttp
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.interop.jvm import Jvm, JvmError, free_ports
+from tests.interop.jvm import Jvm, JvmError
+from tests.support.ports import free_ports
 
 HERE = Path(__file__).parent
 LIB = "KIZUNA_EDC_LIB"  # environment variable: the folder that `install` prints

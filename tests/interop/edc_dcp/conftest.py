@@ -21,8 +21,8 @@ from identity.wallet.port import CredentialRequest
 from kernel.web import serve
 from tests.interop.edc.runtime import dsp_of, new_ports
 from tests.interop.edc_dcp.runtime import BUILD, Hub, Plane
-from tests.interop.jvm import free_ports
 from tests.support import plain
+from tests.support.ports import free_ports
 
 collect_ignore = [] if os.environ.get(BUILD) else ["test_edc_dcp.py"]
 TYPE = "MembershipCredential"

@@ -18,7 +18,8 @@ from pathlib import Path
 import aiohttp
 
 from tests.interop.edc.runtime import Edc, key_pair
-from tests.interop.jvm import Jvm, JvmError, free_ports
+from tests.interop.jvm import Jvm, JvmError
+from tests.support.ports import free_ports
 
 HERE = Path(__file__).parent
 BUILD = "KIZUNA_EDC_DCP"  # environment variable: the folder that `install` prints

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -18,8 +18,9 @@ from msgspec import structs
 from connector.channel import Channel
 from connector.settings import FILE, Peer
 from deploy.demo import topology
+from deploy.demo.ports import reserve
 from deploy.demo.processes import Node
-from deploy.demo.world import World, free_ports
+from deploy.demo.world import World
 from identity.keys import KeyStore
 from identity.wallet.sts import Sts
 from kernel.clock import SystemClock
@@ -163,13 +164,12 @@ async def running(
     place: Path, *, as_plain: bool = False, databases: Mapping[str, str] = MappingProxyType({}), assets: int = 0, **stock: int
 ):
     """Two connectors, members of one data space, with one offer; with `assets`, the provider has that many (`stock.fill`). `databases`: PostgreSQL URLs by party."""
-    made = await asyncio.to_thread(_plain if as_plain else _members, place, databases)
-    nodes, dids = made
-    try:
+    with ExitStack() as stack:
+        nodes, dids = await asyncio.to_thread(_plain if as_plain else _members, place, databases, stack)
         if assets:
             await asyncio.to_thread(nodes["provider"].stop)
             await fill(nodes["provider"].directory, dids["provider"], assets, **stock)
-            await asyncio.to_thread(_start, [nodes["provider"]])
+            await asyncio.to_thread(_start, [nodes["provider"]], stack)
         side = Ours(*(Party(nodes[part], dids[part]) for part in PARTS), [node for key, node in nodes.items() if key not in PARTS])
         try:
             await side.publish()
@@ -177,13 +177,10 @@ async def running(
             yield side
         finally:
             await side.stop()
-    finally:
-        for node in nodes.values():
-            node.stop()
 
 
-def _plain(place: Path, databases: Mapping[str, str]) -> tuple[dict[str, Node], dict[str, str]]:
-    base = free_ports(20_000)
+def _plain(place: Path, databases: Mapping[str, str], stack: ExitStack) -> tuple[dict[str, Node], dict[str, str]]:
+    base = reserve()
     dids = {part: f"did:web:localhost%3A{base + 4 * n}" for n, part in enumerate(PARTS)}
     nodes: dict[str, Node] = {}
     for number, part in enumerate(PARTS):
@@ -192,19 +189,19 @@ def _plain(place: Path, databases: Mapping[str, str]) -> tuple[dict[str, Node], 
         plain.make(place / part, (port, port + 1, port + 2), peers)
         nodes[part] = PlainNode(part, place / part, (), f"http://127.0.0.1:{port + 2}")
     _keep_in(databases, nodes)
-    _start(list(nodes.values()))
+    _start(list(nodes.values()), stack)
     return nodes, dids
 
 
-def _members(place: Path, databases: Mapping[str, str]) -> tuple[dict[str, Node], dict[str, str]]:
+def _members(place: Path, databases: Mapping[str, str], stack: ExitStack) -> tuple[dict[str, Node], dict[str, str]]:
     space = structs.replace(topology.load("battery"), profile="base")
-    world = World(place / "world", "battery", space, 21_000)
+    world = World(place / "world", "battery", space)
     world.make_identity()
     for part in PARTS:
         world.make_connector(part, "")
     nodes = {part: world.connectors[part] for part in PARTS} | {"identity": world.identity}
     _keep_in(databases, nodes)
-    _start(list(nodes.values()))
+    _start(list(nodes.values()), stack)
     for part in PARTS:
         company, api = world.company(part), nodes[part].api
         invited = world.identity.api.post("/v1/invitations", {
@@ -224,8 +221,10 @@ def _keep_in(databases: Mapping[str, str], nodes: dict[str, Node]) -> None:
         file.write_text(f'database = "{url}"\n' + file.read_text())
 
 
-def _start(nodes: list[Node]) -> None:
+def _start(nodes: list[Node], stack: ExitStack) -> None:
+    """All of them answer; they stop with the stack, also when one does not start."""
     for node in nodes:
+        stack.callback(node.stop)
         node.start()
     for node in nodes:
         node.wait_ready()

@@ -14,7 +14,8 @@ from identity.wallet.tokens import TokenEndpoint
 from kernel.cli import ManagementClient
 from kernel.cli import application as command_line
 from kernel.web import application, serve
-from tests.support.company import Company, Directory, free_port
+from tests.support.company import Company, Directory
+from tests.support.ports import free_port
 from tests.support.usage import Clock
 
 
