@@ -77,6 +77,15 @@ class ContractRoutes:
             ("POST", f"{one}/approve", self.approve, _OPERATE, "Approve what waits for a person", Answer, view),
             ("POST", f"{one}/refuse", self.refuse, _OPERATE, "Refuse what waits for a person", Answer, view),
             (
+                "GET",
+                "/v1/agreements/{id}/evidence",
+                self.evidence,
+                "read agreements",
+                "What proves it, for a third party that verifies it offline",
+                None,
+                None,
+            ),
+            (
                 "POST",
                 "/v1/agreements/{id}/retire",
                 self.retire,

@@ -134,3 +134,27 @@ def test_texts_exist_in_both_languages():
         assert set(en) == set(ja), package
         for key in en:
             assert set(re.findall(r"{(\w+)}", en[key])) == set(re.findall(r"{(\w+)}", ja[key])), f"{package}: {key}"
+
+
+def test_every_path_that_a_command_calls_is_a_route():
+    """A command whose path is no row of the route tables answers `not found` whatever it is asked for."""
+    routes = {
+        (method, re.sub(r"{[^}]*}", "{}", path))
+        for method, path in re.findall(r"^\| (GET|POST|DELETE) \| `([^`]+)`", (ROOT / "docs/reference/routes.md").read_text("utf-8"), re.M)
+    }
+    methods = {"get": "GET", "items": "GET", "post": "POST", "upload": "POST", "delete": "DELETE"}
+    called = [
+        (file.name, methods[verb], re.sub(r"{[^}]*}", "{}", path.partition("?")[0]))
+        for folder in ("connector/cli", "identity/service/cli", "identity/access")
+        for file in sorted((ROOT / folder).glob("*.py"))
+        for verb, path in re.findall(rf"\.({'|'.join(methods)})\(\s*f?\"(/v1/[^\"]*)\"", file.read_text("utf-8"))
+        if "waiting else" not in path  # a query that is there or not
+    ]
+    assert len(called) > 40
+    unknown = [each for each in called if not any(each[1] == method and _covers(each[2], path) for method, path in routes)]
+    assert unknown == []
+
+
+def _covers(called: str, path: str) -> bool:
+    """Whether a path with blanks (an id, the name of an action) can be this route."""
+    return re.fullmatch(re.escape(called).replace(r"\{\}", "[^/]+"), path) is not None
