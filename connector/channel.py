@@ -17,6 +17,7 @@ from cryptography import x509
 
 from identity.leaf import Leaf, read_leaf
 from identity.tls import contexts, enrol, names
+from kernel.clock import iso
 
 BRIDGES: Final = "bridges"  # folder with a CA bundle for each recognised consortium
 
@@ -67,7 +68,7 @@ class Channel:
             "did": self._leaf.did or "",
             "serial": names.serial(self._der),
             "thumbprint": self._leaf.thumbprint,
-            "notAfter": until.isoformat(),
+            "notAfter": iso(until),
         }
 
     def _pair(self) -> tuple[Path, Path] | tuple[None, None]:

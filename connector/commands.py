@@ -271,7 +271,7 @@ class Commands:
         """A process of ours; raises `UnknownProcess`."""
         found = await self.store.process(key)
         if found is None or found.kind != kind:
-            raise UnknownProcess(f"no {kind} {key}")
+            raise UnknownProcess(f"no {kind} {key}", next_step=f"see `kizuna {kind} list`")
         return found
 
     # data ------------------------------------------------------------------------------------------------------------

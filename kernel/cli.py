@@ -66,8 +66,9 @@ class ManagementClient:
             answer = connection.getresponse()
             data = answer.read()
         except (OSError, http.client.HTTPException) as error:
-            where = f"{self._address.hostname}:{self._address.port}"
-            raise UnavailableError(f"nothing answers on {where} ({error})", next_step="start the service first") from error
+            raise UnavailableError(
+                f"nothing answers on {self._address.netloc} ({error})", next_step="start the service first"
+            ) from error
         finally:
             connection.close()
         return _result(answer.status, data)
@@ -99,34 +100,32 @@ def _result(status: int, data: bytes) -> Any:
 
 def print_result(value: Any, *, as_json: bool) -> None:
     """Show a result: JSON for machines, a table or lines for people."""
-    if as_json:
-        typer.echo(wire.dumps(value).decode())
+    if as_json or isinstance(value, str):
+        typer.echo(wire.dumps(value).decode() if as_json else value)
         return
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    console = Console(
-        soft_wrap=True, markup=False, width=None if sys.stdout.isatty() else 240
-    )  # no markup: values come from others
+    console = Console(soft_wrap=True, markup=False, width=None if sys.stdout.isatty() else 240)  # values come from others
     if isinstance(value, list):
-        columns = list(value[0]) if value else []
-        table = Table(*columns, box=None, pad_edge=False)
+        table = Table(*(value[0] if value else ()), box=None, pad_edge=False)
         for row in value:
-            table.add_row(*(str(row.get(column, "")) for column in columns))
+            table.add_row(*(_plain(row.get(column)) for column in value[0]))
         console.print(table if value else "nothing there")
-    elif isinstance(value, dict):
-        width = max(map(len, value), default=0)
-        for name, each in value.items():
-            console.print(f"{name:<{width}}  {each}", highlight=False)
-    else:
-        console.print(value)
+    for name, each in value.items() if isinstance(value, dict) else ():
+        console.print(f"{name:<{max(map(len, value))}}  {_plain(each)}", highlight=False)
+
+
+def _plain(value: Any) -> str:
+    """A value without the braces and quotes of a programming language."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(each)}".rstrip() for name, each in value.items())
+    return "" if value is None else "; ".join(map(_plain, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def report(error: KizunaError) -> None:
     """Cause and next step, for people."""
-    typer.echo(f"kizuna: {error.detail or error.code}", err=True)
-    if error.next_step:
-        typer.echo(f"  next: {error.next_step}", err=True)
+    typer.echo(f"kizuna: {error.detail or error.code}" + (f"\n  next: {error.next_step}" if error.next_step else ""), err=True)
 
 
 def application(first: str = "") -> typer.Typer:

@@ -169,7 +169,8 @@ class GuardedClient:
             cause = error.__cause__ and error.__cause__.__cause__  # the library wraps what the resolver raised
             if isinstance(cause, Blocked):
                 raise cause from error
-            raise Unreachable(f"{target.host}: {error or type(error).__name__}", url=url) from error
+            why = str(getattr(error, "os_error", error)) or type(error).__name__  # the library's own words name an object
+            raise Unreachable(f"{target.host}: {why}", url=url, next_step="check address, network and peer") from error
 
     def reload(self) -> None:
         """Use fresh connections from now on: after a certificate has changed. Running calls finish."""

@@ -76,7 +76,7 @@ def _json(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Replace secrets by name and by shape, at any depth."""
     for key, value in event.items():
-        event[key] = _clean(key, value)
+        event[key] = value if key == "module" else _clean(key, value)  # a dotted name looks like a token
     return event
 
 

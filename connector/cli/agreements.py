@@ -64,7 +64,7 @@ def agreements() -> typer.Typer:
 
     @app.command("verify", help=SAY("agreement_verify"))
     def verify(
-        file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+        file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help=SAY("verify_file"))],
         documents: Annotated[list[Path] | None, typer.Option("--did-document", exists=True, help=SAY("verify_document"))] = None,
         as_json: Json = False,
     ) -> None:

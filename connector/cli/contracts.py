@@ -10,7 +10,6 @@ from connector.cli.local import HERE, SAY, Directory, Json, Wait, bound, client,
 from connector.cli.negotiations import By, Code, Id, Reason, negotiations, person
 from kernel.cli import print_result
 
-Reference = Annotated[str, typer.Argument()]
 TRANSFER_COLUMNS = ("id", "role", "peer", "format", "state", "note")
 
 
@@ -24,9 +23,9 @@ def register(app: typer.Typer) -> None:
 
 
 def negotiate(
-    peer: Reference,
-    dataset: Reference,
-    offer: Annotated[str, typer.Option("--offer")] = "",
+    peer: Annotated[str, typer.Argument(help=SAY("peer"))],
+    dataset: Annotated[str, typer.Argument(help=SAY("negotiate_dataset"))],
+    offer: Annotated[str, typer.Option("--offer", help=SAY("negotiate_offer"))] = "",
     values: Annotated[list[str] | None, typer.Option("--set", help=SAY("counter_set"))] = None,
     open_to: Annotated[list[str] | None, typer.Option("--open", help=SAY("negotiate_open"))] = None,
     otherwise: Annotated[str, typer.Option("--otherwise", help=SAY("negotiate_otherwise"))] = "wait",
@@ -49,7 +48,7 @@ def _transfers() -> typer.Typer:
     @app.command("start", help=SAY("transfer_start"))
     def start(
         agreement: Id,
-        format_: Annotated[str, typer.Option("--format")] = "HttpData-PULL",
+        format_: Annotated[str, typer.Option("--format", help=SAY("transfer_format"))] = "HttpData-PULL",
         wait: Wait = 30,
         directory: Directory = HERE,
         as_json: Json = False,

@@ -22,11 +22,11 @@ def _assets() -> typer.Typer:
 
     @app.command("add", help=SAY("asset_add"))
     def add(
-        payload: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
-        schema: Annotated[str, typer.Option("--schema")],
-        title: Annotated[str, typer.Option("--title")],
-        title_ja: Annotated[str, typer.Option("--title-ja")] = "",
-        media_type: Annotated[str, typer.Option("--media-type")] = "application/json",
+        payload: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help=SAY("payload"))],
+        schema: Annotated[str, typer.Option("--schema", help=SAY("schema"))],
+        title: Annotated[str, typer.Option("--title", help=SAY("title"))],
+        title_ja: Annotated[str, typer.Option("--title-ja", help=SAY("title_ja"))] = "",
+        media_type: Annotated[str, typer.Option("--media-type", help=SAY("media_type"))] = "application/json",
         directory: Directory = HERE,
         as_json: Json = False,
     ) -> None:
@@ -47,8 +47,8 @@ def _offers() -> typer.Typer:
 
     @app.command("add", help=SAY("offer_add"))
     def add(
-        asset: Annotated[str, typer.Argument()],
-        template: Annotated[str, typer.Option("--template")],
+        asset: Annotated[str, typer.Argument(help=SAY("id"))],
+        template: Annotated[str, typer.Option("--template", help=SAY("offer_template"))],
         parameter: Annotated[list[str] | None, typer.Option("--set", help="name=value; a list: name=a,b")] = None,
         approval: Annotated[str, typer.Option("--approval", help=SAY("offer_approval"))] = "",
         open_to: Annotated[list[str] | None, typer.Option("--open", help=SAY("offer_open"))] = None,
@@ -80,7 +80,7 @@ def _catalogs() -> typer.Typer:
 
     @app.command("show", help=SAY("catalog_show"))
     def show(
-        peer: Annotated[str, typer.Argument()],
+        peer: Annotated[str, typer.Argument(help=SAY("peer"))],
         turtle: Annotated[bool, typer.Option("--turtle", help=SAY("turtle"))] = False,
         directory: Directory = HERE,
         as_json: Json = False,

@@ -24,7 +24,7 @@ def _relations() -> typer.Typer:
 
     @app.command("add", help=SAY("relation_add"))
     def add(
-        partner: Annotated[str, typer.Argument()],
+        partner: Annotated[str, typer.Argument(help=SAY("peer"))],
         kind: Annotated[str, typer.Option("--as", help=SAY("relation_as"))],
         product: Annotated[str, typer.Option("--product", help=SAY("relation_product"))] = "",
         since: Annotated[str, typer.Option("--from", help=SAY("relation_from"))] = "",

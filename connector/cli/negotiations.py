@@ -11,7 +11,7 @@ from kernel import wire
 from kernel.cli import print_result
 from kernel.errors import BadInput
 
-Id = Annotated[str, typer.Argument()]
+Id = Annotated[str, typer.Argument(help=SAY("id"))]
 Reason = Annotated[str, typer.Option("--reason", help=SAY("reason"))]
 Code = Annotated[str, typer.Option("--code", help=SAY("code"))]
 By = Annotated[str, typer.Option("--by", envvar="KIZUNA_PERSON", help=SAY("by"))]
@@ -90,8 +90,8 @@ def _answering(app: typer.Typer) -> None:
 def _offering(app: typer.Typer) -> None:
     @app.command("offer", help=SAY("negotiation_offer"))
     def offer(
-        peer: Annotated[str, typer.Argument()],
-        offer: Annotated[str, typer.Argument()],
+        peer: Annotated[str, typer.Argument(help=SAY("peer"))],
+        offer: Annotated[str, typer.Argument(help=SAY("id"))],
         values: Values = None,
         terms: Terms = None,
         by: By = "",

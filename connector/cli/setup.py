@@ -1,9 +1,10 @@
 """`kizuna connector init | run | join | status | rotate-certificate`: set up a node and bring it into a data space."""
 
 import os
+import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
 import typer
@@ -13,8 +14,15 @@ from connector.cli.local import HERE, SAY, Directory, Json, Wait, client, rows
 from kernel.cli import print_result
 from kernel.errors import BadInput, Misconfigured
 
-File = Annotated[Path, typer.Option(exists=True, dir_okay=False)]
-Port = Annotated[int, typer.Option(min=1, max=65535)]
+_THUMBPRINT: Final = re.compile(r"[A-Za-z0-9_-]{43}")  # RFC 7638, SHA-256
+
+
+def _file(text: str) -> Any:
+    return typer.Option(exists=True, dir_okay=False, help=SAY(text))
+
+
+def _port(text: str) -> Any:
+    return typer.Option(min=1, max=65535, help=SAY(text))
 
 
 def register(app: typer.Typer) -> None:
@@ -31,31 +39,37 @@ def register(app: typer.Typer) -> None:
 
 
 def init(
-    name: Annotated[str, typer.Option()],
-    profile: Annotated[str, typer.Option()],
-    authority: Annotated[str, typer.Option()],
-    tls_cert: File,
-    tls_key: File,
-    roots: File,
-    public_port: Port,
-    member_port: Port,
-    management_port: Port,
-    host: Annotated[str, typer.Option()] = "localhost",
+    name: Annotated[str, typer.Option(help=SAY("name"))],
+    profile: Annotated[str, typer.Option(help=SAY("profile"))],
+    authority: Annotated[str, typer.Option(help=SAY("authority"))],
+    tls_cert: Annotated[Path, _file("tls_cert")],
+    tls_key: Annotated[Path, _file("tls_key")],
+    roots: Annotated[Path, _file("roots")],
+    public_port: Annotated[int, _port("public_port")],
+    member_port: Annotated[int, _port("member_port")],
+    management_port: Annotated[int, _port("management_port")],
+    host: Annotated[str, typer.Option(help=SAY("host"))] = "localhost",
     base_path: Annotated[str, typer.Option(help=SAY("base_path"))] = "",
-    allow_private: Annotated[list[str] | None, typer.Option()] = None,
-    issuer: Annotated[list[str] | None, typer.Option(help="DID=Type,Type")] = None,
+    allow_private: Annotated[list[str] | None, typer.Option(help=SAY("allow_private"))] = None,
+    issuer: Annotated[list[str] | None, typer.Option(help=SAY("issuer"))] = None,
     authority_key: Annotated[str, typer.Option(help=SAY("authority_key"))] = "",
-    open_peer: Annotated[list[str] | None, typer.Option(help="DID=Type,Type: a peer without mTLS")] = None,
+    open_peer: Annotated[list[str] | None, typer.Option(help=SAY("open_peer"))] = None,
     passphrase_file: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help=SAY("passphrase_file"))] = None,
-    database: Annotated[str, typer.Option(help="PostgreSQL URL; empty = SQLite in DIR")] = "",
+    database: Annotated[str, typer.Option(help=SAY("database"))] = "",
     directory: Directory = HERE,
     as_json: Json = False,
 ) -> None:
     from connector import settings  # noqa: PLC0415  not needed to print a help text, nor to run
     from connector.install import install  # noqa: PLC0415
+    from identity.did import parse  # noqa: PLC0415
+    from policies.profiles import load  # noqa: PLC0415
 
     if (directory / settings.FILE).exists():
         raise Misconfigured(SAY("init_exists", directory=directory), next_step=SAY("init_exists_next"))
+    if authority_key and not _THUMBPRINT.fullmatch(authority_key):
+        raise BadInput(SAY("bad_authority_key", text=authority_key), next_step=SAY("bad_authority_key_next"))
+    parse(authority)
+    load(profile)
     found = settings.Settings(
         name=name,
         profile=profile,
@@ -85,7 +99,12 @@ def run(
     os.execv(sys.executable, command)  # noqa: S606  our own interpreter; -P keeps the working directory out of the path
 
 
-def join(invitation: Annotated[str, typer.Argument()], wait: Wait = 60, directory: Directory = HERE, as_json: Json = False) -> None:
+def join(
+    invitation: Annotated[str, typer.Argument(help=SAY("invitation"))],
+    wait: Wait = 60,
+    directory: Directory = HERE,
+    as_json: Json = False,
+) -> None:
     print_result(client(directory).post("/v1/membership", {"invitation": invitation}, wait=wait), as_json=as_json)
 
 

@@ -34,7 +34,7 @@ def rotate(
 
 
 def retire(
-    kid: Annotated[str, typer.Argument()],
+    kid: Annotated[str, typer.Argument(help=SAY("kid"))],
     revoke: Annotated[bool, typer.Option("--revoke", help=SAY("key_revoke"))] = False,
     directory: Directory = HERE,
     as_json: Json = False,
@@ -64,7 +64,7 @@ def credentials(
 
 
 def sts_client(
-    name: Annotated[str, typer.Argument()],
+    name: Annotated[str, typer.Argument(help=SAY("sts_name"))],
     audience: Annotated[list[str] | None, typer.Option(help="DID")] = None,
     scope: Annotated[list[str] | None, typer.Option(help="org.eclipse.dspace.dcp.vc.type:...")] = None,
     directory: Directory = HERE,

@@ -62,8 +62,8 @@ class PolicyRefused(ProcessError):
 
     code, status = "policy-refused", 403
 
-    def __init__(self, own: Sequence[str], peer: str = "not permitted") -> None:
-        super().__init__(peer, own=tuple(own))
+    def __init__(self, own: Sequence[str], peer: str = "not permitted", next_step: str = "") -> None:
+        super().__init__(peer, next_step=next_step, own=tuple(own))
         self.own = tuple(own)
         self.peer = peer
 

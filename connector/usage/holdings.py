@@ -72,7 +72,7 @@ class Holdings:
         if not stated.purposes:
             known = ", ".join(self._usage.purposes(agreement.policy)) or "any"
             why = f"the agreement does not permit it: no purpose is stated; it permits {known}"
-            raise PolicyRefused(("no purpose is stated",), why)
+            raise PolicyRefused(("no purpose is stated",), why, "state it: --purpose NAME")
         try:
             asked = self._usage.request(agreement, ledger, await self._claims(), "consumer", stated)
             decision = evaluate(self._usage.policy(agreement), asked)

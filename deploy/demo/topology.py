@@ -65,5 +65,5 @@ def load(name: str) -> DataSpace:
     """The named story; raises `Misconfigured` with the names there are."""
     path = PILOTS / name / "dataspace.toml"
     if name not in stories():
-        raise Misconfigured(f"no story named {name}", next_step=f"choose one of: {', '.join(stories())}")
+        raise Misconfigured(f"no story named {name}", next_step=f"choose one of: {', '.join(stories())}, revocation")
     return msgspec.toml.decode(path.read_bytes(), type=DataSpace)

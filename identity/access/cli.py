@@ -64,7 +64,7 @@ def _keys(client: Client) -> typer.Typer:
         _show(client(directory).items("/v1/keys"), KEY_COLUMNS, as_json=as_json)
 
     @app.command("revoke", help=SAY("key_revoke"))
-    def revoke(key: Annotated[str, typer.Argument()], directory: Directory = HERE, as_json: Json = False) -> None:
+    def revoke(key: Annotated[str, typer.Argument(help=SAY("key_id"))], directory: Directory = HERE, as_json: Json = False) -> None:
         print_result(client(directory).post(f"/v1/keys/{key}/revoke", {}), as_json=as_json)
 
     return app

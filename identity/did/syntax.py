@@ -43,7 +43,7 @@ class Did(Struct, frozen=True):
 def parse(text: str) -> Did:
     """Read a DID; raises `BadDid` (reasons `did-form`, `did-method`, `did-host`, `did-port`, `did-path`)."""
     if not isinstance(text, str) or not 0 < len(text) <= MAX or not text.isascii():
-        raise BadDid("not a DID", reason="did-form")
+        raise BadDid(f"{str(text)[:80]!r} is not a DID, such as did:web:host.example", reason="did-form")
     return _parsed(text)
 
 
@@ -52,13 +52,13 @@ def _parsed(text: str) -> Did:
     scheme, _, rest = text.partition(":")
     method, _, identifier = rest.partition(":")
     if scheme != "did" or not identifier:
-        raise BadDid("not a DID", reason="did-form")
+        raise BadDid(f"{str(text)[:80]!r} is not a DID, such as did:web:host.example", reason="did-form")
     if method not in METHODS:
         raise BadDid(f"DIDs of the method {method[:20]!r} are not read", reason="did-method")
     if method == "web":
         return _web(text, identifier)
     if not _PLAIN.fullmatch(identifier):
-        raise BadDid("not a DID", reason="did-form")
+        raise BadDid(f"{str(text)[:80]!r} is not a DID, such as did:web:host.example", reason="did-form")
     return Did(text, method, identifier)
 
 

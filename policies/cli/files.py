@@ -15,7 +15,7 @@ SAY = texts("policies")
 LARGEST = 1_048_576
 
 Files = Annotated[list[Path], typer.Argument(help=SAY("files"))]
-ProfileName = Annotated[str, typer.Option("--profile", help=SAY("profile"))]
+ProfileName = Annotated[str, typer.Option("--profile", envvar="KIZUNA_PROFILE", help=SAY("profile"))]
 Json = Annotated[bool, typer.Option("--json", help=SAY("json"))]
 
 
@@ -46,4 +46,4 @@ def _value(name: str, data: bytes) -> Any:
     try:
         return wire.loads(data, limit=LARGEST, depth=64)
     except BadInput as error:
-        raise BadInput(SAY("not_json", path=name, reason=error.detail)) from error
+        raise BadInput(SAY("not_json", path=name, reason=error.detail.removeprefix("not JSON: "))) from error

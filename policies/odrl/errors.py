@@ -10,7 +10,7 @@ class PolicyError(BadInput):
 
     code: ClassVar[str] = "bad-policy"
 
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(f"policy {path or '/'}: {reason}", path=path, reason=reason)
+    def __init__(self, path: str, reason: str, next_step: str = "") -> None:
+        super().__init__(f"policy {path or '/'}: {reason}", next_step=next_step, path=path, reason=reason)
         self.path = path
         self.reason = reason

@@ -91,7 +91,9 @@ class _Reader:
         found = tuple(named(each, "/profile") for each in listed(node.get("profile"), "/profile"))
         for each in found:
             if each not in self.registry.profiles:
-                raise PolicyError("/profile", f"unknown profile {each[:200]!r}")
+                raise PolicyError(
+                    "/profile", f"unknown profile {each[:200]!r}", "read it by that profile: --profile NAME, or a folder"
+                )
         return found
 
     def _rules(self, given: list[Any], path: str, make: type[Any], member: str, field: str, nested: str) -> tuple[Any, ...]:

@@ -26,7 +26,7 @@ def _lines(found: Explanation, words: Words) -> Iterator[str]:
         yield f"  {say('no_rule')}"
     for need in found.needs:
         key = "need_credential" if need.credential else "need"
-        yield "  " + say(key, operand=words.operand(need.operand), source=need.source, credential=need.credential)
+        yield "  " + say(key, operand=words.operand(need.operand), credential=need.credential)
 
 
 def _rule(rule: RuleNode, words: Words) -> Iterator[str]:

@@ -556,6 +556,9 @@ async def test_offers_and_agreements_are_managed_on_the_command_line(pair, manag
     (theirs,) = await buyer.store.processes("negotiation", "", 10, waiting=True)
     await buyer.contracts.accept(theirs.id, "Meyer")
     agreement = (await seller.until(begun["id"], "FINALIZED")).data["agreement"]["@id"]
+    exported = json.loads(await managed("agreement", "export", agreement, readable=True))
+    assert exported["agreement"]["@id"] == agreement
+    assert {"provider", "consumer"} <= set(exported["signatures"])
     retired = await managed("agreement", "retire", agreement, "--reason", "plant closed", "--by", "Sato Hanako")
     assert (retired["retired"]["person"], retired["retired"]["reason"]) == ("Sato Hanako", "plant closed")
     with pytest.raises(KizunaError, match="waits for nobody"):

@@ -140,7 +140,9 @@ def test_every_path_that_a_command_calls_is_a_route():
     """A command whose path is no row of the route tables answers `not found` whatever it is asked for."""
     routes = {
         (method, re.sub(r"{[^}]*}", "{}", path))
-        for method, path in re.findall(r"^\| (GET|POST|DELETE) \| `([^`]+)`", (ROOT / "docs/reference/routes.md").read_text("utf-8"), re.M)
+        for method, path in re.findall(
+            r"^\| (GET|POST|DELETE) \| `([^`]+)`", (ROOT / "docs/reference/routes.md").read_text("utf-8"), re.MULTILINE
+        )
     }
     methods = {"get": "GET", "items": "GET", "post": "POST", "upload": "POST", "delete": "DELETE"}
     called = [

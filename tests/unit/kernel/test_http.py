@@ -441,6 +441,18 @@ async def test_a_name_that_does_not_resolve_is_unreachable():
             await found.request("GET", "https://peer.example/")
 
 
+async def test_a_peer_that_is_down_is_told_in_plain_words():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    async with client(allow=LOOPBACK) as found:
+        with pytest.raises(Unreachable) as refused:
+            await found.request("GET", f"https://127.0.0.1:{port}/")
+    assert "SSLContext" not in refused.value.detail
+    assert str(port) in refused.value.detail
+    assert refused.value.next_step
+
+
 def test_callers_can_tell_forbidden_from_failed():
     assert issubclass(Blocked, BadInput)
     assert issubclass(WrongServer, Unreachable)

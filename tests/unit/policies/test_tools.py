@@ -384,3 +384,20 @@ def test_the_schema_for_editors_takes_what_the_parser_takes(base):
 def test_bench_measures(tmp_path):
     found = json.loads(kizuna("bench", file(tmp_path, offer(MEMBER)), "--json").output)
     assert 0 < found["p50_us"] <= found["p99_us"]
+
+
+def test_the_profile_of_the_environment_counts_and_an_unknown_one_says_what_to_do(tmp_path, monkeypatch):
+    made = kizuna("new", "passport-one-up", "role=packMaker", "--profile", "battery")
+    path = tmp_path / "offer.json"
+    path.write_text(made.output)
+    refused = kizuna("explain", path).exception
+    assert isinstance(refused, PolicyError)
+    assert "--profile" in refused.next_step
+    monkeypatch.setenv("KIZUNA_PROFILE", "battery")
+    assert kizuna("check", path).exit_code == 0
+
+
+def test_what_is_not_json_says_so_once(tmp_path):
+    path = tmp_path / "bad.json"
+    path.write_text("{")
+    assert str(kizuna("explain", path).exception).count("not JSON") == 1
