@@ -11,24 +11,25 @@ from typing import Annotated, Any
 import typer
 
 from kernel.errors import KizunaError
+from kernel.texts import preferred, texts
+
+SAY = texts("deploy.demo")
 
 Story = Annotated[
     str,
-    typer.Argument(help="Which story: the name of a folder in deploy/pilots, or `revocation`: how fast a suspended member is out."),
+    typer.Argument(help=SAY("help.story")),
 ]
-Keep = Annotated[bool, typer.Option("--keep", help="Leave everything running until interrupted, and keep the files.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per step.")]
+Keep = Annotated[bool, typer.Option("--keep", help=SAY("help.keep"))]
+Json = Annotated[bool, typer.Option("--json", help=SAY("help.json"))]
 REVOCATION = "revocation"
-Database = Annotated[str, typer.Option(help="PostgreSQL URL: the identity service's roles run apart over it (`revocation` only).")]
-Directory = Annotated[Path | None, typer.Option("--dir", help="Where the data directories go (default: a temporary one).")]
+Database = Annotated[str, typer.Option(help=SAY("help.database"))]
+Directory = Annotated[Path | None, typer.Option("--dir", help=SAY("help.dir"))]
 
 
 def register(app: typer.Typer) -> None:
     """Called by `kernel.cli` through the entry point `kizuna.commands`."""
-    app.command("demo", help="Tell the story of two companies, end to end, on this machine.")(demo)
-    app.command("demo-certificate", help="A server certificate of a kept demonstration's own CA, for a node that joins it.")(
-        certificate
-    )
+    app.command("demo", help=SAY("help.demo"))(demo)
+    app.command("demo-certificate", help=SAY("help.certificate"))(certificate)
 
 
 def demo(
@@ -43,7 +44,7 @@ def demo(
     trail = report.Trail(told)
     place = directory or Path(tempfile.mkdtemp(prefix="kizuna-demo-"))
     began = time.monotonic()
-    title = "How fast a suspended member is out" if story == REVOCATION else space.title["en"]
+    title = SAY("title.revocation") if story == REVOCATION else space.title[preferred()]
     ending: dict[str, Any] = {"story": story, "title": title, "ok": False}
     try:
         if story == REVOCATION:
@@ -62,10 +63,8 @@ def demo(
 
 
 def certificate(
-    directory: Annotated[
-        Path, typer.Argument(help="Directory of the demonstration (`kizuna demo --keep --dir ...`).", exists=True)
-    ],
-    output: Annotated[Path, typer.Argument(help="Where to put NAME.pem and NAME.key, without the ending.")],
+    directory: Annotated[Path, typer.Argument(help=SAY("help.directory"), exists=True)],
+    output: Annotated[Path, typer.Argument(help=SAY("help.output"))],
 ) -> None:
     from deploy.demo.world import HOST, write_certificate  # noqa: PLC0415
     from identity.tls.web import WebCa  # noqa: PLC0415
@@ -85,9 +84,9 @@ def _run(place: Path, story: str, space: Any, trail: Any, ending: dict[str, Any]
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # both end like Ctrl-C: whatever was started is stopped
     outsider = Outsider.create(world.directory / "outsider", world.outsider_port, world.roots)
     try:
-        trail.chapter(f"{space.title['en']} / {space.title['ja']}")
-        trail.step("set-up", "data directories, keys, certificates", lambda: _make(world, outsider))
-        trail.step("start", "one identity service and three connectors start", lambda: _start(world))
+        trail.chapter(ending["title"])
+        trail.step("set-up", SAY("step.set-up"), lambda: _make(world, outsider))
+        trail.step("start", SAY("step.start"), lambda: _start(world))
         outsider.start()
         Story(world, trail, outsider).tell()
         memory = {node.name: round(node.memory(), 1) for node in world.nodes}
@@ -110,11 +109,10 @@ def _run_revocation(place: Path, space: Any, trail: Any, database: str, *, keep:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     relay = Relay(world.relay_port, world.base)
     try:
-        trail.chapter("How fast a suspended member is out / 停止されたメンバーがどれだけ早く締め出されるか")
-        trail.step("set-up", "data directories, keys, certificates", lambda: _make_members(world, database))
+        trail.chapter(SAY("title.revocation"))
+        trail.step("set-up", SAY("step.set-up"), lambda: _make_members(world, database))
         relay.start()
-        service = "one identity service" if not database else "authority, issuer and CA, each by itself,"
-        trail.step("start", f"{service} and three connectors start", lambda: _start(world))
+        trail.step("start", SAY("step.start-apart" if database else "step.start"), lambda: _start(world))
         Revocation(world, trail, relay).tell()
         if keep:
             _keep(trail, place)
@@ -125,7 +123,7 @@ def _run_revocation(place: Path, space: Any, trail: Any, database: str, *, keep:
 
 
 def _keep(trail: Any, place: Path) -> None:
-    trail.chapter(f"Everything keeps running; the data directories are in {place}. Ctrl-C ends it.")
+    trail.chapter(SAY("keep", place=place))
     with contextlib.suppress(KeyboardInterrupt):
         signal.pause()
 

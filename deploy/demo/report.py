@@ -7,6 +7,9 @@ from typing import Any, Protocol
 
 from kernel import wire
 from kernel.errors import KizunaError
+from kernel.texts import texts
+
+SAY = texts("deploy.demo")
 
 
 class Told(Protocol):
@@ -37,17 +40,30 @@ class ForPeople:
         print(f"\n{title}", flush=True)
 
     def step(self, row: dict[str, Any]) -> None:
-        mark = "ok" if row["ok"] else "FAILED"
+        mark = SAY("ok" if row["ok"] else "failed")
         print(f"  [{mark}] {row['text']}  ({row['ms']} ms)", flush=True)
         for name, value in row.get("shows", {}).items():
-            print(f"         {name}: {value}", flush=True)
+            print(f"         {_label(name)}: {value}", flush=True)
 
     def end(self, row: dict[str, Any]) -> None:
         print()
-        print("It worked." if row["ok"] else f"It did not work: {row.get('error', '')}")
-        for name in ("steps", "seconds", "memory", "directory"):
+        print(SAY("worked") if row["ok"] else SAY("not_worked", error=row.get("error", "")))
+        if row.get("next"):
+            print(f"  {SAY('next', step=row['next'])}")
+        for name in ("steps", "seconds", "directory"):
             if name in row:
-                print(f"  {name}: {row[name]}")
+                print(f"  {_label(name)}: {row[name]}")
+        if "memory" in row:
+            parts = ", ".join(f"{_label(name)} {value}" for name, value in row["memory"].items() if name != "unit")
+            print(f"  {_label('memory')}: {row['total_mb']} {row['memory']['unit']} ({parts})")
+
+
+def _label(name: str) -> str:
+    """The name of what is shown; that of a company is its own."""
+    try:
+        return SAY(f"label.{name}")
+    except KeyError:
+        return name
 
 
 class Trail:

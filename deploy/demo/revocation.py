@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from deploy.demo.relay import Relay
-from deploy.demo.report import Trail, expect, refused
+from deploy.demo.report import SAY, Trail, expect, refused
 from deploy.demo.story import LONG_BYTES, Shown, Story, into
 from deploy.demo.topology import PARTS, Part
 from deploy.demo.world import World
@@ -35,34 +35,34 @@ class Revocation(Story):
 
     def tell(self) -> None:
         """All chapters in order; raises the error of the step that went wrong."""
-        for title, chapter in (
-            ("1. Three members, a contract, data", self.preparation),
-            ("2. Suspended, with the event feed", self.with_feed),
-            ("3. Suspended, with the event feed cut", self.without_feed),
-            ("4. Revoked", self.for_good),
+        for name, chapter in (
+            ("preparation", self.preparation),
+            ("with_feed", self.with_feed),
+            ("without_feed", self.without_feed),
+            ("for_good", self.for_good),
         ):
-            self.trail.chapter(title)
+            self.trail.chapter(SAY(f"chapter.{name}"))
             chapter()
 
     def preparation(self) -> None:
         for part in PARTS:
-            self._step(f"join-{part}", f"{self.world.company(part).name} joins", partial(self._join, part))
-        self._step("publish", "the dataset is published with an offer", self._publish)
-        self._step("negotiate", "a negotiation runs to FINALIZED", self._negotiate)
-        self._step("transfer", "a transfer is started, its token works, and a long pull begins", self._begin)
+            self._step(f"join-{part}", partial(self._join, part), "revocation.join", company=self.world.company(part).name)
+        self._step("publish", self._publish, "revocation.publish")
+        self._step("negotiate", self._negotiate)
+        self._step("transfer", self._begin)
 
     def with_feed(self) -> None:
-        self._step("suspend", "the operator suspends the consumer: seconds until the last connector refuses", self._suspended)
-        self._step("reinstate", "the suspension is lifted: seconds until business goes on", self._restored)
+        self._step("suspend", self._suspended, "revocation.suspend")
+        self._step("reinstate", self._restored, "revocation.reinstate")
 
     def without_feed(self) -> None:
-        self._step("cut", "the event feed is cut", self._cut)
-        self._step("suspend-cut", "suspended all the same: seconds until the last connector refuses", self._suspended)
-        self._step("mend", "the feed is back, the suspension is lifted: seconds until business goes on", self._mended)
+        self._step("cut", self._cut)
+        self._step("suspend-cut", self._suspended)
+        self._step("mend", self._mended)
 
     def for_good(self) -> None:
-        self._step("revoke", "the operator revokes the membership: seconds until the last connector refuses", self._revoked)
-        self._step("final", "nothing leads back: no reinstatement, no certificate", self._final)
+        self._step("revoke", self._revoked)
+        self._step("final", self._final)
 
     # steps -----------------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from deploy.demo.outsider import Outsider
-from deploy.demo.report import Trail, expect, refused
+from deploy.demo.report import SAY, Trail, expect, refused
 from deploy.demo.topology import PARTS, Part
 from deploy.demo.world import World
 from kernel import wire
@@ -42,27 +42,27 @@ class Story:
 
     def tell(self) -> None:
         """All chapters in order; raises the error of the step that went wrong."""
-        for title, chapter in (
-            ("1. The consortium takes in its members", self.onboarding),
-            ("2. The provider publishes a dataset", self.publication),
-            ("3. Who sees it", self.catalogs),
-            ("4. The contract", self.negotiation),
-            ("5. The data", self.transfers),
-            ("6. When something changes", self.changes),
-            ("7. A peer from outside", self.outside),
+        for name, chapter in (
+            ("onboarding", self.onboarding),
+            ("publication", self.publication),
+            ("catalogs", self.catalogs),
+            ("negotiation", self.negotiation),
+            ("transfers", self.transfers),
+            ("changes", self.changes),
+            ("outside", self.outside),
         ):
-            self.trail.chapter(title)
+            self.trail.chapter(SAY(f"chapter.{name}"))
             chapter()
 
     # 1 ---------------------------------------------------------------------------------------------------------------
 
     def onboarding(self) -> None:
         wrong = {"did": "did:web:example.com", "name": "Typing Error KK", "corporateNumber": "1234567890123", "roles": []}
-        self._step("bad-corporate-number", "an invitation with a wrong check digit is refused",
+        self._step("bad-corporate-number",
                    lambda: {"reason": refused(lambda: self.operator.post("/v1/invitations", wrong)).detail})  # fmt: skip
         for part in PARTS:
             company = self.world.company(part)
-            self._step(f"join-{part}", f"{company.name} joins: DID, credentials, certificate", partial(self._join, part))
+            self._step(f"join-{part}", partial(self._join, part), "join", company=company.name)
 
     def _join(self, part: Part) -> Shown:
         company, did, api = self.world.company(part), self.world.did(part), self.world.connectors[part].api
@@ -87,9 +87,9 @@ class Story:
     # 2 ---------------------------------------------------------------------------------------------------------------
 
     def publication(self) -> None:
-        self._step("bad-payload", "a payload that violates its schema is refused", self._publish_broken)
-        self._step("publish", "the dataset is validated and published with an offer", self._publish)
-        self._step("publish-public", "its public part is offered to any recognised participant", self._publish_public)
+        self._step("bad-payload", self._publish_broken)
+        self._step("publish", self._publish)
+        self._step("publish-public", self._publish_public)
 
     def _publish_broken(self) -> Shown:
         payload = wire.loads((self.world.samples / self.world.space.payload).read_bytes(), limit=1 << 24, depth=64)
@@ -122,9 +122,9 @@ class Story:
     # 3 ---------------------------------------------------------------------------------------------------------------
 
     def catalogs(self) -> None:
-        self._step("catalog", "the consumer reads the catalog and sees the dataset", self._consumer_catalog)
-        self._step("catalog-stranger", "the third company does not see it", self._stranger_catalog)
-        self._step("guessed-ids", "it negotiates with the guessed ids anyway, and is refused", self._guess)
+        self._step("catalog", self._consumer_catalog)
+        self._step("catalog-stranger", self._stranger_catalog)
+        self._step("guessed-ids", self._guess)
 
     def _consumer_catalog(self) -> Shown:
         seen = self._seen_by(self.consumer)
@@ -155,8 +155,8 @@ class Story:
     # 4 ---------------------------------------------------------------------------------------------------------------
 
     def negotiation(self) -> None:
-        self._step("negotiate", "a negotiation runs to FINALIZED", self._negotiate)
-        self._step("agreement", "both sides hold the same agreement", self._compare)
+        self._step("negotiate", self._negotiate)
+        self._step("agreement", self._compare)
 
     def _negotiate(self) -> Shown:
         body = {"peer": self.world.did("provider"), "dataset": self.dataset["id"]}
@@ -175,8 +175,8 @@ class Story:
     # 5 ---------------------------------------------------------------------------------------------------------------
 
     def transfers(self) -> None:
-        self._step("pull", "HttpData-PULL: the consumer fetches, verifies and validates", self._pull)
-        self._step("push", "HttpData-PUSH: the provider delivers the same dataset", self._push)
+        self._step("pull", self._pull)
+        self._step("push", self._push)
 
     def _pull(self) -> Shown:
         transfer = self._transfer(self.agreement["id"], "HttpData-PULL")
@@ -236,10 +236,10 @@ class Story:
     # 6 ---------------------------------------------------------------------------------------------------------------
 
     def changes(self) -> None:
-        self._step("rotate", "a member certificate is rotated in the middle of a long pull", self._rotate)
-        self._step("terminate", "the provider ends a transfer: its token stops working", self._terminate)
-        self._step("suspend", "the operator suspends the consumer: every connector refuses it", self._suspend)
-        self._step("reinstate", "the suspension is lifted, and business goes on", self._reinstate)
+        self._step("rotate", self._rotate)
+        self._step("terminate", self._terminate)
+        self._step("suspend", self._suspend)
+        self._step("reinstate", self._reinstate)
 
     def _rotate(self) -> Shown:
         transfer = self._transfer(self._long_agreement(), "HttpData-PULL")
@@ -310,7 +310,7 @@ class Story:
     # 7 ---------------------------------------------------------------------------------------------------------------
 
     def outside(self) -> None:
-        self._step("outsider", "it reads the public part of the catalog, and no more", self._outsider)
+        self._step("outsider", self._outsider)
 
     def _outsider(self) -> Shown:
         if self.outsider is None:
@@ -323,8 +323,9 @@ class Story:
         expect(status in (400, 401, 404), f"the outsider may negotiate for members' data: {status}")
         return {"DID": self.outsider.did, "sees": ", ".join(seen), "asks for members' data": f"HTTP {status}"}
 
-    def _step(self, name: str, text: str, act: Callable[[], Shown | None]) -> None:
-        self.trail.step(name, text, act)
+    def _step(self, name: str, act: Callable[[], Shown | None], text: str = "", **values: str) -> None:
+        """Run one step; its text is that of its name, or the one given."""
+        self.trail.step(name, SAY(f"step.{text or name}", **values), act)
 
 
 def into(target: list[Any], act: Callable[[], Any]) -> Callable[[], None]:

@@ -129,7 +129,7 @@ def test_no_download_address_stands_in_the_repository():
 def test_texts_exist_in_both_languages():
     import tomllib
 
-    for package in ("connector", "identity/service", "identity/access", "policies", "policies/tools"):
+    for package in ("connector", "identity/service", "identity/access", "policies", "policies/tools", "deploy/demo"):
         en, ja = (tomllib.loads((ROOT / package / "texts" / f"{x}.toml").read_text(encoding="utf-8")) for x in ("en", "ja"))
         assert set(en) == set(ja), package
         for key in en:
