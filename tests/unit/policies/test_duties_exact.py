@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from kernel.errors import BadInput, Conflict
 from policies.duties import Evidence, Exhausted, counted, fulfilled, granted, opened, retained, ticked, waived
-from policies.duties.counters import COUNT, PAID, Counter, returned
+from policies.duties.counters import COUNT, PAID, Counter, facts, recorded, returned
 from policies.duties.ledger import Act, Entry, moved, violated
 from policies.odrl import ODRL, Registry, parse
 
@@ -195,6 +195,41 @@ def test_counters_of_an_agreement_to_the_field():
 def test_of_several_limits_the_widest_and_of_equal_ones_the_first():
     assert [each.limit for each in counters(c("count", "lteq", "5"), c("count", "eq", "9"), c("count", "lteq", "7"))] == ["9"]
     assert [each.used for each in counters(c("count", "lteq", "5", status="1"), c("count", "lteq", "5", status="2"))] == ["1"]
+
+
+def test_what_has_to_be_paid_first_is_counted_without_a_limit():
+    least = Counter(agreement="urn:a", operand=PAID, limit="", used="0", unit="EUR", version=0)
+    for operator in ("gt", "gteq"):
+        assert counters(c("payAmount", operator, "100", unit="EUR")) == [least]
+    assert counters(c("payAmount", "gteq", "100", unit="EUR", status="20")) == [replace(least, used="20")]
+    assert counters(c("payAmount", "gteq", "100", unit="EUR"), c("payAmount", "gteq", "7", unit="JPY")) == [least]
+    assert least.left == Decimal("Infinity")
+
+
+def test_neither_other_operands_nor_other_operators_make_a_counter():
+    assert counters(c("count", "gt", "1"), c("count", "gteq", "1"), c("payAmount", "neq", "1", unit="EUR")) == []
+
+
+def test_a_limit_counts_more_than_what_has_to_be_paid_first():
+    limit, least = c("payAmount", "lteq", "100", unit="EUR"), c("payAmount", "gteq", "10", unit="EUR")
+    limited = [Counter(agreement="urn:a", operand=PAID, limit="100", used="0", unit="EUR", version=0)]
+    assert counters(limit, least) == limited
+    assert counters(least, limit) == limited
+
+
+def test_what_was_entered():
+    one = Counter(agreement="a", operand=PAID, limit="5", used="3", unit="EUR", version=7)
+    assert recorded(one, Decimal("0.5"), "EUR") == replace(one, used="3.5", version=8)
+    assert recorded(one, Decimal(-3), "EUR").used == "0"
+    assert facts([recorded(one, Decimal(9), "EUR")]) == {PAID: {"value": "12", "unit": "EUR"}}
+    with pytest.raises(Conflict) as caught:
+        recorded(one, Decimal("-3.1"), "EUR")
+    assert (caught.value.detail, caught.value.next_step) == ("only 3 EUR were entered", "see `kizuna payment list`")
+    for unit, told in (("JPY", "JPY"), ("", "nothing")):
+        with pytest.raises(BadInput) as refused:
+            recorded(one, Decimal(1), unit)
+        assert refused.value.detail == f"the agreement counts in EUR, not in {told}"
+        assert refused.value.next_step == "give the amount in EUR"
 
 
 def test_what_is_exhausted_says_how_far():
