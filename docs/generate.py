@@ -65,7 +65,7 @@ def routes_page() -> str:
         store=None,
         contracts=None,
         rules=SimpleNamespace(relations=None, allotments=None),
-        obligations=None,
+        obligations=SimpleNamespace(payments=None),
         access=access,
         keys=None,
         renewal=None,

@@ -100,32 +100,44 @@ def _result(status: int, data: bytes) -> Any:
 
 def print_result(value: Any, *, as_json: bool) -> None:
     """Show a result: JSON for machines, a table or lines for people."""
-    if as_json or isinstance(value, str):
-        typer.echo(wire.dumps(value).decode() if as_json else value)
+    if as_json:
+        typer.echo(wire.dumps(value).decode())
+        return
+    if isinstance(value, str):
+        typer.echo(value)
         return
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     console = Console(soft_wrap=True, markup=False, width=None if sys.stdout.isatty() else 240)  # values come from others
-    if isinstance(value, list):
-        table = Table(*(value[0] if value else ()), box=None, pad_edge=False)
+    if isinstance(value, dict):
+        width = max(map(len, value), default=0)
+        for name, each in value.items():
+            console.print(f"{name:<{width}}  {_plain(each)}", highlight=False)
+    elif value:
+        columns = list(value[0])
+        table = Table(*columns, box=None, pad_edge=False)
         for row in value:
-            table.add_row(*(_plain(row.get(column)) for column in value[0]))
-        console.print(table if value else "nothing there")
-    for name, each in value.items() if isinstance(value, dict) else ():
-        console.print(f"{name:<{max(map(len, value))}}  {_plain(each)}", highlight=False)
+            table.add_row(*(_plain(row.get(column)) for column in columns))
+        console.print(table)
+    elif isinstance(value, list):
+        console.print("nothing there")
 
 
 def _plain(value: Any) -> str:
     """A value without the braces and quotes of a programming language."""
     if isinstance(value, dict):
         return ", ".join(f"{name} {_plain(each)}".rstrip() for name, each in value.items())
-    return "" if value is None else "; ".join(map(_plain, value)) if isinstance(value, list | tuple) else str(value)
+    if isinstance(value, list | tuple):
+        return "; ".join(map(_plain, value))
+    return "" if value is None else str(value)
 
 
 def report(error: KizunaError) -> None:
     """Cause and next step, for people."""
-    typer.echo(f"kizuna: {error.detail or error.code}" + (f"\n  next: {error.next_step}" if error.next_step else ""), err=True)
+    typer.echo(f"kizuna: {error.detail or error.code}", err=True)
+    if error.next_step:
+        typer.echo(f"  next: {error.next_step}", err=True)
 
 
 def application(first: str = "") -> typer.Typer:

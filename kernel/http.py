@@ -135,7 +135,9 @@ class GuardedClient:
         `even_revoked`: a server certificate that is revoked is no reason not to call, for what must reach one who was cut off.
         """
         cap = max_bytes or self._rules.max_bytes
-        async with self.stream(method, url, headers=headers, body=body, timeout=timeout, expect_did=expect_did, even_revoked=even_revoked) as answer:  # fmt: skip
+        async with self.stream(
+            method, url, headers=headers, body=body, timeout=timeout, expect_did=expect_did, even_revoked=even_revoked
+        ) as answer:
             return Reply(answer.status, answer.headers, await _read(answer, cap, url))
 
     @asynccontextmanager
@@ -157,8 +159,14 @@ class GuardedClient:
             expected = _expected.set((expect_did, _nothing_revoked if even_revoked else self._revoked))
             try:
                 sent = await self._open().request(
-                    method, target, headers=headers, data=body, timeout=limit, allow_redirects=False, ssl=self._context(expect_did, headers),
-                )  # fmt: skip
+                    method,
+                    target,
+                    headers=headers,
+                    data=body,
+                    timeout=limit,
+                    allow_redirects=False,
+                    ssl=self._context(expect_did, headers),
+                )
             finally:
                 _expected.reset(expected)
             async with sent as answer:

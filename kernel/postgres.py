@@ -1,7 +1,8 @@
 """PostgreSQL, shared by replicas: a pool, one round trip per transaction, turns, and announcements to the other replicas.
 
 Rules
-- A write is one statement, so one transaction; several are fused into one (`fused`). Nothing, not even a stopped replica, holds a lock between round trips.
+- A write is one statement, hence one transaction of its own: several are fused into one (`fused`). So nothing holds a row's lock between two round trips, and a
+  replica that is stopped in the middle holds none at all.
 - What `accompany` names for a write travels in its transaction (then one of several round trips); one that is left open for 10 s is ended by the server.
 - What the first statement of a fused write did not change is not written at all (`Unchanged`).
 - After a write, listeners here are called at once; the other replicas hear of it by NOTIFY, at most every 20 ms. Such a notice may be lost (a crash between commit

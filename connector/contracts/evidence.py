@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
-from connector.contracts.bundle import KIND, ROLES, digest, sealed
+from connector.contracts.bundle import KIND, digest, sealed
 from connector.processes.evidence import Proof, Sign
 from connector.processes.model import Agreement, Document, JournalRow
 from connector.store.port import Store
@@ -160,9 +160,7 @@ class Exporter:
         for name in _digests(shown) | set(identities.values()):
             if (text := await self._store.document(name)) is not None:
                 texts[name] = text.decode()
-        parties = dict(
-            zip(ROLES, (self._me, agreement.peer) if agreement.role == "provider" else (agreement.peer, self._me), strict=True)
-        )
+        parties = {"provider": agreement.provider, "consumer": agreement.consumer}
         mine, theirs = agreement.role, "consumer" if agreement.role == "provider" else "provider"
         now = iso(self._clock.now())
         found = {

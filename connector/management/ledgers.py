@@ -13,7 +13,7 @@ from connector.process_contexts import new_id
 from connector.processes.model import Allotted, Payment
 from connector.store.port import Relation, Store
 from connector.usage.allotments import Allotments
-from connector.usage.obligations import Obligations
+from connector.usage.payments import Payments
 from connector.usage.relations import Relations
 from identity.access.pages import PageOf, listed, page
 from identity.access.trail import about
@@ -74,12 +74,11 @@ class LedgerRoutes:
         self,
         store: Store,
         relations: Relations,
-        obligations: Obligations,
+        payments: Payments,
         allotments: Allotments,
         read: Callable[[web.Request, Any], Awaitable[Any]],
     ) -> None:
-        self._store, self._relations, self._allotments, self._read = store, relations, allotments, read
-        self._obligations = obligations
+        self._store, self._relations, self._payments, self._allotments, self._read = store, relations, payments, allotments, read
 
     def routes(self, route: Callable[..., Route]) -> list[Route]:
         """The rows, made by the table's own `route`."""
@@ -150,7 +149,7 @@ class LedgerRoutes:
         made = Payment(
             id=key, agreement=given.agreement, amount=given.amount, unit=given.unit, evidence=given.evidence, person=given.person
         )  # fmt: skip
-        return json_response(await self._obligations.payments.add(made), status=201)
+        return json_response(await self._payments.add(made), status=201)
 
     async def allotments(self, request: web.Request) -> web.Response:
         wanted = page(request)

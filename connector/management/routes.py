@@ -156,7 +156,7 @@ class Management:
         table += wallet.routes(self._route)
         rules, obligations = self._connector.rules, self._connector.obligations
         table += DutyRoutes(self._store, obligations, _body).routes(self._route)
-        table += LedgerRoutes(self._store, rules.relations, obligations, rules.allotments, _body).routes(self._route)
+        table += LedgerRoutes(self._store, rules.relations, obligations.payments, rules.allotments, _body).routes(self._route)
         decided = ContractRoutes(self._connector.contracts, _body, lambda request, process: self._shown(process, _seconds(request)))
         table += [self._route(*row) for row in decided.rows()]
         table += self._connector.access.routes(table)

@@ -120,7 +120,8 @@ class Endpoint:
         who = self._tokens.check(given, "refresh", key, None)
         if who != token.did:
             raise Unauthorized("invalid token", reason="the refresh token was made for somebody else", peer=token.did)
-        process = await self._renewed(check_open(await self._process(key), who), token)
+        renewed = await self._renewed(check_open(await self._process(key), who), token)
+        process = check_open(renewed, who)  # it may have ended while it was decided
         access, life = self._tokens.access(process, token.thumbprint)
         fresh = self._tokens.mint("refresh", process, thumbprint=None, life=PUSH_LIFE)
         answer = {"access_token": access, "token_type": "Bearer", "expires_in": life, "refresh_token": fresh}

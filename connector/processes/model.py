@@ -150,6 +150,16 @@ class Agreement(Struct, frozen=True, kw_only=True):
     renews: str = ""  # the agreement that it follows
     due: str = ""  # when something is to be done about it: its renewal, or the end of what runs under it
 
+    @property
+    def provider(self) -> str:
+        """The DID of its provider, whichever side we are."""
+        return self.participant if self.role == "provider" else self.peer
+
+    @property
+    def consumer(self) -> str:
+        """The DID of its consumer."""
+        return self.participant if self.role == "consumer" else self.peer
+
 
 class Document(Struct, frozen=True):
     """A document that evidence refers to, kept once under its digest (`sha256:<hex>` of the bytes)."""

@@ -79,29 +79,24 @@ class Usage:
             return Ledger()
         counters = counted(agreement.id, policy)
         if all(each.operand != PAID for each in counters):
-            payee = agreement.participant if agreement.role == "provider" else agreement.peer
-            counters += filter(None, [account(agreement.id, policy, payee)])
+            counters += filter(None, [account(agreement.id, policy, agreement.provider)])
         return Ledger(duties=tuple(opened(agreement.id, policy, moment(agreement))), counters=tuple(counters))
 
     def owing(self, agreement: Agreement, path: str) -> str:
         """The DID of who owes a duty: the consumer, unless the duty names the provider as its assignee."""
-        consumer, provider = agreement.participant, agreement.peer
-        if agreement.role == "provider":
-            consumer, provider = provider, consumer
         named = {name for function, name in by_path(self.policy(agreement))[path].parties if function.endswith("assignee")}
-        return provider if provider in named else consumer
+        return agreement.provider if agreement.provider in named else agreement.consumer
 
     def request(self, agreement: Agreement, ledger: Ledger, claims: Claims, phase: Phase, stated: Stated | None = None) -> Request:
         """What is asked of the agreement's policy; purposes and recipients are those of the agreement unless stated. Raises `PolicyError`."""
         policy, now = self.policy(agreement), self._clock.now()
-        consumer = agreement.participant if agreement.role == "consumer" else agreement.peer
         stated = stated or Stated(self.purposes(agreement.policy), self.recipients(agreement.policy))
         duties, _ = ticked(ledger.duties, policy, now)
-        relations = self._relations.of(consumer, now) if agreement.role == "provider" else ()
-        known = self._profile.facts(claims, purpose=stated.purposes, participant=consumer, relations=relations)
+        relations = self._relations.of(agreement.consumer, now) if agreement.role == "provider" else ()
+        known = self._profile.facts(claims, purpose=stated.purposes, participant=agreement.consumer, relations=relations)
         known |= {RECIPIENT: stated.recipients} if stated.recipients else {}
         known |= facts(ledger.counters) | dict.fromkeys(RUNNING, moment(agreement))
-        return Request(ACTION, phase, known, now, party=consumer, target=agreement.dataset, duties=states(duties))
+        return Request(ACTION, phase, known, now, party=agreement.consumer, target=agreement.dataset, duties=states(duties))
 
     def replay(self, agreement: Agreement, kept: Record) -> list[str]:
         """What comes out differently when it is decided again from a record; raises `PolicyError` for another policy or registry."""

@@ -87,10 +87,9 @@ class Payments:
         """The agreement's counter with a payment, and the duties that are otherwise by it. Raises `BadInput`, `Conflict`."""
         ledger = await self._store.ledger(agreement.id)
         after = recorded(_sum(ledger), Decimal(made.amount), made.unit)
-        payee = agreement.participant if agreement.role == "provider" else agreement.peer
-        shown = Evidence(kind="E1", by=payee, at=made.at, statement=token, payment=made.id)
+        shown = Evidence(kind="E1", by=agreement.provider, at=made.at, statement=token, payment=made.id)
         try:
-            found = compensated(ledger.duties, self._usage.policy(agreement), after, payee, shown, at)
+            found = compensated(ledger.duties, self._usage.policy(agreement), after, agreement.provider, shown, at)
         except PolicyError as error:
             raise Conflict(f"the agreement's policy cannot be read: {error.detail}") from error
         return after, moved(ledger.duties, found)

@@ -43,8 +43,12 @@ class Did(Struct, frozen=True):
 def parse(text: str) -> Did:
     """Read a DID; raises `BadDid` (reasons `did-form`, `did-method`, `did-host`, `did-port`, `did-path`)."""
     if not isinstance(text, str) or not 0 < len(text) <= MAX or not text.isascii():
-        raise BadDid(f"{str(text)[:80]!r} is not a DID, such as did:web:host.example", reason="did-form")
+        raise _no_did(text)
     return _parsed(text)
+
+
+def _no_did(text: object) -> BadDid:
+    return BadDid(f"{str(text)[:80]!r} is not a DID, such as did:web:host.example", reason="did-form")
 
 
 @lru_cache(maxsize=1024)
@@ -52,13 +56,13 @@ def _parsed(text: str) -> Did:
     scheme, _, rest = text.partition(":")
     method, _, identifier = rest.partition(":")
     if scheme != "did" or not identifier:
-        raise BadDid(f"{str(text)[:80]!r} is not a DID, such as did:web:host.example", reason="did-form")
+        raise _no_did(text)
     if method not in METHODS:
         raise BadDid(f"DIDs of the method {method[:20]!r} are not read", reason="did-method")
     if method == "web":
         return _web(text, identifier)
     if not _PLAIN.fullmatch(identifier):
-        raise BadDid(f"{str(text)[:80]!r} is not a DID, such as did:web:host.example", reason="did-form")
+        raise _no_did(text)
     return Did(text, method, identifier)
 
 

@@ -11,7 +11,7 @@ Rules
 - A target or an assignee may be a collection, with refinements; a list of them is one rule for each.
 - `conflict` is prohibit unless it says otherwise. `inheritFrom` is refused here: `inherit.frozen` writes inherited terms out.
 
-Not done here: JSON-LD expansion (`kernel.jsonld`), remote references (never), constraints (`constraints`).
+Not done here: JSON-LD expansion, remote references (never), constraints (`constraints`).
 """
 
 from collections.abc import Mapping

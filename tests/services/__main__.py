@@ -4,10 +4,10 @@ What was started stands in `.kizuna/services.json`; tests use it while it runs, 
 """
 
 import json
-import socket
 import sys
 from pathlib import Path
 
+from deploy.demo.ports import free
 from tests.services.postgres import Cluster, install
 
 RECORD = Path(__file__).parents[2] / ".kizuna/services.json"
@@ -43,9 +43,8 @@ def down():
 
 def _free_port():
     for port in range(FIRST_PORT, FIRST_PORT + 100):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)):
-                return port
+        if free(port):
+            return port
     raise RuntimeError(f"no free port from {FIRST_PORT} on")
 
 

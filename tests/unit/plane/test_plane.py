@@ -129,7 +129,7 @@ async def served(tokens, tmp_path, monkeypatch):
                   sha256=SHA, source="payloads/x", created="")  # fmt: skip
 
     class Served:
-        leaf, process, taken, gate, refused = LEAF, transfer(), [], Gate(), False
+        leaf, process, taken, gate, refused, kept = LEAF, transfer(), [], Gate(), False, None
         dataset = asset
 
         async def proven(self, request):
@@ -138,7 +138,7 @@ async def served(tokens, tmp_path, monkeypatch):
         async def renewed(self, process, who):
             if self.refused:
                 raise Unauthorized("invalid token", reason="the policy does not permit it", peer=who.did)
-            return process
+            return self.kept or process
 
         async def found(self, key):
             return self.process if key == "urn:uuid:t" else None
@@ -227,6 +227,14 @@ async def test_another_certificate_and_no_token(served, tokens):
     served.leaf = OTHER
     assert (await served.client.get("/data/urn:uuid:t", headers=bearer(token))).status == 401
     assert (await served.client.get("/data/urn:uuid:t")).status == 401
+
+
+@pytest.mark.parametrize("state", ["SUSPENDED", "COMPLETED", "TERMINATED"])
+async def test_a_transfer_that_ends_while_it_is_decided_gets_no_fresh_token(served, tokens, state):
+    refresh = property_of(tokens.address(served.process), "refreshToken")
+    served.kept = replace(served.process, state=state)
+    answer = await served.client.post("/data/urn:uuid:t/token", data={"grant_type": "refresh_token", "refresh_token": refresh})
+    assert answer.status == 401
 
 
 async def test_a_refresh_binds_to_the_certificate_of_the_moment(served, tokens):
