@@ -217,9 +217,17 @@ def test_only_a_full_or_failing_disk_is_translated():
 
 
 async def test_listeners_are_called_on_the_loop_once_after_a_group(database):
-    heard = []
-    database.on_commit(lambda: heard.append((threading.get_ident(), database.read(names))))
-    await together(database, add("a"), add("b"), add("c"))
+    heard, told = [], threading.Event()
+
+    def listener():
+        heard.append((threading.get_ident(), database.read(names)))
+        told.set()
+
+    def wait(_):  # the group commits once the write before it was told of
+        assert told.wait(10)
+
+    database.on_commit(listener)
+    await together(database, wait, add("a"), add("b"), add("c"))
     assert heard == [(threading.get_ident(), []), (threading.get_ident(), ["a", "b", "c"])]
 
 
