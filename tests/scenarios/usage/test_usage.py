@@ -119,7 +119,8 @@ async def test_an_overdue_duty_refuses_though_nobody_has_written_it_down(pair, c
     seller, buyer = pair
     pay = {"action": "compensate", "constraint": [atom("delayPeriod", "lteq", "P5D")]}
     key = await contract(*pair, permission=[use(duty=[pay])])
-    await transfer(buyer, key)
+    running = await transfer(buyer, key)
+    await seller.until(running.peer_pid, "STARTED")
     await settled(seller, 1)
     clock.moment += timedelta(days=6)
     await transfer(buyer, key, "TERMINATED")
@@ -197,6 +198,7 @@ async def test_outside_of_its_hours_a_transfer_is_suspended_not_ended(pair, cloc
     ]
     key = await contract(*pair, permission=[use({"or": days})])
     running = await transfer(buyer, key)
+    await seller.until(running.peer_pid, "STARTED")
     await settled(seller, 1)
     clock.moment = datetime(2026, 11, 24, 12, tzinfo=UTC)
     await seller.monitor.turn()
@@ -208,6 +210,8 @@ async def test_a_lost_credential_suspends_what_relied_on_it_and_a_new_one_lets_i
     role = {"leftOperand": f"{KZ}role", "operator": "isAnyOf", "rightOperand": ["packMaker"]}
     needs, free = await contract(*pair, permission=[use(role)]), await contract(*pair)
     relying, other = await transfer(buyer, needs), await transfer(buyer, free)
+    for each in (relying, other):
+        await seller.until(each.peer_pid, "STARTED")
     await settled(seller)
     await seller.monitor.lost(buyer.did, {"RoleCredential"})
     await buyer.until(relying.id, "SUSPENDED")
@@ -221,6 +225,7 @@ async def test_an_overdue_duty_ends_the_agreement_where_the_setting_says_so(pair
     inform = {"action": "inform", "constraint": [atom("elapsedTime", "lteq", "P10D")]}
     key = await contract(*pair, obligation=[inform])
     running = await transfer(buyer, key)
+    await seller.until(running.peer_pid, "STARTED")
     await settled(seller, 1)
     clock.moment += timedelta(days=11)
     await seller.monitor.turn()
