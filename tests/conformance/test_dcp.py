@@ -573,7 +573,8 @@ def test_dcp_all_active_cases_are_here(figure):
 
 
 @pytest.mark.parametrize("role", ["credential-service", "verifier", "issuer"])
-async def test_dcp_properties_name_what_the_kit_needs(role, tmp_path, port):
+async def test_dcp_properties_name_what_the_kit_needs(role, tmp_path):
+    port = free_port()
     async with under_test(role, tmp_path, port, "http://localhost:8083").serving() as found:
         text = properties(found)
     assert f"dataspacetck.did.{'holder' if role == 'credential-service' else role}=did:web:localhost%3A{port}\n" in text

@@ -51,7 +51,7 @@ class Connector:
                 access=access,
                 contracts=None,
                 rules=SimpleNamespace(relations=None, allotments=None),
-                obligations=None,
+                obligations=SimpleNamespace(payments=None),
                 keys=None,
                 renewal=None,
                 tokens=TokenEndpoint(None, None),
