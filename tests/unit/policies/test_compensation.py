@@ -56,6 +56,7 @@ def said(entries):
     [
         (pay(100), (Decimal(100), "EUR", False)),
         (pay("99.5", operator="gteq"), (Decimal("99.5"), "EUR", False)),
+        (pay("0.5"), (Decimal("0.5"), "EUR", False)),
         (pay(100, operator="gt"), (Decimal(100), "EUR", True)),
         ({"action": {"@id": "compensate", "refinement": [c("payAmount", "eq", 5, unit="JPY")]}}, (Decimal(5), "JPY", False)),
         (pay(100, compensatedParty=PAYEE), (Decimal(100), "EUR", False)),
@@ -85,6 +86,40 @@ def test_the_account_has_the_unit_of_the_first_duty_that_asks_for_an_amount():
     assert account("a", policy(pay(5, unit="JPY"), pay(5)), PAYEE) == Counter(agreement="a", operand=PAID, limit="", unit="JPY")
     after = {"action": "inform", "constraint": [due(3)], "consequence": [pay(5)]}
     assert account("a", policy(after), PAYEE).unit == "EUR"
+    assert account("a", policy(pay(5, compensatedParty=PAYEE)), PAYEE).unit == "EUR"
+
+
+def test_a_duty_that_names_who_is_paid_is_paid_like_any_other():
+    found = policy(pay(100, compensatedParty=PAYEE))
+    assert said(paying(opened("a", found, AT), found, 100)) == [("fulfilled", "100 of 100")]
+
+
+def test_a_consequence_that_the_clock_alone_has_begun_does_not_end_the_row():
+    found = policy(pay(100, due(10), consequence=[pay(5, due(1))]), pay(7, due(30)))
+    after = paying(opened("a", found, AT), found, 50, day=11)
+    assert said(after) == [("active", "50 of 100"), ("inactive", ""), ("active", "0 of 7")]
+
+
+def test_paid_at_the_very_moment_is_late_as_the_clock_has_it():
+    found = policy(pay(100, due(10)))
+    late, _ = ticked(opened("a", found, AT), found, AT + 12 * DAY)
+    assert [each.state for each in paying(late, found, 100, day=10)] == ["late"]
+
+
+def test_what_follows_from_a_late_payment_begins_however_late_it_is_itself():
+    found = policy(pay(100, due(10), consequence=[{"action": "inform", "constraint": [due(1)]}]))
+    assert [each.state for each in paying(opened("a", found, AT), found, 100, day=12)] == ["late", "active"]
+
+
+def test_a_consequence_that_is_not_owed_after_all_is_as_it_was_and_no_other_duty_is():
+    wait = {"action": "inform", "constraint": [c("elapsedTime", "gteq", "P3D")]}
+    found = policy(pay(100, due(10), consequence=[wait]), {"action": "inform"})
+    begun = opened("a", found, AT)
+    late, _ = ticked(begun, found, AT + 11 * DAY)
+    assert late[1].until
+    heard = paying(late, found, 100, day=9)
+    assert heard[1:] == begun[1:]
+    assert heard[0].state == "fulfilled"
 
 
 def test_a_sum_that_reaches_the_amount_fulfils_and_one_that_does_not_is_noted():
