@@ -34,7 +34,8 @@ from kernel.errors import BadInput, UnavailableError
 Lookup = Callable[[str, int], Awaitable[list[str]]]
 _UNICAST = ipaddress.ip_network("2000::/3")  # all IPv6 that is routed publicly
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-PER_HOST = 16  # connections to one host: each costs a handshake, and more are of no use to small messages
+PER_HOST = 64  # connections to one host: as many as the outbox sends messages at once, which would wait here for a free one
+MOST = 256  # connections to all hosts together; no host can have them all
 KEPT = 60.0  # seconds that an idle connection is kept; less than our own servers keep theirs
 _shown: WeakKeyDictionary[Any, "_Shown"] = WeakKeyDictionary()  # the certificate of a connection, read once
 _expected: ContextVar[tuple[str | None, Callable[[bytes], bool]] | None] = ContextVar("expected_server", default=None)
@@ -201,7 +202,7 @@ class GuardedClient:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             connector = aiohttp.TCPConnector(
-                ssl=self._tls(), resolver=self._resolver, limit=256, limit_per_host=PER_HOST, keepalive_timeout=KEPT
+                ssl=self._tls(), resolver=self._resolver, limit=MOST, limit_per_host=PER_HOST, keepalive_timeout=KEPT
             )
             self._session = aiohttp.ClientSession(
                 connector=connector, request_class=_Request, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()

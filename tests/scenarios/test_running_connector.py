@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -30,8 +31,13 @@ def world(tmp_path_factory):
     made.make_identity()
     made.make_connector("provider", "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK")
     nodes = [made.identity, made.connectors["provider"]]
-    for node in nodes:
-        node.start()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, hard), hard))  # what most systems begin with
+    try:
+        for node in nodes:
+            node.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     for node in nodes:
         node.wait_ready()
     yield made
@@ -68,6 +74,13 @@ def message(**more):
         "offer": offer,
     }
     return json.dumps(value | more).encode()
+
+
+def test_a_connector_may_open_as_many_connections_as_the_system_allows(world):
+    """Its peers keep some open each; the soft limit of most systems would end at a dozen busy peers."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert hard > 1024, "nothing can be told here"
+    assert resource.prlimit(world.connectors["provider"]._process.pid, resource.RLIMIT_NOFILE) == (hard, hard)
 
 
 def test_the_command_line_takes_a_member_in(world):

@@ -22,6 +22,7 @@ from connector.host import settle
 from identity.tls.contexts import accept_clients, client_context, load_own, server_context
 from kernel import wire
 from kernel.db import Database
+from kernel.http import PER_HOST
 from kernel.web import serve
 
 MESSAGES = 4
@@ -33,7 +34,6 @@ BODY = {
 ANSWER = orjson.dumps({"@type": "ContractNegotiation", "state": "AGREED", "text": "x" * 250})
 STORED = b"x" * 3_000  # a process of ours as it is stored
 ES256 = ECAlgorithm(ECAlgorithm.SHA256)
-PER_HOST = 16
 
 
 def tables(path: Path) -> None:

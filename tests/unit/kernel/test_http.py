@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from kernel.errors import BadInput, UnavailableError
-from kernel.http import Blocked, GuardedClient, Outbound, Unreachable, WrongServer, permitted
+from kernel.http import MOST, PER_HOST, Blocked, GuardedClient, Outbound, Unreachable, WrongServer, permitted
 
 DID = "did:web:peer.example"
 LOOPBACK = frozenset({"127.0.0.0/8"})
@@ -402,6 +402,30 @@ async def test_a_server_that_never_answers_is_given_up():
         with pytest.raises(Unreachable):
             await found.request("GET", f"http://127.0.0.1:{port}/")
         gate.set()
+
+
+async def test_one_host_has_its_share_of_the_connections_and_no_more():
+    """The others wait, and a host that holds all it may have keeps nobody else's calls back."""
+    gate, full, held = asyncio.Event(), asyncio.Event(), 0
+
+    async def slow(_):
+        nonlocal held
+        held += 1
+        if held == PER_HOST:
+            full.set()
+        await gate.wait()
+        return web.Response()
+
+    async def quick(_):
+        return web.Response()
+
+    async with plain(slow) as busy, plain(quick) as free, client(allow=LOOPBACK, require_https=False) as found:
+        calls = [asyncio.create_task(found.request("GET", f"http://127.0.0.1:{busy}/")) for _ in range(PER_HOST + 10)]
+        await full.wait()
+        assert (await found.request("GET", f"http://127.0.0.1:{free}/")).status == 200
+        assert held == PER_HOST < MOST
+        gate.set()
+        assert {each.status for each in await asyncio.gather(*calls)} == {200}
 
 
 async def test_a_server_that_drips_is_given_up_by_the_total_time():
