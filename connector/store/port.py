@@ -241,7 +241,10 @@ class Store(CredentialStore, Protocol):
         """Call `listener` after every commit, also of other replicas."""
 
     def on_ledger(self, listener: Callable[[str, str], None]) -> None:
-        """Call `listener(agreement, transfer)` after a commit here that started a transfer or decided it anew, or (`transfer` empty) made or changed duties."""
+        """Call `listener(agreement, transfer)` after a commit here that started a transfer that we provide or decided it anew, or (`transfer` empty) made or changed duties.
+
+        Not for the duties of the agreement that the commit makes, unless one is dated: nothing runs under it yet, and no time changes them.
+        """
 
     def on_notice(self, listener: Notice) -> None:
         """Call `listener(kind, key)` when another replica has changed what may be held in memory: ("offer", id), ("relation", id), (LEDGER, transfer and agreement of `on_ledger`, or nothing), ("membership", ""), ("keys", ""), or ("", "") for anything."""

@@ -73,6 +73,12 @@ _NEWEST_COUNTER: Final = (
     "NOT EXISTS (SELECT 1 FROM counter n WHERE n.participant = c.participant AND n.agreement = c.agreement"
     " AND n.operand = c.operand AND n.version > c.version)"
 )
+_LEDGER: Final = (
+    f"SELECT 'duty', 0, '', body FROM duty d WHERE participant = ? AND agreement = ? AND {_NEWEST_DUTY}"  # noqa: S608  the parts stand here
+    f" UNION ALL SELECT 'counter', 0, '', body FROM counter c WHERE participant = ? AND agreement = ? AND {_NEWEST_COUNTER}"
+    " UNION ALL SELECT 'decision', seq, hash, NULL FROM (SELECT seq, hash FROM decision WHERE participant = ? AND agreement = ?"
+    " ORDER BY seq DESC LIMIT 1) AS newest"
+)
 _DOCUMENT: Final = "INSERT INTO document (participant, digest, body) VALUES (?,?,?) ON CONFLICT DO NOTHING"
 
 
@@ -257,15 +263,17 @@ class SqlStore(ABC):
     # duties, counters, decisions -------------------------------------------------------------------------------------
 
     async def ledger(self, agreement: str) -> Ledger:
-        duties = f"SELECT body FROM duty d WHERE participant = ? AND agreement = ? AND {_NEWEST_DUTY} ORDER BY path"  # noqa: S608
-        counters = f"SELECT body FROM counter c WHERE participant = ? AND agreement = ? AND {_NEWEST_COUNTER} ORDER BY operand"  # noqa: S608
-        chain = "SELECT seq, hash FROM decision WHERE participant = ? AND agreement = ? ORDER BY seq DESC LIMIT 1"
-        last = await self._rows(chain, self._me, agreement)
+        """One statement, so that duties, counters and the end of the chain are those of one moment."""
+        rows = await self._rows(_LEDGER, *(self._me, agreement) * 3)
+        duties, counters = ([body for kind, _, _, body in rows if kind == wanted] for wanted in ("duty", "counter"))
+        last = next(((seq, hash_) for kind, seq, hash_, _ in rows if kind == "decision"), (0, FIRST))
         return Ledger(
-            duties=tuple(await self._many(Entry, duties, self._me, agreement)),
-            counters=tuple(await self._many(Counter, counters, self._me, agreement)),
-            decided=last[0][0] if last else 0,
-            last=last[0][1] if last else FIRST,
+            duties=tuple(sorted((msgspec.msgpack.decode(each, type=Entry) for each in duties), key=lambda each: each.path)),
+            counters=tuple(
+                sorted((msgspec.msgpack.decode(each, type=Counter) for each in counters), key=lambda each: each.operand)
+            ),
+            decided=last[0],
+            last=last[1],
         )
 
     async def duty(self, key: str) -> Entry | None:
@@ -470,13 +478,14 @@ class SqlStore(ABC):
         self._watchers.append(listener)
 
     def _committed(self, commit: Commit) -> None:
-        found = {(each.agreement, "") for each in commit.duties}
+        process, made = commit.process, commit.agreement.id if commit.agreement is not None else None
+        found = {(each.agreement, "") for each in commit.duties if each.agreement != made or each.instant}
         if commit.payment is not None:
             found.add((commit.payment.agreement, ""))
         if commit.decided is not None and not commit.journal:
-            found.add((commit.decided.agreement, commit.process.id))
-        if commit.process.kind == "transfer" and any(row.after == "STARTED" for row in commit.journal):
-            found.add((commit.process.data["agreementId"], commit.process.id))
+            found.add((commit.decided.agreement, process.id))
+        if process.kind == "transfer" and process.role == "provider" and any(row.after == "STARTED" for row in commit.journal):
+            found.add((process.data["agreementId"], process.id))
         self._tell(found)
 
     def _tell(self, changed: Iterable[tuple[str, str]]) -> None:

@@ -7,8 +7,8 @@ Rules
 - A duty that is overdue is a warning in the log and in `kizuna duty list` of both sides, since who owes it is told. Where it has no consequence and `on_overdue = "terminate"` the provider also retires the
   agreement: running transfers end, none begins. What follows is done before the duty is written as overdue, so a crash in between repeats it.
 - The next instant is the first at which a duty or a decision changes, or a credential ends by itself that a running transfer was let in with. An agreement without a running transfer and without a dated duty has none, and costs nothing.
-- Commits that make or change duties wake it (`Store.on_ledger`); so does a change of our trade relations, and a start of a transfer, which is looked at alone: others under
-  its agreement would come out as before, unless there is a counter. Other
+- Commits that make or change duties wake it (`Store.on_ledger`), but no new agreement whose duties have no date; so does a change of our trade relations, and a start of a
+  transfer that we provide, which is looked at alone: others under its agreement would come out as before, unless there is a counter. A look reads the ledger once. Other
   replicas' commits wake it as soon as they are heard of. At the start everything is read in pages, and again where a notice may have been missed: when the connection to
   the database was lost, and every ten minutes where there are replicas. Two that act on the same find the second commit refused.
 
@@ -23,7 +23,7 @@ from typing import Final, Literal
 
 from connector.contracts.persons import Contracts
 from connector.processes.errors import VersionConflict
-from connector.processes.model import Agreement
+from connector.processes.model import Agreement, Ledger
 from connector.store.port import LEDGER, Store
 from connector.usage.decide import Usage
 from connector.usage.obligations import Obligations, deletion
@@ -179,10 +179,7 @@ class Monitor:
         try:
             ledger = await self._store.ledger(key)
             if not started or ledger.counters:
-                await self._tick(agreement)
-                return await self._all(agreement)
-            if agreement.role == "consumer":
-                return None
+                return await self._all(agreement, await self._tick(agreement, ledger))
             instants: list[datetime | None] = []
             for each in started:
                 process = await self._store.process(each)
@@ -196,9 +193,8 @@ class Monitor:
             return self._clock.now()
         return min((each for each in instants if each is not None), default=None)
 
-    async def _all(self, agreement: Agreement) -> datetime | None:
+    async def _all(self, agreement: Agreement, ledger: Ledger) -> datetime | None:
         """Decide every transfer of an agreement whose duties are as they are now."""
-        ledger = await self._store.ledger(agreement.id)
         instants = [next_instant(ledger.duties)]
         if agreement.role == "consumer":
             instants += [at for each in ledger.duties if (at := deletion(each)) is not None and at > self._clock.now()]
@@ -208,8 +204,9 @@ class Monitor:
 
     # duties ----------------------------------------------------------------------------------------------------------
 
-    async def _tick(self, agreement: Agreement) -> None:
-        ledger, now = await self._store.ledger(agreement.id), self._clock.now()
+    async def _tick(self, agreement: Agreement, ledger: Ledger) -> Ledger:
+        """Do what is due, and write down what has become of the duties; the ledger afterwards."""
+        now = self._clock.now()
         if agreement.role == "consumer" and any((at := deletion(each)) is not None and at <= now for each in ledger.duties):
             try:
                 await self._obligations.delete(agreement)
@@ -223,8 +220,10 @@ class Monitor:
             if act.what == "end" and self._on_overdue == "terminate" and agreement.role == "provider":
                 action = act.entry.action.rpartition("/")[2]
                 await self._contracts.retire(agreement.id, "policy monitor", f"the duty to {action} is overdue")
-        if changed := moved(ledger.duties, after):
+        changed = moved(ledger.duties, after)
+        if changed:
             await self._obligations.keep(agreement, changed)
+        return await self._store.ledger(agreement.id) if changed else ledger
 
     # credentials ------------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from connector.processes.errors import VersionConflict
-from connector.processes.model import Allotted, Commit, Payment, Process
+from connector.processes.model import Agreement, Allotted, Commit, JournalRow, Payment, Process
 from connector.store.port import Relation
 from policies.duties import Counter, Entry
 
@@ -81,3 +81,42 @@ async def test_an_allotment_is_drawn_with_its_counter_and_settled_once(store):
         await store.return_allotment(settled, [replace(COUNTED, used="0", version=3)])
     assert (await store.allotment("x"), await store.allotments("", 10)) == (settled, [settled])
     assert [each.used for each in (await store.ledger("urn:a")).counters] == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("duty", "told"),
+    [
+        ({}, []),
+        ({"due": "2026-12-24T09:00:00.000Z"}, ["urn:a"]),
+        ({"until": "2026-12-24T09:00:00.000Z"}, ["urn:a"]),
+        ({"agreement": "urn:other"}, ["urn:other"]),
+    ],
+)
+async def test_of_a_new_agreement_is_told_only_what_time_will_change(store, duty, told):
+    heard = []
+    store.on_ledger(lambda agreement, _transfer: heard.append(agreement))
+    process = Process(
+        id="urn:n", participant=ME, kind="negotiation", role="provider", peer="did:web:b.example", state="FINALIZED", version=1
+    )
+    agreement = Agreement(
+        id="urn:a", participant=ME, role="provider", peer=process.peer, negotiation="urn:n", dataset="d", policy={}, hash="h", at=AT
+    )
+    entry = Entry(
+        **{"agreement": "urn:a", "path": "/obligation/0", "action": "urn:act", "origin": "obligation", "state": "active"} | duty
+    )
+    await store.commit(Commit(process=process, expected=0, agreement=agreement, duties=(entry,)))
+    assert heard == told
+    changed = replace(entry, state="waived", due="", until="", version=1)
+    await store.commit(Commit(process=replace(process, version=2), expected=1, duties=(changed,)))
+    assert heard == [*told, entry.agreement], "a later change of a duty is always told of"
+
+
+@pytest.mark.parametrize(("role", "told"), [("provider", [("urn:a", "urn:t")]), ("consumer", [])])
+async def test_a_start_is_told_of_where_we_provide(store, role, told):
+    heard = []
+    store.on_ledger(lambda *each: heard.append(each))
+    process = Process(
+        id="urn:t", participant=ME, kind="transfer", role=role, peer="did:web:b.example", state="STARTED", version=1, data={"agreementId": "urn:a"}
+    )  # fmt: skip
+    await store.commit(Commit(process=process, expected=0, journal=(JournalRow("REQUESTED", "STARTED", "m", "provider", "i", AT),)))
+    assert heard == told

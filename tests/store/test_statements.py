@@ -1,9 +1,11 @@
 """How many statements each hot path costs, on every backend (DESIGN 7). A new one must be meant: it is paid with every message."""
 
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from msgspec.structs import replace
 
 from catalog.dcat import Asset, OfferTerms
 from connector import errors
@@ -14,10 +16,13 @@ from connector.processes import exchange, tables
 from connector.processes.exchange import Change
 from connector.processes.model import Agreement, Commit, InboxRow, JournalRow, OutboxRow, Process, TokenUse
 from connector.rules import Rules
+from connector.worker.monitor import Monitor
 from connector.worker.outbox import Outbox
 from kernel.clock import SystemClock, iso
 from kernel.errors import Unauthorized
 from kernel.web import application
+from policies.duties import Entry
+from policies.odrl.record import FIRST
 from policies.profiles import load
 from tests.support.node import BASE, Shelf, node
 from tests.support.participant import participant
@@ -62,13 +67,21 @@ def row(key):
     return OutboxRow(id=key, process="urn:uuid:1", act="dsp", message="ContractAgreementMessage", path="/x", body=b"{}")
 
 
+def duty(path, **more):
+    """An active duty of the agreement `a`, without a date."""
+    return Entry(**{"agreement": "a", "path": path, "action": "urn:act", "origin": "obligation", "state": "active"} | more)
+
+
+def agreement(**policy):
+    return Agreement(
+        id="a", participant=ME, role="provider", peer=PEER, negotiation="urn:uuid:1", dataset="d", policy=policy, hash="h", at=NOW
+    )
+
+
 async def test_the_largest_commit(store, count):
     """Two steps and our next one, with inbox, token and agreement: one statement a table, one in all on a server."""
     await store.commit(Commit(process=process(), expected=0, outbox=(row("a"),)))
     steps = (JournalRow("", "X", "m", "consumer", "i", NOW), JournalRow("X", "Y", "m", "provider", "i", NOW))
-    agreement = Agreement(
-        id="a", participant=ME, role="provider", peer=PEER, negotiation="n", dataset="d", policy={}, hash="h", at=NOW
-    )
     made = Commit(
         process=process(version=3),
         expected=1,
@@ -77,7 +90,7 @@ async def test_the_largest_commit(store, count):
         confirmed=("a",),
         inbox=InboxRow(PEER, "urn:uuid:1", "m2", b"", 200),
         token=TokenUse(PEER, "j", 9_999_999_999),
-        agreement=agreement,
+        agreement=agreement(),
     )
     async with count(sqlite=7, postgres=1):
         await store.commit(made)
@@ -197,3 +210,29 @@ async def test_an_outbox_step(store, count, backend):
         await outbox._carry(claim)
     assert (await store.process("urn:uuid:1")).state == "AGREED"
     assert not await store.outbox()
+
+
+async def test_a_ledger(store, count):
+    """One, whatever is in it."""
+    made = [duty(f"/obligation/{n}") for n in range(3)]
+    await store.save_duties([*made[::-1], replace(made[1], version=1, state="waived")])
+    async with count(sqlite=1, postgres=1):
+        found = await store.ledger("a")
+    assert [each.state for each in found.duties] == ["active", "waived", "active"]
+    assert [each.path for each in found.duties] == ["/obligation/0", "/obligation/1", "/obligation/2"]
+    assert (found.counters, found.decided, found.last) == ((), 0, FIRST)
+
+
+async def test_a_look_of_the_monitor(store, count):
+    """None at a new agreement whose duties have no date; else agreement, ledger, and the transfers that run under it."""
+    clock = SystemClock()
+    usage = Rules(store, load("base"), clock, participant=ME, name="me", endpoint=lambda _: BASE).usage
+    monitor = Monitor(store=store, usage=usage, running=None, contracts=None, obligations=None, clock=clock)
+    policy = {"@type": "Agreement", "assigner": ME, "assignee": PEER, "permission": [{"action": "use"}]}
+    made = Commit(process=process(state="FINALIZED"), expected=0, agreement=agreement(**policy), duties=(duty("/obligation/0"),))
+    await store.commit(made)
+    async with count(sqlite=0, postgres=0):
+        assert await monitor.turn() is None
+    await store.save_duties([duty("/obligation/1", due=iso(clock.now() + timedelta(days=1)))])
+    async with count(sqlite=3, postgres=3):
+        assert await monitor.turn() > 86_000
