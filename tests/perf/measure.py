@@ -4,6 +4,8 @@ import json
 from dataclasses import asdict, dataclass
 from statistics import median
 
+from tests.perf.side.interpreter import interpreter
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -43,7 +45,7 @@ def told(name: str, value: float, unit: str) -> Measure:
 class Comparison:
     """One figure of ours beside a peer's (None: nobody was measured beside us), medians of alternating rounds. `ratio` is how many times better ours is.
 
-    `settings` says how both ran, with the least and the greatest round, CPU per operation, and the ratio like for like where there is one.
+    `settings` says how both ran, with the least and the greatest round, CPU per operation, the ratio like for like where there is one, and our Python.
     """
 
     name: str
@@ -90,7 +92,14 @@ def compared(
     spread = {"ours min..max": _spread(ours), **({"peer min..max": _spread(peer)} if peer else {})}
     rounded = None if ratio is None else round(ratio, 2)
     return Comparison(
-        name, round(mine, 5), None if theirs is None else round(theirs, 5), rounded, unit, spread | settings, wanted, most
+        name,
+        round(mine, 5),
+        None if theirs is None else round(theirs, 5),
+        rounded,
+        unit,
+        spread | settings | interpreter(),
+        wanted,
+        most,
     )
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.perf.measure import Comparison, Measure
+from tests.perf.side.interpreter import interpreter
 
 BEGIN, END = "<!-- figures: ./run bench --record -->", "<!-- end of figures -->"
 
@@ -54,4 +55,6 @@ def machine() -> str:
     memory = int(re.search(r"MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text())[1]) / 1024**2
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     cores = f"{os.cpu_count()} cores ({model[1].strip() if model else platform.machine()})"
-    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {cores}, {memory:.0f} GB, commit {commit or 'unknown'}"
+    python = interpreter()
+    ran = f"{python['python']} ({python['python_build']}; loop {python['python_loop_ms']} ms)"
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {cores}, {memory:.0f} GB, {ran}, commit {commit or 'unknown'}"

@@ -1,12 +1,14 @@
 """`./run bench` as a whole: every figure has its line, a benchmark that fails is told of and the next one runs, and figures find their place in a page."""
 
 import json
+import platform
 
 import pytest
 
 from tests.perf import __main__ as bench
 from tests.perf.measure import compared, told
 from tests.perf.record import BEGIN, END, NoPlace, record
+from tests.perf.side.interpreter import told as told_build
 from tests.perf.size import QUICK
 
 WANTED = {
@@ -38,6 +40,11 @@ async def test_a_benchmark_that_fails_is_told_of_and_the_next_one_runs(monkeypat
     assert not met
 
 
+def test_the_build_of_the_interpreter_is_told_as_far_as_it_tells():
+    assert told_build("'--enable-shared' '--enable-optimizations' '--with-lto=full'") == "PGO, LTO"
+    assert told_build("'--enable-shared' '--without-lto'") == "tells neither PGO nor LTO"
+
+
 def test_figures_take_the_place_of_the_last_ones(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
@@ -50,7 +57,10 @@ def test_figures_take_the_place_of_the_last_ones(tmp_path):
     assert "old" not in text
     assert "| `transfer_rate`, transfers/s | 200 (200..200) | 10 (10..10) | 20; like for like 9 | 6 | met |" in text
     assert "| `idle_memory`, MB | 120 (120..120) | 200 (200..200) | 1.67 | 2, at most 100 | MISSED |" in text
-    assert json.loads(text.split("```")[1].splitlines()[1])["ours"] == 200
+    line = json.loads(text.split("```")[1].splitlines()[1])
+    assert line["ours"] == 200
+    assert platform.python_version() in line["settings"]["python"]
+    assert line["settings"]["python_loop_ms"] > 0
     page.write_text("no marks")
     with pytest.raises(NoPlace):
         record(page, [], command="./run bench")
