@@ -177,7 +177,10 @@ def wire_up(
     )
     gate = gate or Gate(door, standing)
     shown = profile.scopes + profile.optional_scopes
-    peers = Peers(client, resolver, authorization or (lambda peer: f"Bearer {sts.token(peer, scopes=shown)}"), rule, standing)
+    peers = Peers(
+        client, resolver, authorization or (lambda peer: f"Bearer {sts.token(peer, scopes=shown)}"), rule, standing,
+        member=lambda: channel.thumbprint is not None,
+    )  # fmt: skip
 
     def reached(peer: str) -> str:
         return _listener(found, rule(peer))

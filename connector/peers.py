@@ -5,6 +5,7 @@ Rules
   DataService.
 - Calls to peers whose rule requires mTLS insist on the server's DID.
 - A callback address must have the origin of one of the peer's own services: a message cannot make us call somebody else.
+- Peers that want a member certificate are not called without one: who has not joined is told so, and not that a connection failed.
 - Nothing goes to a participant that the authority keeps out, but what suspends or ends a process: that reaches it also where its certificate is revoked along with it.
 - Our token lets the peer query the credentials that the profile asks of members, and no others.
 """
@@ -38,6 +39,12 @@ class KeptOut(KizunaError):
     code, status = "kept-out", 403
 
 
+class NotMember(KizunaError):
+    """This connector has no member certificate yet, and the peer wants one."""
+
+    code, status = "not-a-member", 409
+
+
 class Peers:
     """The other participants, as one participant reaches them."""
 
@@ -48,13 +55,19 @@ class Peers:
         authorization: Callable[[str], str],
         rules: Callable[[str], PeerRule],
         standing: Standing,
+        member: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`authorization` gives the header for one call to a peer, by its DID."""
+        """`authorization` gives the header for one call to a peer, by its DID; `member` tells whether we hold a member certificate."""
         self.client, self._resolver, self.authorization, self._rules = client, resolver, authorization, rules
-        self._standing = standing
+        self._standing, self._member = standing, member
 
     def insist(self, peer: str) -> None:
-        """Refuse to deal with a participant that the authority keeps out; raises `KeptOut`."""
+        """Refuse to deal with a participant that the authority keeps out, or that wants a certificate which we have not; raises `KeptOut`, `NotMember`."""
+        if not self._member() and self._rules(peer).mtls == "required":
+            raise NotMember(
+                "this connector is not a member of the data space yet",
+                next_step="kizuna connector join CODE; `kizuna connector status` tells how far it is",
+            )
         if (why := self._standing.barred(peer)) is not None:
             raise KeptOut(f"the authority keeps {peer} out: {why}", next_step="wait for its reinstatement, or ask the operator")
 

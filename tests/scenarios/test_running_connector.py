@@ -89,6 +89,10 @@ def test_the_command_line_takes_a_member_in(world):
                                 "--corporate-number", company.corporate_number, "--role", "mill", "--json")  # fmt: skip
     assert code == 0
     made = json.loads(out)
+    code, _, err = run(world, "catalog", "show", world.did("provider"))
+    assert code == 1
+    assert "not a member of the data space yet" in err
+    assert "kizuna connector join CODE" in err
     code, out, err = run(world, "connector", "join", made["invitation"], "--wait", "0", "--json")
     assert (code, json.loads(out)["state"]) == (0, "APPLIED"), err
     assert run_identity(world, "member", "approve", world.did("provider"))[0] == 0
