@@ -38,7 +38,7 @@ class OfferTerms(Struct, frozen=True, kw_only=True):
     """An offer of an asset: `access` says who may see it, `contract` what it may be used for; both ODRL as DSP carries it.
 
     `id` is the offer's id on the wire. `template` says what the terms were made from, `inherited` by name and digest which policies were written
-    into them. `bounds` names the parameters that the other side may set
+    into the contract policy, `access_inherited` which into the access policy. `bounds` names the parameters that the other side may set
     otherwise; `otherwise` says what terms beyond that get. `approval` names who has to approve a contract (empty: nobody).
     """
 
@@ -48,6 +48,7 @@ class OfferTerms(Struct, frozen=True, kw_only=True):
     contract: dict[str, Any]
     template: str = ""
     inherited: Mapping[str, str] = field(default_factory=dict)
+    access_inherited: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     approval: str = ""
     bounds: Mapping[str, Bound] = field(default_factory=dict)

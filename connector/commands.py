@@ -34,6 +34,7 @@ from identity.access.trail import about
 from kernel import wire
 from kernel.clock import Clock, iso
 from kernel.errors import BadInput, Conflict, NotFound
+from policies.odrl import Frozen
 from policies.profiles import Profile, bounds
 from policies.profiles.bounds import Otherwise
 
@@ -123,10 +124,11 @@ class Commands:
         if found is None:
             raise NotFound(f"no dataset {asset}", next_step="see `kizuna asset list`")
         access, contract = self._profile.offer(template, **parameters)
-        bounds.check(self._profile.template(template), open_to)
+        made = self._profile.template(template)
+        bounds.check(made, open_to)
         offer = OfferTerms(
             id=str(contract["@id"]), asset=asset, template=template, access=access, contract=contract, parameters=parameters,
-            inherited=self._profile.template(template).inherited, approval=approval.strip(), bounds=dict(open_to), otherwise=otherwise,
+            inherited=made.inherited, access_inherited=made.access_inherited, approval=approval.strip(), bounds=dict(open_to), otherwise=otherwise,
         )  # fmt: skip
         about(offer.id)
         await self.store.add_offer(offer)
@@ -144,7 +146,7 @@ class Commands:
             shown = "; ".join(f"{each.path or '/'}: {each.reason}" for each in violations[:5])
             raise PayloadInvalid(f"{len(violations)} violation(s) of {schema}: {shown}", next_step="correct the payload")
 
-    def signable(self, terms: dict[str, Any]) -> dict[str, Any]:
+    def signable(self, terms: dict[str, Any]) -> Frozen:
         """Terms that a person gives, with what they inherit written out: what is signed stands by itself; raises `PolicyError`."""
         return self._profile.signable(terms)
 
@@ -184,6 +186,7 @@ class Commands:
         """
         self._peers.insist(peer)
         described: dict[str, Any] = {}
+        inherited: dict[str, str] = {}
         if terms is None:
             found = await self.dataset(peer, dataset)
             offers = [each for each in found.get("hasPolicy") or () if not offer or each["@id"] == offer]
@@ -191,11 +194,13 @@ class Commands:
                 raise NotFound(f"{peer} has no such offer for {dataset}", next_step="see `kizuna catalog show`")
             chosen, described = offers[0], describe.facts(found)
         else:
-            chosen = {**self.signable(terms), "@id": offer}
+            own = self.signable(terms)
+            chosen, inherited = {**own.policy, "@id": offer}, own.parents
         asked = {**(self.changed(chosen, values) if values else chosen), "@type": "Offer", "target": dataset}
         leeway = self._leeway(asked, open_to, otherwise, approval)
         base = await self._peers.base(peer)
-        commit = negotiation.request(peer, base, asked, self._own_negotiation(), described=described, leeway=leeway)
+        context = self._own_negotiation()
+        commit = negotiation.request(peer, base, asked, context, described=described, leeway=leeway, inherited=inherited)
         about(commit.process.id)
         await self.store.commit(commit)
         return commit.process

@@ -23,7 +23,7 @@ from catalog.dcat import Asset, OfferTerms
 from catalog.offers import ACTION, Shelf
 from catalog.pages import Pages, Reader
 from connector.processes.errors import AgreementRetired, AgreementUnknown
-from connector.processes.model import Agreement, Ledger, Process
+from connector.processes.model import Agreement, Document, Ledger, Process
 from connector.processes.negotiation import Consent, Judgement
 from connector.processes.tables import FINALIZE
 from connector.processes.transfer import Grant
@@ -158,7 +158,9 @@ class Rules:
             self._shelf.put(offer, asset)
 
     async def fill(self) -> None:
-        """Put everything that the store holds on the shelf."""
+        """Put everything that the store holds on the shelf. What terms may be written from is kept as long as contracts are, whatever becomes of the profile."""
+        if texts := self._profile.inheritable():
+            await self._store.keep([Document(digest, text) for digest, text in texts.items()])
         assets: dict[str, Asset] = {}
         after = ""
         while page := await self._store.assets(after, 1000):
@@ -270,7 +272,9 @@ class CallerRules:
             within = not other and not self._rules.outside(offer, requested)
             own = own and other and [*own, *other]
             near = self._rules.nearest(offer, requested) if not within and offer.otherwise == "counter" else None
-        return Judgement(known, not own, tuple(own), tuple(differences), within, offer.approval, offer.otherwise, near)
+        return Judgement(
+            known, not own, tuple(own), tuple(differences), within, offer.approval, offer.otherwise, near, inherited=offer.inherited
+        )
 
     def refusals(self, offer_id: str, dataset: str, terms: dict[str, Any]) -> list[str]:
         """Why our policies do not permit the caller a contract on the terms on the table; empty: they do."""

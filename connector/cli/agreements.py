@@ -66,11 +66,13 @@ def agreements() -> typer.Typer:
     def verify(
         file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help=SAY("verify_file"))],
         documents: Annotated[list[Path] | None, typer.Option("--did-document", exists=True, help=SAY("verify_document"))] = None,
+        policies: Annotated[list[Path] | None, typer.Option("--policy", exists=True, help=SAY("verify_policy"))] = None,
         as_json: Json = False,
     ) -> None:
         from connector.contracts import bundle  # noqa: PLC0415  the start of `connector run` loads these commands too
 
-        checks = bundle.verify(bundle.read(file.read_bytes()), dict(map(_document, documents or [])))
+        texts = dict(map(_policy, policies or []))
+        checks = bundle.verify(bundle.read(file.read_bytes()), dict(map(_document, documents or [])), texts)
         print_result([{"check": each.what, "holds": _WORDS[each.ok], "detail": each.detail} for each in checks], as_json=as_json)
         if any(each.ok is False for each in checks):
             raise typer.Exit(1)
@@ -84,3 +86,9 @@ def _document(file: Path) -> "tuple[str, DidDocument]":
     found = wire.loads(file.read_bytes())
     did = str(found.get("id")) if isinstance(found, dict) else ""
     return did, parse_document(found, did)
+
+
+def _policy(file: Path) -> tuple[str, str]:
+    """A policy that terms were written from: its digest, and its text in the form that is hashed."""
+    found = wire.loads(file.read_bytes())
+    return wire.digest(found), wire.canonical(found).decode()

@@ -3,18 +3,21 @@
     agreement, hash        the ODRL agreement as it went over the wire, and the hash of its canonical form (RFC 8785)
     parties, signatures    DIDs by role, and each party's signature (`processes.evidence`); null where a party gave none
     shown                  what the other party showed: its document, credentials, and the status lists that were relied on, by digest
+    inherited              by role, the policies that the terms were written from as that party has stated them: name and digest (RFC 8785)
     journal                the steps of the negotiation on the exporter's side
-    documents              DID documents, credentials and lists as text, by the digest of their bytes
+    documents              DID documents, credentials, lists and inherited policies as text, by the digest of their bytes; policies as far as the exporter has them
     seal                   the exporter's signature over the hash of all this
 
 Verification needs no network. Its steps:
     1  the documents are what their digests say                    5  the journal is a walk through the transition table to FINALIZED
     2  the hash is that of the agreement, which names the parties  6  the credentials are their issuers', about the party, in force at that time
     3  each signature that is there                                7  their status lists are the issuers' and deny nothing
-    4  both signatures are there                                   8  the seal is one of the parties'
+    4  both signatures are there                                   8  what the terms were written from is what the parties signed; how much of it stands in them
+                                                                   9  the seal is one of the parties'
 
 What it rests on: that the DID documents in the file were the parties' at that time. Whoever has them from elsewhere gives them (`trusted`): then every key
-that counts must stand in those, too.
+that counts must stand in those, too. Texts of inherited policies that the file lacks may be given, too (`texts`); that terms were agreed otherwise than a policy
+has them is said, and is no fault.
 """
 
 import hashlib
@@ -35,6 +38,7 @@ from identity.vc import Credential, check_proof, check_signature_of, read_vc
 from kernel import wire
 from kernel.clock import parse_iso
 from kernel.errors import BadInput, KizunaError
+from policies.profiles import origin
 
 KIND: Final = "ContractEvidence"
 SEAL: Final = "evidence+jwt"
@@ -69,15 +73,18 @@ def read(data: bytes) -> dict[str, Any]:
     return found
 
 
-def verify(bundle: Mapping[str, Any], trusted: Mapping[str, DidDocument] | None = None) -> list[Check]:
-    """All checks, in the order of the steps; what cannot be read fails its check."""
-    found = _Bundle(bundle, trusted or {})
+def verify(
+    bundle: Mapping[str, Any], trusted: Mapping[str, DidDocument] | None = None, texts: Mapping[str, str] | None = None
+) -> list[Check]:
+    """All checks, in the order of the steps; what cannot be read fails its check. `texts`: inherited policies that one has, by digest."""
+    found = _Bundle(bundle, trusted or {}, texts or {})
     steps: list[Callable[[], list[Check]]] = [
         found.contents,
         found.agreement,
         found.signatures,
         found.journal,
         found.credentials,
+        found.inherited,
         found.seal,
     ]
     return [each for step in steps for each in _tried(step)]
@@ -93,8 +100,8 @@ def _tried(step: Callable[[], list[Check]]) -> list[Check]:
 class _Bundle:
     """The steps over one bundle."""
 
-    def __init__(self, bundle: Mapping[str, Any], trusted: Mapping[str, DidDocument]) -> None:
-        self._bundle, self._trusted = bundle, trusted
+    def __init__(self, bundle: Mapping[str, Any], trusted: Mapping[str, DidDocument], texts: Mapping[str, str]) -> None:
+        self._bundle, self._trusted, self._policies = bundle, trusted, texts
 
     def contents(self) -> list[Check]:
         """Step 1."""
@@ -137,10 +144,10 @@ class _Bundle:
             return Check(what, None, f"{party} gave none")
         document = self._document(party)
         try:
-            at = check(token, document, self._bundle["agreement"], self._bundle["hash"], party=party, role=role)
+            stated = check(token, document, self._bundle["agreement"], self._bundle["hash"], party=party, role=role)
         except SignatureWrong as error:
             return Check(what, False, error.detail)
-        return Check(what, True, f"{party} at {at}, key {self._key(token, document)}")
+        return Check(what, True, f"{party} at {stated.at}, key {self._key(token, document)}")
 
     def journal(self) -> list[Check]:
         """Step 5."""
@@ -195,8 +202,40 @@ class _Bundle:
         check_signature_of(credential.proof, credential.issuer)
         check_proof(credential.proof, self._document(credential.issuer), ASSERTION)
 
-    def seal(self) -> list[Check]:
+    def inherited(self) -> list[Check]:
         """Step 8."""
+        said = {role: self._bundle.get("inherited", {}).get(role, {}) for role in ROLES}
+        named = sorted({(name, digest_) for each in said.values() for name, digest_ in each.items()})
+        twice = sorted({name for name, _ in named if sum(other == name for other, _ in named) > 1})
+        agreed = [Check("inherited by both alike", False, f"each party states another {', '.join(twice)}")] if twice else []
+        return [
+            *(one for role in ROLES for one in self._stated(role, said[role])),
+            *agreed,
+            *(self._origin(*each) for each in named),
+        ]
+
+    def _stated(self, role: Role, said: Mapping[str, str]) -> list[Check]:
+        what, token = f"inherited, as the {role} states it", self._bundle["signatures"].get(role)
+        signed = jose.parse(token).claims.get("inherited", {}) if token else None
+        if signed is None:
+            return [Check(what, None, "the exporter says so, without a signature of that party")] if said else []
+        if signed != said:
+            return [Check(what, False, "the signature says otherwise")]
+        return [Check(what, True, f"{len(said)} in the signature")] if said else []
+
+    def _origin(self, name: str, digest_: str) -> Check:
+        what, text = f"inherited {name}", self._bundle["documents"].get(digest_) or self._policies.get(digest_)
+        if text is None:
+            return Check(what, None, f"its text is not in the file, nor given: {digest_}")
+        if digest(text.encode()) != digest_:
+            return Check(what, False, f"the text is not {digest_}")
+        rules, missing = origin.otherwise(wire.loads(text.encode()), self._bundle["agreement"])
+        if missing:
+            return Check(what, None, f"{digest_}; {missing} of its {rules} rules were agreed otherwise")
+        return Check(what, True, f"{digest_}; all of its {rules} rules stand in the agreement")
+
+    def seal(self) -> list[Check]:
+        """Step 9."""
         token = jose.parse(self._bundle["seal"])
         party = str(token.claims.get("iss"))
         if party not in self._bundle["parties"].values() or token.typ != SEAL:

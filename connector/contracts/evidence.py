@@ -5,6 +5,7 @@ Rules
   credentials, and the status lists that its authentication relied on. Documents are stored once, by digest.
 - The DID document is kept as it was read: methods, relationships, services; what else stood in it is not.
 - Our own document is kept with the record, so that our signature can be verified after our keys have gone.
+- A bundle holds the policies that the terms were written from, where our profile has had them (`rules.Rules.fill`).
 
 Not done here: signing and checking (`processes.evidence`).
 """
@@ -157,11 +158,14 @@ class Exporter:
         own = wire.dumps(dict(self._own())).decode()
         identities = {self._me: digest(own.encode()), **shown.get("identities", {})}
         texts = {digest(own.encode()): own}
-        for name in _digests(shown) | set(identities.values()):
+        mine, theirs = agreement.role, "consumer" if agreement.role == "provider" else "provider"
+        signatures = {mine: data.get("ownSignature"), theirs: data.get("peerSignature")}
+        inherited = {mine: agreement.inherited} | {role: _stated(token) for role, token in signatures.items() if token}
+        policies = {each for found in inherited.values() for each in found.values()}
+        for name in _digests(shown) | set(identities.values()) | policies:
             if (text := await self._store.document(name)) is not None:
                 texts[name] = text.decode()
         parties = {"provider": agreement.provider, "consumer": agreement.consumer}
-        mine, theirs = agreement.role, "consumer" if agreement.role == "provider" else "provider"
         now = iso(self._clock.now())
         found = {
             "kind": KIND,
@@ -170,13 +174,20 @@ class Exporter:
             "agreement": agreement.policy,
             "hash": agreement.hash,
             "parties": parties,
-            "signatures": {mine: data.get("ownSignature"), theirs: data.get("peerSignature")},
+            "signatures": signatures,
+            "inherited": inherited,
             "identities": identities,
             "shown": {name: each for name, each in shown.items() if name != "identities"},
             "journal": [_row(each) for each in await self._store.journal(agreement.negotiation)],
             "documents": texts,
         }
         return sealed(found, self._sign, party=self._me, at=now)
+
+
+def _stated(signature: str) -> dict[str, str]:
+    """What a signature that was checked when it came states as inherited."""
+    found: dict[str, str] = parse(signature).claims.get("inherited", {})
+    return found
 
 
 def _digests(shown: Mapping[str, Any]) -> set[str]:

@@ -84,9 +84,14 @@ class Contracts:
         found = await self._store.offer(offer)
         if found is None:
             raise NotFound(f"no offer {offer}", next_step="see `kizuna offer list`")
-        known = describe.message_offer(found)
-        made = {**known, **_rules(self._commands.signable(terms))} if terms is not None else self._commands.changed(known, values)
-        commit = negotiation.offer_to(peer, await self._peers.base(peer), made, self._own(), person=_named(person))
+        made, inherited = describe.message_offer(found), found.inherited
+        if terms is not None:
+            given = self._commands.signable(terms)
+            made, inherited = {**made, **_rules(given.policy)}, given.parents
+        else:
+            made = self._commands.changed(made, values)
+        base = await self._peers.base(peer)
+        commit = negotiation.offer_to(peer, base, made, self._own(), inherited=inherited, person=_named(person))
         await self._store.commit(commit)
         return commit.process
 
@@ -106,8 +111,9 @@ class Contracts:
         given = self._commands.signable(terms) if terms is not None else None
 
         def decide(process: Process) -> Commit:
-            made = given if given is not None else self._commands.changed(process.data["offer"], values)
-            return negotiation.counter(process, made, self._own(), person=_named(person))
+            made = given.policy if given is not None else self._commands.changed(process.data["offer"], values)
+            inherited = given.parents if given is not None else None
+            return negotiation.counter(process, made, self._own(), inherited=inherited, person=_named(person))
 
         return await self._decided(key, decide)
 

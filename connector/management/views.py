@@ -96,12 +96,16 @@ class AssetView(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class OfferView(Struct, frozen=True, kw_only=True):
-    """An offer; `terms` says the contract policy in short lines, `inherited` which policies were written into it, by digest."""
+    """An offer; `terms` says the contract policy in short lines.
+
+    `inherited` says which policies were written into the contract policy, by digest, `access_inherited` which into the access policy.
+    """
 
     id: str
     asset: str
     template: str
     inherited: dict[str, str]
+    access_inherited: dict[str, str] = {}
     contract: dict[str, Any]
     terms: list[str]
     approval: str = ""
@@ -165,16 +169,14 @@ def asset_view(asset: Asset) -> AssetView:
 
 def offer_view(offer: OfferTerms) -> OfferView:
     return OfferView(
-        id=offer.id, asset=offer.asset, template=offer.template, inherited=dict(offer.inherited), contract=offer.contract, terms=terms(offer.contract),
-        approval=offer.approval, bounds=dict(offer.bounds), otherwise=offer.otherwise,
+        id=offer.id, asset=offer.asset, template=offer.template, inherited=dict(offer.inherited), access_inherited=dict(offer.access_inherited),
+        contract=offer.contract, terms=terms(offer.contract), approval=offer.approval, bounds=dict(offer.bounds), otherwise=offer.otherwise,
     )  # fmt: skip
 
 
 def agreement_view(agreement: Agreement) -> dict[str, Any]:
-    return {
-        name: getattr(agreement, name)
-        for name in ("id", "role", "peer", "negotiation", "dataset", "policy", "hash", "at", "retired", "renewal", "renews")
-    }
+    shown = ("id", "role", "peer", "negotiation", "dataset", "policy", "hash", "inherited", "at", "retired", "renewal", "renews")
+    return {name: getattr(agreement, name) for name in shown}
 
 
 def terms(policy: dict[str, Any]) -> list[str]:

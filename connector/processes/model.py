@@ -149,6 +149,7 @@ class Agreement(Struct, frozen=True, kw_only=True):
     renewal: Renewal | None = None
     renews: str = ""  # the agreement that it follows
     due: str = ""  # when something is to be done about it: its renewal, or the end of what runs under it
+    inherited: dict[str, str] = field(default_factory=dict)  # by name, the digest of each policy that its terms were written from
 
     @property
     def provider(self) -> str:

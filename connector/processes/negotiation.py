@@ -14,10 +14,11 @@ Rules
 `data` of a process: offer (on the table), offerId, dataset; asked (the consumer's last terms), offered (the provider's, once it made some of its own in this
 negotiation), offeredBy (the person who made them), approvedBy (who approved the terms on the table), leeway (what the consumer leaves open), countered (it has
 answered other terms by itself), described (consumer), approval (who has to), agreement, agreementHash, ending (code and reason as the peer sent them),
-ownSignature and peerSignature (over the agreement), shown (what the peer showed with its last message that commits it).
+ownSignature and peerSignature (over the agreement), shown (what the peer showed with its last message that commits it), inherited (by name, the digest of each
+policy that the terms on the table were written from, as far as we know; at the consumer what the provider has signed).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
@@ -49,6 +50,7 @@ class Judgement(Struct, frozen=True):
     approval: str = ""  # who has to approve contracts under the offer
     otherwise: Otherwise = "wait"  # what terms beyond that get
     nearest: dict[str, Any] | None = None  # what to answer such terms with; None: our offer as it is
+    inherited: Mapping[str, str] = {}  # what our offer was written from, by digest
 
 
 class Consent(Struct, frozen=True):
@@ -140,10 +142,18 @@ def handle(
     _same_dataset(before, received)
     change = _witnessed(change, received)
     judgement = _judged(change.process, context) if change.process.state == "REQUESTED" else None
-    approval = {"approval": judgement.approval} if judgement and judgement.approval else {}
-    change = replace(change, process=replace(change.process, note=received.reason, data={**change.process.data, **approval}))
+    said = _said(change.process, judgement) if judgement is not None else {}
+    change = replace(change, process=replace(change.process, note=received.reason, data={**change.process.data, **said}))
     commit = _follow(change, before.version, context, judgement)
     return replace(commit, documents=received.proof.documents) if received.proof else commit
+
+
+def _said(process: Process, judgement: Judgement) -> dict[str, Any]:
+    """What our offer says about contracts under it, to be kept. Once we have made terms of our own, these say what they were written from."""
+    found: dict[str, Any] = {"approval": judgement.approval} if judgement.approval else {}
+    if judgement.inherited and "inherited" not in process.data:
+        found["inherited"] = dict(judgement.inherited)
+    return found
 
 
 def _witnessed(change: Change, received: Received) -> Change:
@@ -154,8 +164,10 @@ def _witnessed(change: Change, received: Received) -> Change:
     sets: dict[str, Any] = {"shown": proof.record}
     if received.signature:
         agreement, hash_ = process.data["agreement"], process.data["agreementHash"]
-        evidence.check(received.signature, proof.document, agreement, hash_, party=received.peer, role=received.sender)
+        stated = evidence.check(received.signature, proof.document, agreement, hash_, party=received.peer, role=received.sender)
         sets["peerSignature"] = received.signature
+        if stated.inherited and received.sender == "provider":
+            sets["inherited"] = stated.inherited
     return replace(change, process=replace(process, data={**process.data, **sets}))
 
 
@@ -193,10 +205,13 @@ def _learned(process: Process, received: Received) -> dict[str, Any]:
         return {"agreement": received.agreement, "agreementHash": wire.digest(received.agreement)}
     if received.offer is None:
         return {"ending": received.ending} if received.ending else {}
-    found = {"offer": received.offer, "asked" if process.role == "provider" else "offered": received.offer}
+    found: dict[str, Any] = {"offer": received.offer, "asked" if process.role == "provider" else "offered": received.offer}
     if not process.state and not process.pending:
         return found | {"offerId": received.offer["@id"], "dataset": received.offer["target"]}
-    return found | {"approvedBy": ""} | ({"offerId": received.offer["@id"]} if process.role == "consumer" else {})
+    found |= {"approvedBy": ""}
+    if process.role == "consumer":
+        found |= {"offerId": received.offer["@id"]} | ({"inherited": {}} if "inherited" in process.data else {})  # terms of theirs
+    return found
 
 
 def _judged(process: Process, context: Context) -> Judgement:
@@ -269,6 +284,7 @@ def _act(
     code: str = "",
     note: str = "",
     offer: dict[str, Any] | None = None,
+    inherited: Mapping[str, str] | None = None,
     person: str = "",
 ) -> Commit:
     """Add our own next step: pending, with its outbox row. Raises `IllegalTransition`, `StepPending`."""
@@ -282,7 +298,7 @@ def _act(
     if message in (tables.AGREE, tables.VERIFY) and context.sign is not None:
         sets["ownSignature"] = _signed({**process.data, **sets}, process, context.sign, context.now)
     if offer is not None:
-        sets |= _tabled(offer, process.role, person)
+        sets |= _tabled(offer, process.role, person) | ({} if inherited is None else {"inherited": dict(inherited)})
     path, body = context.render(message, process, row, {"reason": reason, "code": code, **process.data, **sets})
     made = OutboxRow(id=row, process=process.id, act="dsp", message=message, path=path, body=body)
     proposed = exchange.propose(tables.NEGOTIATION, process, made, now=context.now, sets=sets, person=person)
@@ -321,8 +337,10 @@ def _agreement(process: Process, context: Context) -> dict[str, Any]:
 
 
 def _signed(data: dict[str, Any], process: Process, sign: Sign, now: str) -> str:
-    said = evidence.statement(data["agreement"], data["agreementHash"], party=process.participant, role=process.role, at=now)
-    return sign(said)
+    made, origin = data["agreement"], data.get("inherited")
+    return sign(
+        evidence.statement(made, data["agreementHash"], party=process.participant, role=process.role, at=now, inherited=origin)
+    )
 
 
 def _kept(process: Process, context: Context) -> Agreement:
@@ -338,6 +356,7 @@ def _kept(process: Process, context: Context) -> Agreement:
         hash=process.data["agreementHash"],
         at=context.now,
         renews=process.data.get("renews", ""),
+        inherited=process.data.get("inherited", {}),
     )
 
 
@@ -353,19 +372,24 @@ def request(
     described: dict[str, Any] | None = None,
     renews: str = "",
     leeway: dict[str, Any] | None = None,
+    inherited: Mapping[str, str] | None = None,
     person: str = "",
 ) -> Commit:
     """Ask a provider for a contract: a new process whose first message is pending.
 
     `described`: what the catalog said of the dataset. `renews`: the agreement that the new one is to follow. `leeway`: what is left open to the provider.
+    `inherited`: what terms of our own were written from.
     """
     data = {"offer": offer, "asked": offer, "offerId": offer["@id"], "dataset": offer["target"], "described": described or {}}
-    data |= ({"renews": renews} if renews else {}) | ({"leeway": leeway} if leeway else {})
+    given = {"renews": renews, "leeway": leeway, "inherited": dict(inherited or {})}
+    data |= {name: each for name, each in given.items() if each}
     return _act(Change(process=_new("consumer", peer, callback, context, **data)), 0, tables.REQUEST, context, person=person)
 
 
-def offer_to(peer: str, callback: str, offer: dict[str, Any], context: Context, *, person: str = "") -> Commit:
-    """Offer a contract to a consumer: a new process whose first message is pending."""
+def offer_to(
+    peer: str, callback: str, offer: dict[str, Any], context: Context, *, inherited: Mapping[str, str], person: str = ""
+) -> Commit:
+    """Offer a contract to a consumer: a new process whose first message is pending. `inherited`: what its terms were written from."""
     data = {
         "offer": offer,
         "offered": offer,
@@ -373,6 +397,7 @@ def offer_to(peer: str, callback: str, offer: dict[str, Any], context: Context, 
         "dataset": offer["target"],
         "approvedBy": person,
         "offeredBy": person,
+        "inherited": dict(inherited),
     }
     return _act(Change(process=_new("provider", peer, callback, context, **data)), 0, tables.OFFER, context, person=person)
 
@@ -385,19 +410,27 @@ def command(
     reason: str = "",
     code: str = "",
     offer: dict[str, Any] | None = None,
+    inherited: Mapping[str, str] | None = None,
     person: str = "",
 ) -> Commit:
     """A person's step: offer, counter-offer, acceptance, agreement, verification, finalisation, termination."""
     change = Change(process=process)
-    return _act(change, process.version, message, context, reason=reason, code=code, offer=offer, person=person)
+    return _act(
+        change, process.version, message, context, reason=reason, code=code, offer=offer, inherited=inherited, person=person
+    )
 
 
-def counter(process: Process, terms: dict[str, Any], context: Context, *, person: str) -> Commit:
-    """Answer with other terms about the same dataset: an offer of the provider, a request of the consumer. Raises `IllegalTransition`."""
+def counter(
+    process: Process, terms: dict[str, Any], context: Context, *, inherited: Mapping[str, str] | None = None, person: str
+) -> Commit:
+    """Answer with other terms about the same dataset: an offer of the provider, a request of the consumer. Raises `IllegalTransition`.
+
+    `inherited`: what the terms were written from; None: what those on the table were.
+    """
     rules: dict[str, Any] = {name: terms[name] for name in RULES if name in terms}
     offer = {"@id": process.data["offerId"], "@type": "Offer", "target": process.data["dataset"], **rules}
     message = tables.OFFER if process.role == "provider" else tables.REQUEST
-    return command(process, message, context, offer=offer, person=person)
+    return command(process, message, context, offer=offer, inherited=inherited, person=person)
 
 
 def approve(process: Process, context: Context, *, person: str) -> Commit:

@@ -13,6 +13,7 @@ from connector.processes.model import (
     Allotted,
     Commit,
     Decided,
+    Document,
     InboxRow,
     JournalRow,
     Kind,
@@ -212,6 +213,9 @@ class Store(CredentialStore, Protocol):
         """Transfers that have not ended, by id."""
 
     async def document(self, digest: str) -> bytes | None: ...
+    async def keep(self, documents: Sequence[Document]) -> None:
+        """Keep documents, unless they are kept already."""
+
     async def asset(self, key: str) -> Asset | None: ...
     async def assets(self, after: str, limit: int) -> list[Asset]: ...
     async def add_asset(self, asset: Asset) -> None: ...

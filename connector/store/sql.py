@@ -22,6 +22,7 @@ from connector.processes.model import (
     Allotted,
     Commit,
     Decided,
+    Document,
     InboxRow,
     JournalRow,
     Kind,
@@ -197,8 +198,13 @@ class SqlStore(ABC):
             made.append(self._allotment(commit.allotted))
         if commit.payment is not None:
             made.append(self._payment(commit.payment))
-        made += [(_DOCUMENT, (self._me, each.digest, each.body)) for each in commit.documents]
-        return made
+        return made + self._documents(commit.documents)
+
+    def _documents(self, documents: Sequence[Document]) -> list[Statement]:
+        return [(_DOCUMENT, (self._me, each.digest, each.body)) for each in documents]
+
+    async def keep(self, documents: Sequence[Document]) -> None:
+        await self._write(*self._documents(documents))
 
     def _process(self, p: Process, expected: int) -> Statement:
         waiting, body = p.waiting is not None, encode(p)

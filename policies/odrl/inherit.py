@@ -5,7 +5,8 @@ Rules
 - Rules of parents come first, each once; what their policy shares (action, target, parties) goes with them. So does the profile.
 - Where policies differ on `conflict`, the merged one would be void (2.11): it is refused instead.
 - References of right operands are replaced by the values known for them.
-- What comes out has no `inheritFrom`; its hash covers all terms. `Frozen.parents` says what each parent was, by digest.
+- What comes out has no `inheritFrom`; its hash covers all terms. `Frozen.parents` says what each parent was: the digest of its canonical form (RFC 8785), so that
+  whoever has the text can check it. All of them go into a signature (`connector.processes.evidence`), so their names together are bounded.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from typing import Any, Final
 import orjson
 from msgspec import Struct
 
+from kernel import wire
+from kernel.errors import BadInput
 from policies.odrl.errors import PolicyError
 from policies.odrl.forms import full, listed, named, short
 from policies.odrl.limits import limited
@@ -21,6 +24,7 @@ from policies.odrl.terms import digest
 from policies.odrl.vocabulary import term
 
 MAX_PARENTS: Final = 32
+MAX_NAMES: Final = 2_000  # characters, of all parents together
 _RULES: Final = ("permission", "prohibition", "obligation")
 _SHARED: Final = ("action", "target", "assignee")
 
@@ -41,20 +45,22 @@ def frozen(
     parents: dict[str, dict[str, Any]] = {}
     own = _named(value)
     _gather(own, known, parents, ())
+    if sum(map(len, parents)) > MAX_NAMES:
+        raise PolicyError("/inheritFrom", f"the names of its parents are longer than {MAX_NAMES} characters together")
     line = [*parents.values(), own]
     found = {key: each for key, each in own.items() if key not in ("inheritFrom", *_RULES)}
     found |= _profiles(line) | _conflict(line)
     split = bool(parents) and any(name in each for each in line for name in _SHARED)
     for name in _RULES:
-        rules = [_alone(rule, policy, split=split) for policy in line for rule in listed(policy.get(name), f"/{name}")]
-        once = {orjson.dumps(each, option=orjson.OPT_SORT_KEYS): each for each in rules}
+        every = (each for policy in line for each in _rules(policy, name, split=split))
+        once = {orjson.dumps(each, option=orjson.OPT_SORT_KEYS): each for each in every}
         if once:
             found[name] = list(once.values())
     if split:
         agreed = term(str(own.get("@type", ""))) == "Agreement"  # an agreement keeps its parties
         found = {key: each for key, each in found.items() if key not in _SHARED or (agreed and key == "assignee")}
     resolved: dict[str, Any] = _resolved(found, references or {}, "")
-    return Frozen(resolved, digest(resolved), {name: digest(each) for name, each in parents.items()})
+    return Frozen(resolved, digest(resolved), {name: _hashed(known[name]) for name in parents})
 
 
 def _named(value: Any) -> dict[str, Any]:
@@ -93,6 +99,23 @@ def _conflict(line: list[dict[str, Any]]) -> dict[str, Any]:
             "/conflict", f"the inherited policies differ ({', '.join(sorted(found))}), so the merged one would be void"
         )
     return {"conflict": found.pop()} if found else {}
+
+
+def rules(policy: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The rules of a policy by kind, each with what its policy shares with it: as they stand in what inherits from it. Raises `PolicyError`."""
+    found = _named(policy)
+    return {name: _rules(found, name, split=True) for name in _RULES}
+
+
+def _rules(policy: dict[str, Any], kind: str, *, split: bool) -> list[dict[str, Any]]:
+    return [_alone(rule, policy, split=split) for rule in listed(policy.get(kind), f"/{kind}")]
+
+
+def _hashed(policy: dict[str, Any]) -> str:
+    try:
+        return wire.digest(policy)
+    except BadInput as error:
+        raise PolicyError("/inheritFrom", error.detail) from error
 
 
 def _alone(rule: Any, policy: dict[str, Any], *, split: bool) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def differences(first: Any, second: Any) -> list[Difference]:
     """What is not the same in the terms of two policies; none: the terms are the same."""
     if isinstance(first, dict) and isinstance(second, dict) and _bare(first) == _bare(second):
         return []
-    return _differences("", _normal(first), _normal(second))
+    return _differences("", normal(first), normal(second))
 
 
 def same_terms(first: Any, second: Any) -> list[str]:
@@ -76,8 +76,8 @@ def digest(value: Any) -> str:
     return "sha256:" + hashlib.sha256(_bytes(_made(_checked(value)))).hexdigest()
 
 
-def _normal(policy: Any) -> Any:
-    """The form in which policies are compared. Small ones are kept: one offer is compared with every agreement under it."""
+def normal(policy: Any) -> Any:
+    """The form in which policies are compared, for reading only. Small ones are kept: one offer is compared with every agreement under it."""
     bare = orjson.dumps(_bare(_checked(policy)))
     return _kept(bare) if len(bare) <= _SMALL else _made(policy)
 

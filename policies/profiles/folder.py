@@ -127,7 +127,9 @@ class _Folder(msgspec.Struct, frozen=True):
 
     def policies(self) -> dict[str, dict[str, Any]]:
         """Policies that others inherit from, by name."""
-        return {each.id: _json(folder.root / "policies" / each.file) for folder in self.line() for each in folder.document.policy}
+        return {
+            each.id: _hashable(folder.root / "policies" / each.file) for folder in self.line() for each in folder.document.policy
+        }
 
     def _schemas(self) -> Schemas:
         files = {each.id: self.root / "schemas" / each.file for each in self.document.schema}
@@ -246,6 +248,16 @@ def _toml(file: Path) -> dict[str, Any]:
         return tomllib.loads(_bytes(file).decode())
     except ValueError as error:
         raise ProfileError(str(file), f"not TOML: {error}") from error
+
+
+def _hashable(file: Path) -> dict[str, Any]:
+    """A policy that others inherit from: its digest goes into signatures."""
+    found = _json(file)
+    try:
+        wire.canonical(found)
+    except BadInput as error:
+        raise ProfileError(str(file), error.detail) from error
+    return found
 
 
 def _json(file: Path) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from identity.trust import ClaimTable
-from policies.odrl import Compiled, Policy, Registry
+from kernel import wire
+from policies.odrl import Compiled, Frozen, Policy, Registry
 from policies.profiles.document import OperandEntry
 from policies.profiles.errors import BadParameter, UnknownEntry
 from policies.profiles.paths import Path
@@ -69,9 +70,13 @@ class Profile:
         """A policy read with this profile's operands, at most once; raises `PolicyError`."""
         return self.compiled(value)
 
-    def signable(self, terms: dict[str, Any]) -> dict[str, Any]:
-        """Terms with what they inherit from policies of the profile written out; raises `PolicyError`."""
-        return written_out(terms, self.policies).policy
+    def signable(self, terms: dict[str, Any]) -> Frozen:
+        """Terms with what they inherit from policies of the profile written out, and what that was; raises `PolicyError`."""
+        return written_out(terms, self.policies)
+
+    def inheritable(self) -> dict[str, bytes]:
+        """The policies that templates and terms may inherit from, by digest, in the form that is hashed (RFC 8785)."""
+        return {wire.digest(each): wire.canonical(each) for each in self.policies.values()}
 
     def facts(
         self,

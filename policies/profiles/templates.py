@@ -75,7 +75,8 @@ class Template(Struct, frozen=True, forbid_unknown_fields=True):
     """A template as its file holds it. Texts are in the profile's text files.
 
     `refers` says which clauses of model contracts and other data spaces' policies its terms stand for. A deprecated template makes no
-    new offers; those made with it stay. `inherited` is none of the file's: by name, the digest of each policy that was written into it.
+    new offers; those made with it stay. `inherited` is none of the file's: by name, the digest of each policy that was written into its contract policy;
+    `access_inherited` the same for its access policy.
     """
 
     version: str
@@ -85,11 +86,13 @@ class Template(Struct, frozen=True, forbid_unknown_fields=True):
     status: Literal["current", "deprecated"] = "current"
     refers: dict[str, tuple[str, ...]] = field(default_factory=dict)
     inherited: dict[str, str] = field(default_factory=dict)
+    access_inherited: dict[str, str] = field(default_factory=dict)
 
     def frozen(self, known: Mapping[str, dict[str, Any]]) -> "Template":
         """The template with what its policies inherit written out, and the digests of what that was; raises `PolicyError`."""
         access, contract = written_out(self.access, known), written_out(self.contract, known)
-        return replace(self, access=access.policy, contract=contract.policy, inherited=access.parents | contract.parents)
+        written = replace(self, access=access.policy, contract=contract.policy)
+        return replace(written, inherited=contract.parents, access_inherited=access.parents)
 
     def fill(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Access and contract policy as the wire carries them, each with an id of its own; raises `BadParameter`."""
@@ -158,12 +161,12 @@ def _policy(skeleton: dict[str, Any], values: Mapping[str, str | list[str]]) -> 
 
 def _filled(node: Any, values: Mapping[str, str | list[str]]) -> Any:
     if isinstance(node, dict):
-        if "leftOperand" in node and _slot(node.get("rightOperand")) not in ("", *values):
+        if "leftOperand" in node and slot(node.get("rightOperand")) not in ("", *values):
             return _LEFT_OUT
         return {key: _filled(each, values) for key, each in node.items()}
     if isinstance(node, list):
         return [each for each in (_filled(part, values) for part in node) if each is not _LEFT_OUT]
-    name = _slot(node)
+    name = slot(node)
     return values.get(name, node)
 
 
@@ -171,9 +174,10 @@ def _slots(node: Any) -> Iterator[str]:
     if isinstance(node, dict | list):
         for each in node.values() if isinstance(node, dict) else node:
             yield from _slots(each)
-    elif _slot(node):
-        yield _slot(node)
+    elif slot(node):
+        yield slot(node)
 
 
-def _slot(value: Any) -> str:
+def slot(value: Any) -> str:
+    """The name of the parameter that a value is a slot for; empty where it is a value."""
     return value[1:-1] if isinstance(value, str) and value.startswith("{") and value.endswith("}") else ""

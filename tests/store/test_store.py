@@ -403,6 +403,9 @@ async def test_a_document_is_kept_once(store):
     await store.commit(commit(process(version=2), 1, documents=(document, Document("sha256:2", b"y"))))
     assert (await store.document("sha256:1"), await store.document("sha256:2")) == (b"x", b"y")
     assert await store.document("sha256:3") is None
+    await store.keep([document, Document("sha256:3", b"z")])
+    await store.keep([Document("sha256:3", b"other")])
+    assert (await store.document("sha256:1"), await store.document("sha256:3")) == (b"x", b"z")
 
 
 def entry(path="/obligation/0", **more):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from kernel import wire
 from policies.odrl import ODRL, PolicyError, Registry, digest, frozen, parse
 
 REGISTRY = Registry([], profiles=["https://example.org/a", "https://example.org/b"])
@@ -30,7 +31,7 @@ def test_rules_profile_and_shared_members_come_along():
         ([ODRL + "transfer"], []),
     ]
     assert policy.prohibitions[0].targets[0].id == "urn:asset"
-    assert found.parents == {"urn:parent": digest(PARENT)}
+    assert found.parents == {"urn:parent": wire.digest(PARENT)}, "of its canonical form, which anybody can compute"
     assert found.digest == digest(found.policy) == policy.digest
 
 
@@ -86,6 +87,12 @@ def test_references_are_replaced_by_what_is_known():
         ({"urn:parent": {"inheritFrom": "urn:b"}, "urn:b": {"inheritFrom": "urn:parent"}}, CHILD, "inherits from itself"),
         ({"urn:parent": PARENT | {"conflict": "perm"}}, CHILD | {"conflict": "prohibit"}, "void"),
         ({f"urn:{n}": {} for n in range(40)}, {"inheritFrom": [f"urn:{n}" for n in range(40)]}, "more than 32"),
+        (
+            {f"urn:{'x' * 90}{n}": {} for n in range(30)},
+            {"inheritFrom": [f"urn:{'x' * 90}{n}" for n in range(30)]},
+            "longer than 2000",
+        ),
+        ({"urn:parent": PARENT | {"permission": [{"action": "use", "n": 2**60}]}}, CHILD, "canonical"),
         ({"urn:parent": 5}, CHILD, "object"),
         ({}, [], "object"),
     ],
