@@ -3,9 +3,14 @@
 import uuid
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.services.__main__ import running
 from tests.services.postgres import Cluster, binaries
+
+# how long an example took says something about the machine and what else runs on it, nothing about the code
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.fixture

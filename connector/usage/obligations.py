@@ -3,6 +3,7 @@
 Rules
 - A duty is owed by the consumer, unless it names the provider as its assignee. Who owes it gives evidence; who it is owed to may waive it, or note evidence that came
   another way, as a third party's attestation (E3) does. E2 is made by our own store alone. Both are told to the other side, in the transaction that writes them down.
+- Evidence or a waiver after the time of a duty begins its consequences, whether the monitor has looked before or not, on the ledger of whoever has it.
 - What is told is a signed statement (`usage.statements`) about the duty's id, which is the same on both sides. The receiver checks the sender, the signature and the party's role, and
   its own ledger then decides. What is said of a payment is taken by `usage.payments`.
 - Who a duty is owed to tells the other side, in the same way, that it is overdue: it stands in the notes of both. The receiver believes its own clock; the word of the
@@ -30,7 +31,7 @@ from connector.usage.statements import Statements
 from kernel import telemetry
 from kernel.clock import Clock, iso, parse_iso
 from kernel.errors import BadInput, Conflict, Forbidden, NotFound
-from policies.duties import Entry, Evidence, fulfilled, moved, ticked, waived
+from policies.duties import Entry, Evidence, answered, fulfilled, moved, ticked, waived
 from policies.duties.ledger import EvidenceClass
 from policies.odrl import ODRL, PolicyError
 
@@ -71,7 +72,7 @@ class Obligations:
         claims = {"iss": party, "duty": entry.id, "agreement": agreement.id, "at": iso(self._clock.now()), **said}
         mine = self.usage.owing(agreement, entry.path) == party
         token = self._statements.sign(claims) if mine or "waived" in said else ""
-        return await self._save(agreement, entry, self._applied(agreement, entry, claims, token), token)
+        return await self._answered(agreement, entry, claims, token, token)
 
     async def taken(self, process: Process, who: str, body: Any) -> None:
         """What the peer of a negotiation says about a duty of the agreement, or of a payment; a repeat changes nothing. Raises what a wrong statement deserves."""
@@ -97,7 +98,7 @@ class Obligations:
         if "overdue" in claims:
             await self._reminded(agreement, entry, who)
         else:
-            await self._save(agreement, entry, self._applied(agreement, entry, claims, token), "")
+            await self._answered(agreement, entry, claims, token, "")
 
     async def _reminded(self, agreement: Agreement, entry: Entry, who: str) -> Entry:
         """Note that the side that a duty is owed to has told us that it is overdue. What follows of that is the monitor's, not the note's."""
@@ -109,7 +110,9 @@ class Obligations:
         noted = f"{who} has told that it is overdue"
         if entry.state != "overdue" or stored is None or stored.note == noted:
             return entry
-        return await self._save(agreement, stored, replace(stored, note=noted), "")
+        (changed,) = moved([stored], [replace(stored, note=noted)])
+        await self._store.save_duties([changed])
+        return changed
 
     async def keep(self, agreement: Agreement, entries: Sequence[Entry]) -> None:
         """Write down what time has made of duties; who owes one that is overdue now is told, in the same transaction. Raises `VersionConflict`."""
@@ -168,12 +171,20 @@ class Obligations:
         )  # fmt: skip
         return fulfilled(entry, shown, self._clock.now())
 
-    async def _save(self, agreement: Agreement, entry: Entry, after: Entry, told: str) -> Entry:
-        """Write a change down, with the statement to the other side where one is to be told and it knows how to take it."""
-        (changed,) = moved([entry], [after])
+    async def _answered(self, agreement: Agreement, entry: Entry, claims: Mapping[str, Any], token: str, told: str) -> Entry:
+        """Write down what claims make of a duty, with the statement to the other side where one is to be told and it knows how to take it."""
+        before = (await self._store.ledger(agreement.id)).duties
+        after = answered(
+            before,
+            self.usage.policy(agreement),
+            self._clock.now(),
+            entry.path,
+            lambda each: self._applied(agreement, each, claims, token),
+        )
+        changed = moved(before, after)
         process = await self._statements.channel(agreement) if told else None
         if process is None:
-            await self._store.save_duties([changed])
+            await self._store.save_duties(changed)
         else:
-            await self._statements.tell(process, [told], [changed])
-        return changed
+            await self._statements.tell(process, [told], changed)
+        return next(each for each in changed if each.path == entry.path)

@@ -26,7 +26,7 @@ from msgspec.structs import replace
 
 from kernel.clock import parse_iso
 from policies.duties.counters import PAID, Counter
-from policies.duties.ledger import Entry, Evidence, by_path, fulfilled, ticked
+from policies.duties.ledger import Entry, Evidence, begun_by, by_path, fulfilled, ticked
 from policies.odrl import ODRL, Atomic, Duty, DutyState, Policy
 
 COMPENSATE: Final = ODRL + "compensate"
@@ -108,8 +108,7 @@ def _done(entry: Entry, found: Mapping[str, Entry], clocked: Iterable[Entry], ev
         begun = (each for path, each in found.items() if path.startswith(f"{entry.path}/") and each.state in ("active", "overdue"))
         following = {each.path: replace(each, state="inactive", triggered="", due="", until="") for each in begun}
         return {**following, entry.path: fulfilled(replace(entry, state="active"), evidence, at)}
-    late = (each for each in clocked if each.parent == entry.path and each.triggered and found[each.path].state == "inactive")
-    return {**{each.path: replace(each, state="active") for each in late}, entry.path: fulfilled(entry, evidence, at)}
+    return {**begun_by(entry.path, found, clocked), entry.path: fulfilled(entry, evidence, at)}
 
 
 __all__ = ["Amount", "account", "amount", "compensated"]

@@ -14,12 +14,14 @@ Rules
   party; each action wants at least one (`LEAST`), and less is refused.
 - Every change of an entry is a new version of it (`moved`), so that two changes at once cannot both be written.
 - Overdue acts once: what follows is returned as `Act`s, for the side that keeps the ledger to do.
+- What comes for a duty (evidence, a waiver) meets it as the clock has it, whether anybody has looked since or not (`answered`): evidence after its time is late, and its
+  consequences begin with what comes. They begin as active even where they are overdue already, since that acts: the next `ticked` says so.
 
 Not done here: storing entries, waking up (`next_instant` says when), deleting data.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, Literal
 
@@ -148,13 +150,31 @@ def ticked(entries: Iterable[Entry], policy: Policy, now: datetime) -> tuple[lis
                 found[n], changed = replace(each, state="fulfilled"), True
             elif each.due and parse_iso(each.due) <= now:
                 found[n], changed = replace(each, state="overdue"), True
-                begun = [m for m, other in enumerate(found) if other.parent == each.path and other.state == "inactive"]
-                for m in begun:
-                    found[m] = _begun(found[m], duties[found[m].path], parse_iso(each.due))
-                    acts.append(Act(found[m], "consequence"))
-                if not begun:
+                following = [m for m, other in enumerate(found) if other.parent == each.path]
+                for m in following:
+                    if found[m].state == "inactive":  # one that was done already does not begin again
+                        found[m] = _begun(found[m], duties[found[m].path], parse_iso(each.due))
+                        acts.append(Act(found[m], "consequence"))
+                if not following:
                     acts.append(Act(found[n], "end"))
     return found, acts
+
+
+def answered(entries: Sequence[Entry], policy: Policy, now: datetime, path: str, answer: Callable[[Entry], Entry]) -> list[Entry]:
+    """The entries after something came for one duty: what `answer` makes of it as it is now, with the consequences that have begun by its being overdue.
+
+    What time has made of other duties is left as it is given: that acts.
+    """
+    clocked, found = ticked(entries, policy, now)[0], {each.path: each for each in entries}
+    found[path] = answer(next(each for each in clocked if each.path == path))
+    found |= begun_by(path, found, clocked)
+    return [found[each.path] for each in entries]
+
+
+def begun_by(path: str, found: Mapping[str, Entry], clocked: Iterable[Entry]) -> dict[str, Entry]:
+    """The consequences of a duty that the clock has begun, where `found` does not have that yet."""
+    late = (each for each in clocked if each.parent == path and each.triggered and found[each.path].state == "inactive")
+    return {each.path: replace(each, state="active") for each in late}
 
 
 def fulfilled(entry: Entry, evidence: Evidence, now: datetime) -> Entry:

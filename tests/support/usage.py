@@ -62,9 +62,13 @@ async def eventually(read, holds):
     return found
 
 
-async def duty_of(company, agreement):
-    (entry,) = (await company.store.ledger(agreement)).duties
-    return entry
+async def duty_of(company, agreement, number=None):
+    """The only duty of an agreement, or one of several by its place."""
+    found = (await company.store.ledger(agreement)).duties
+    if number is None:
+        (entry,) = found
+        return entry
+    return found[number]
 
 
 async def transfer(buyer, agreement, *states, seconds=10):

@@ -1,5 +1,6 @@
 """An overdue duty is seen on both sides: who it is owed to tells who owes it, once, signed (issue: policies)."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -55,6 +56,46 @@ async def test_a_reminder_is_believed_from_who_it_is_owed_to_when_our_own_clock_
     assert [(await seller.post(to_buyer, good, to=buyer))[0] for _ in range(2)] == [200, 200]
     await eventually(lambda: duty_of(buyer, late), lambda each: each.state == "overdue")
     assert (await duty_of(buyer, late)).version == 2, "the note, and what the own monitor then saw; a repeat changes nothing"
+
+
+LADDER = INFORM | {"consequence": [{"action": "delete", "constraint": [atom("elapsedTime", "lteq", "P5D")]}]}
+
+
+async def states(company, key):
+    return [each.state for each in (await company.store.ledger(key)).duties]
+
+
+async def unwatched(pair, clock, monkeypatch):
+    """An agreement whose duty of the buyer is over by both clocks, and neither monitor looks any more."""
+    key = await contract(*pair, obligation=[LADDER])
+    for each in pair:
+        await settled(each, 1)
+        monkeypatch.setattr(each.monitor, "turn", lambda: asyncio.sleep(0))
+    clock.moment += timedelta(days=11)
+    return key, await duty_of(pair[0], key, 0)
+
+
+async def test_late_evidence_begins_the_consequence_on_both_sides_before_any_monitor_has_looked(pair, clock, monkeypatch):
+    seller, buyer = pair
+    key, entry = await unwatched(pair, clock, monkeypatch)
+    await buyer.obligations.fulfil(entry.id, "E1", "done after all", "", "Suzuki")
+    assert await states(buyer, key) == ["late", "active"]
+    await eventually(lambda: states(seller, key), lambda found: found == ["late", "active"])
+    ours, theirs = [(await each.store.ledger(key)).duties[1] for each in pair]
+    assert ours == theirs
+    assert (ours.triggered, ours.due) == (entry.due, "2026-12-09T09:00:00.000Z")
+    monkeypatch.undo()
+    clock.moment += timedelta(days=5)
+    await seller.monitor.turn()
+    assert await states(seller, key) == ["late", "overdue"], "it is watched like any other"
+
+
+async def test_a_waiver_after_the_time_leaves_the_consequence_owed_on_both_sides(pair, clock, monkeypatch):
+    seller, buyer = pair
+    key, entry = await unwatched(pair, clock, monkeypatch)
+    await seller.obligations.waive(entry.id, "Sato", "it came by post")
+    assert await states(seller, key) == ["waived", "active"]
+    await eventually(lambda: states(buyer, key), lambda found: found == ["waived", "active"])
 
 
 async def test_what_was_done_meanwhile_is_not_overdue_because_somebody_says_so(pair, clock):
