@@ -1,12 +1,12 @@
 """`kizuna duty | counter | decision | received`: what agreements oblige to, what was used of them, why, and what was received, through the management API."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
 
-from connector.cli.local import HERE, SAY, Directory, Json, client, listed
+from connector.cli.local import HERE, SAY, Directory, Json, client, listed, read
 from connector.cli.negotiations import By, Id, Reason, person
 from kernel.cli import print_result
 
@@ -27,7 +27,7 @@ def _duties() -> typer.Typer:
 
     @app.command("list", help=SAY("duty_list"))
     def listing(agreement: Of = "", directory: Directory = HERE, as_json: Json = False) -> None:
-        listed(directory, of_agreement("/v1/duties", agreement), _DUTY, as_json=as_json)
+        listed(directory, of_agreement("/v1/duties", agreement), _DUTY, as_json=as_json, terms=("action",))
 
     @app.command("fulfil", help=SAY("duty_fulfil"))
     def fulfil(
@@ -40,14 +40,19 @@ def _duties() -> typer.Typer:
         as_json: Json = False,
     ) -> None:
         body = {"person": person(by), "kind": evidence, "statement": statement, "digest": digest}
-        print_result(client(directory).post(f"/v1/duties/{duty}/fulfil", body), as_json=as_json)
+        _changed(client(directory).post(f"/v1/duties/{duty}/fulfil", body), as_json=as_json)
 
     @app.command("waive", help=SAY("duty_waive"))
     def waive(duty: Id, reason: Reason = "", by: By = "", directory: Directory = HERE, as_json: Json = False) -> None:
         body = {"person": person(by), "reason": reason}
-        print_result(client(directory).post(f"/v1/duties/{duty}/waive", body), as_json=as_json)
+        _changed(client(directory).post(f"/v1/duties/{duty}/waive", body), as_json=as_json)
 
     return app
+
+
+def _changed(found: dict[str, Any], *, as_json: bool) -> None:
+    """Show a duty as it is now."""
+    print_result(found if as_json else read(found, ("action",)), as_json=as_json)
 
 
 def _counters() -> typer.Typer:
@@ -55,7 +60,7 @@ def _counters() -> typer.Typer:
 
     @app.command("list", help=SAY("counter_list"))
     def listing(directory: Directory = HERE, as_json: Json = False) -> None:
-        listed(directory, "/v1/counters", ("agreement", "operand", "limit", "used", "unit"), as_json=as_json)
+        listed(directory, "/v1/counters", ("agreement", "operand", "limit", "used", "unit"), as_json=as_json, terms=("operand",))
 
     return app
 

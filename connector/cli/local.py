@@ -87,7 +87,15 @@ def pair(text: str) -> tuple[str, str | list[str]]:
     return name, value.split(",") if "," in value else value
 
 
-def listed(directory: Path, path: str, columns: tuple[str, ...], *, as_json: bool) -> None:
-    """Print a list of the management API: the named columns for people, everything for programs."""
+def listed(directory: Path, path: str, columns: tuple[str, ...], *, as_json: bool, terms: tuple[str, ...] = ()) -> None:
+    """Print a list of the management API: the named columns for people, everything for programs. `terms`: columns with terms of policies, which people read short."""
     found = list(client(directory).items(path))
-    print_result({"items": found} if as_json else rows(found, *columns), as_json=as_json)
+    shown = {"items": found} if as_json else [read(row, terms) for row in rows(found, *columns)]
+    print_result(shown, as_json=as_json)
+
+
+def read(row: dict[str, Any], terms: tuple[str, ...]) -> dict[str, Any]:
+    """A row with its terms of policies as people read them."""
+    from policies.odrl.vocabulary import readable  # noqa: PLC0415  not needed to print a help text
+
+    return row | {name: readable(row[name]) for name in terms}

@@ -11,6 +11,7 @@ from kernel.clock import SystemClock
 from policies.cli.files import SAY, Files, Json, ProfileName, documents
 from policies.cli.write import Language, language
 from policies.odrl.analyse import Comparison, Witness, compared, findings
+from policies.odrl.vocabulary import readable
 from policies.profiles import load
 from policies.tools.classes import constraint_class, duty_class
 from policies.tools.lint import Found, catalogue, linted
@@ -43,7 +44,7 @@ def lint(files: Files, profile: ProfileName = "base", strict: Strict = False, la
 def _line(name: str, found: Found, chosen: str) -> str:
     entry = catalogue()[found.id]
     beside = f" ({found.other})" if found.other else ""
-    detail = f" [{found.detail}]" if found.detail else ""
+    detail = f" [{readable(found.detail)}]" if found.detail else ""
     case = f"\n    {_case(found.witness)}" if found.witness else ""
     text = f"{name}: {found.path or '/'}{beside}: {found.id} {entry.level}: {entry.title[chosen]}{detail}"
     return f"{text}{case}\n    -> {entry.mend[chosen]}"
@@ -51,7 +52,7 @@ def _line(name: str, found: Found, chosen: str) -> str:
 
 def _case(witness: Witness) -> str:
     facts = "; ".join(f"{name} = {value}" for name, value in witness.facts)
-    return f"{witness.action}: {facts or '*'}"
+    return readable(f"{witness.action}: {facts or '*'}")
 
 
 def analyze(files: Files, profile: ProfileName = "base", as_json: Json = False) -> None:
@@ -84,7 +85,7 @@ def _reported(reports: list[dict[str, Any]], *, as_json: bool) -> None:
         typer.echo(f"{report['file']}: {SAY('analyzed', constraints=report['constraints'], findings=len(report['findings']))}")
         for each in report["findings"]:
             typer.echo(f"  {each['path'] or '/'}: {each['kind']} {each['other']}".rstrip())
-        typer.echo(f"  {SAY('facts_needed')}: {', '.join(report['facts']) or '-'}")
+        typer.echo(f"  {SAY('facts_needed')}: {', '.join(map(readable, report['facts'])) or '-'}")
         typer.echo(f"  {SAY('credentials_needed')}: {', '.join(report['credentials']) or '-'}")
 
 
@@ -107,4 +108,4 @@ def _compared(found: Comparison) -> None:
             typer.echo(f"  {mark} {_case(each)}")
     for mark, duties in (("+", found.duties_added), ("-", found.duties_removed)):
         for text in duties:
-            typer.echo(f"  {mark} {SAY('duty')}: {text}")
+            typer.echo(f"  {mark} {SAY('duty')}: {readable(text)}")

@@ -1,7 +1,7 @@
 """ODRL 2.2 vocabulary as data: namespaces, term forms, the 51 actions in force and their hierarchy.
 
 Rules
-- A term is known in three forms: short (`use`), prefixed (`odrl:use`) and full IRI. `term` is the one place that maps them.
+- A term is known in three forms: short (`use`), prefixed (`odrl:use`) and full IRI. `term` is the one place that maps them; `readable` does for texts that people read.
 - Actions: `includedIn` is transitive and reflexive; the closure is computed once. A rule on `use` covers `distribute`; a rule on
   `distribute` does not cover `use`.
 - Deprecated actions and left operands are unknown; `DEPRECATED` names what to write instead, for the message.
@@ -111,6 +111,13 @@ def iri(text: str, default: str = ODRL) -> str:
         if text.startswith(prefix):
             return namespace + text[len(prefix) :]
     return text if ":" in text else default + text
+
+
+def readable(text: str) -> str:
+    """A text for people with the terms in it as authors write them: ODRL's by their bare names, others by their prefix. Names without a prefix stay as they are."""
+    for prefix, namespace in _PREFIXES.items():
+        text = text.replace(namespace, "" if namespace == ODRL else prefix)
+    return text
 
 
 def term(text: str) -> str:

@@ -60,6 +60,9 @@ async def kizuna(pair, tmp_path):
     async def post(path, body):
         return await asyncio.to_thread(ManagementClient(f"http://127.0.0.1:{port}", "key").post, path, body)
 
-    run.post = post
+    async def text(*words):
+        return (await asyncio.to_thread(lambda: CliRunner().invoke(command_line(), [*words, "--dir", str(place)]))).stdout
+
+    run.post, run.text = post, text
     yield run
     await listener.close()

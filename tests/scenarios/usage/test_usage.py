@@ -16,7 +16,7 @@ from kernel.cli import Refused
 from kernel.errors import BadInput, Conflict, Forbidden, NotFound
 from policies.duties import opened, states
 from policies.duties.counters import COUNT
-from policies.odrl import KZ, broken, evaluate, record, replay
+from policies.odrl import KZ, ODRL, broken, evaluate, record, replay
 from tests.support.usage import (
     NOW,
     asking,
@@ -415,11 +415,16 @@ async def test_duties_counters_decisions_and_received_data_on_the_command_line(p
     key = await contract(*pair, permission=[use(purpose, atom("count", "lteq", 5))], obligation=[{"action": "inform"}])
     held = await received_without_transfer(buyer, key)
     (duty,) = (await kizuna("duty", "list", "--agreement", key))["items"]
-    assert (duty["state"], duty["owed"]) == ("active", buyer.did)
+    assert (duty["state"], duty["owed"], duty["action"]) == ("active", buyer.did, ODRL + "inform")
+    assert " inform " in await kizuna.text("duty", "list", "--agreement", key)
+    assert ODRL not in await kizuna.text("duty", "list") + await kizuna.text("counter", "list"), "people read short names"
     done = await kizuna("duty", "fulfil", duty["id"], "--evidence", "E1", "--statement", "sent the report", "--by", "Sato")
     assert done["state"] == "fulfilled"
     await eventually(lambda: duty_of(seller, key), lambda each: each.state == "fulfilled")
     assert isinstance(await kizuna("duty", "waive", duty["id"], "--reason", "x", "--by", "Sato"), Refused)
+    other = await contract(*pair, obligation=[{"action": "inform"}])
+    said = ("--statement", "sent", "--by", "Sato")
+    assert "inform\n" in await kizuna.text("duty", "fulfil", (await duty_of(buyer, other)).id, "--evidence", "E1", *said)
     (counter,) = (await kizuna("counter", "list"))["items"]
     assert (counter["limit"], counter["used"]) == ("5", "0")
     target = tmp_path / "out.json"

@@ -81,3 +81,44 @@ def test_a_file_that_is_not_there(tmp_path):
     (tmp_path / "empty").mkdir()
     done = CliRunner().invoke(application(), ["policy", "check", str(tmp_path / "empty")])
     assert "no policy file" in done.exception.detail
+
+
+TRAIN = {"action": "kz:trainModel", "constraint": [{"leftOperand": "kz:role", "operator": "eq", "rightOperand": "maker"}]}
+
+
+def files(tmp_path, *policies):
+    for n, each in enumerate(policies):
+        (tmp_path / f"{n}.json").write_text(json.dumps(each))
+    return [str(tmp_path / f"{n}.json") for n in range(len(policies))]
+
+
+def told(*words):
+    return CliRunner().invoke(application(), ["policy", *words, "--profile", "steel"]).output
+
+
+def test_people_read_terms_as_authors_write_them_and_programs_get_whole_names(tmp_path):
+    duty = {"action": "inform", "constraint": [{"leftOperand": "kz:memberOf", "operator": "eq", "rightOperand": "x"}]}
+    given = files(tmp_path, GOOD, GOOD | {"permission": [*GOOD["permission"], TRAIN], "obligation": [duty]})
+    text = told("diff", *given)
+    assert "+ kz:trainModel: " in text
+    assert "kz:role = maker" in text
+    assert "inform; kz:memberOf eq x" in text
+    assert KZ not in text
+    found = json.loads(told("diff", *given, "--json"))
+    assert {each["action"] for each in found["opened"]} >= {KZ + "trainModel"}
+    assert (KZ + "role", "maker") in [tuple(fact) for each in found["opened"] for fact in each["facts"]]
+    assert found["duties_added"] == [f"inform; {KZ}memberOf eq x"]
+
+
+def test_lint_and_analyze_too(tmp_path):
+    member = {"leftOperand": "kz:memberOf", "operator": "eq", "rightOperand": "x"}
+    clash = GOOD | {"permission": [TRAIN], "prohibition": [{"action": "kz:trainModel", "constraint": [member]}]}
+    (file,) = files(tmp_path, clash)
+    shown = json.loads(told("lint", file, "--json"))["findings"]
+    assert any(KZ in json.dumps(each.get("witness")) for each in shown), shown
+    text = told("lint", file)
+    assert KZ not in text
+    assert "kz:trainModel" in text
+    assert "kz:role" in told("analyze", file)
+    assert KZ not in told("analyze", file)
+    assert KZ + "role" in json.loads(told("analyze", file, "--json"))["reports"][0]["facts"]
