@@ -8,23 +8,27 @@ Rules
 - Bodies are read up to a cap after decompression, within a time limit.
 - With `expect_did` the server's certificate must carry exactly that DID as its URI name.
 - A server certificate that names a DID is asked about (`revoked`) before every request, also on a connection that is kept alive.
+- Messages (POST with a body of bytes) are written and read on the library's connections without its session, whose layers take more CPU than all else of a call (ADR 0025).
 
 Not done here: retries (`connector.worker`), caching (callers know for how long).
 """
 
 import asyncio
 import ipaddress
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.connector import Connection
+from aiohttp.http_exceptions import HttpProcessingError
 from cryptography import x509
 from msgspec import Struct
 from yarl import URL
@@ -37,6 +41,9 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 PER_HOST = 64  # connections to one host: as many as the outbox sends messages at once, which would wait here for a free one
 MOST = 256  # connections to all hosts together; no host can have them all
 KEPT = 60.0  # seconds that an idle connection is kept; less than our own servers keep theirs
+_UNTIMED = aiohttp.ClientTimeout()  # for parts of a call that has its time already
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_FAILURES = (TimeoutError, aiohttp.ClientError, HttpProcessingError, OSError, ValueError)
 _shown: WeakKeyDictionary[Any, "_Shown"] = WeakKeyDictionary()  # the certificate of a connection, read once
 _expected: ContextVar[tuple[str | None, Callable[[bytes], bool]] | None] = ContextVar("expected_server", default=None)
 
@@ -114,6 +121,7 @@ class GuardedClient:
         self._rules = rules
         self._tls, self._pinned, self._anonymous = tls, pinned, anonymous
         self._contexts: dict[bool, ssl.SSLContext] = {}  # pinned, and anonymous
+        self._origins: dict[tuple[URL, ssl.SSLContext | bool], aiohttp.ClientRequest] = {}
         self._revoked = revoked
         self._resolver = _CheckedResolver(rules, lookup or _lookup)
         self._session: aiohttp.ClientSession | None = None
@@ -136,10 +144,42 @@ class GuardedClient:
         `even_revoked`: a server certificate that is revoked is no reason not to call, for what must reach one who was cut off.
         """
         cap = max_bytes or self._rules.max_bytes
+        if method == "POST" and body is not None:
+            return await self._post(url, headers or {}, body, cap, timeout, expect_did, even_revoked)
         async with self.stream(
             method, url, headers=headers, body=body, timeout=timeout, expect_did=expect_did, even_revoked=even_revoked
         ) as answer:
-            return Reply(answer.status, answer.headers, await _read(answer, cap, url))
+            return Reply(answer.status, answer.headers, await _read(answer.content, cap, url))
+
+    async def _post(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        cap: int,
+        timeout: float | None,
+        expect_did: str | None,
+        even_revoked: bool,
+    ) -> Reply:
+        """One message on a connection of the session's pool. Never sent twice."""
+        target = self._checked(url)
+        try:
+            message = _head(target, headers, len(body)) + body
+            async with asyncio.timeout(timeout or self._rules.timeout):
+                pool = cast("aiohttp.TCPConnector", self._open().connector)
+                held = await pool.connect(self._origin(target, self._context(expect_did, headers)), [], _UNTIMED)
+                try:
+                    _check_server(held.transport, expect_did, _nothing_revoked if even_revoked else self._revoked)
+                    reply = await _exchanged(held, message, cap, url)
+                except BaseException:
+                    held.close()
+                    raise
+                held.release()
+                return reply
+        except (BadInput, Unreachable):
+            raise
+        except _FAILURES as error:
+            raise _failure(error, target) from error
 
     @asynccontextmanager
     async def stream(
@@ -174,17 +214,14 @@ class GuardedClient:
                 yield answer
         except (BadInput, Unreachable):
             raise
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            cause = error.__cause__ and error.__cause__.__cause__  # the library wraps what the resolver raised
-            if isinstance(cause, Blocked):
-                raise cause from error
-            why = str(getattr(error, "os_error", error)) or type(error).__name__  # the library's own words name an object
-            raise Unreachable(f"{target.host}: {why}", url=url, next_step="check address, network and peer") from error
+        except _FAILURES as error:
+            raise _failure(error, target) from error
 
     def reload(self) -> None:
         """Use fresh connections from now on: after a certificate has changed. Running calls finish."""
         old, self._session = self._session, None
         self._contexts.clear()
+        self._origins.clear()
         if old is not None:
             task = asyncio.get_running_loop().create_task(_retire(old))
             self._retired.add(task)
@@ -218,6 +255,16 @@ class GuardedClient:
         found = self._contexts.get(pinned)
         if found is None:
             found = self._contexts[pinned] = make()
+        return found
+
+    def _origin(self, target: URL, context: ssl.SSLContext | bool) -> aiohttp.ClientRequest:
+        """What the pool knows a server by."""
+        key = target.origin(), context
+        found = self._origins.get(key)
+        if found is None:
+            if len(self._origins) >= MOST:
+                self._origins.clear()
+            found = self._origins[key] = aiohttp.ClientRequest("POST", key[0], ssl=context, loop=asyncio.get_running_loop())
         return found
 
     def _checked(self, url: str) -> URL:
@@ -314,14 +361,49 @@ async def _lookup(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(each[4][0]) for each in found))
 
 
-async def _read(answer: aiohttp.ClientResponse, cap: int, url: str) -> bytes:
+def _head(target: URL, headers: Mapping[str, str], length: int) -> bytes:
+    """Request line and headers; raises `ValueError` for headers that would be more than one line."""
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    if any(map(_CONTROL.search, lines)):
+        raise ValueError("a header has control characters")
+    start = (
+        f"POST {target.raw_path_qs} HTTP/1.1",
+        f"Host: {target.host_port_subcomponent}",
+        "Accept: */*",
+        f"Content-Length: {length}",
+    )
+    return "\r\n".join((*start, *lines, "\r\n")).encode()
+
+
+async def _exchanged(held: Connection, message: bytes, cap: int, url: str) -> Reply:
+    protocol = held.protocol
+    if protocol is None or protocol.transport is None:
+        raise aiohttp.ClientConnectionResetError("the connection is closed")
+    protocol.set_response_params(read_until_eof=True)
+    protocol.transport.write(message)
+    answer, content = await protocol.read()
+    while 100 <= answer.code < 200:  # an interim answer
+        answer, content = await protocol.read()
+    return Reply(answer.code, answer.headers, await _read(content, cap, url))
+
+
+async def _read(content: aiohttp.StreamReader, cap: int, url: str) -> bytes:
     parts, size = [], 0
-    async for part in answer.content.iter_chunked(65_536):
+    while part := await content.readany():
         size += len(part)
         if size > cap:
             raise Unreachable(f"the answer is larger than {cap} bytes", url=url)
         parts.append(part)
     return b"".join(parts)
+
+
+def _failure(error: Exception, target: URL) -> Blocked | Unreachable:
+    """What the library's error means."""
+    cause = error.__cause__ and error.__cause__.__cause__  # it wraps what the resolver raised
+    if isinstance(cause, Blocked):
+        return cause
+    why = str(getattr(error, "os_error", error)) or type(error).__name__  # its own words name an object
+    return Unreachable(f"{target.host}: {why}", url=str(target), next_step="check address, network and peer")
 
 
 class _Request(aiohttp.ClientRequest):

@@ -6,7 +6,7 @@ import ipaddress
 import socket
 import ssl
 import zlib
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -39,6 +39,13 @@ async def client(*, tls=no_context, lookup=forbidden_lookup, **rules):
         yield found
     finally:
         await found.close()
+
+
+@pytest.fixture(params=["GET", "POST"])
+def ask(request):
+    """One call: without a body, and as a message, which goes another way through the client."""
+    more = {"body": b"{}"} if request.param == "POST" else {}
+    return lambda found, url, **given: found.request(request.param, url, **more, **given)
 
 
 class Names:
@@ -101,7 +108,7 @@ class Peer:
         try:
             while data := await reader.read(65_536):
                 self.heard += data
-                if self.heard.endswith(b"\r\n\r\n"):
+                if b"\r\n\r\n" in data:
                     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         except OSError:
             pass
@@ -178,40 +185,40 @@ EMBEDDED = ["64:ff9b::7f00:1", "64:ff9b::169.254.169.254", "2002:7f00:1::", "200
 
 
 @pytest.mark.parametrize("address", NOT_PUBLIC + EMBEDDED)
-async def test_an_address_that_is_not_public_is_refused(address):
+async def test_an_address_that_is_not_public_is_refused(ask, address):
     host = f"[{address}]" if ":" in address else address
     async with client() as found:
         with pytest.raises(Blocked):
-            await found.request("GET", f"https://{host}/")
+            await ask(found, f"https://{host}/")
 
 
 @pytest.mark.parametrize("host", OTHER_NOTATIONS)
-async def test_decimal_hexadecimal_octal_and_short_addresses_are_refused(host):
+async def test_decimal_hexadecimal_octal_and_short_addresses_are_refused(ask, host):
     async with client() as found:
         with pytest.raises(Blocked):
-            await found.request("GET", f"https://{host}/")
+            await ask(found, f"https://{host}/")
 
 
 @pytest.mark.parametrize("host", ["１２７.0.0.1", "127。0。0。1", "①②⑦.0.0.1", "127.0.0.1.", "2130706433.", "%31%32%37.0.0.1"])
-async def test_addresses_in_other_scripts_or_with_a_dot_behind_are_refused(host):
+async def test_addresses_in_other_scripts_or_with_a_dot_behind_are_refused(ask, host):
     async with client(lookup=Names(["127.0.0.1"])) as found:
         with pytest.raises((Blocked, Unreachable)):
-            await found.request("GET", f"https://{host}:1/")
+            await ask(found, f"https://{host}:1/")
 
 
 @pytest.mark.parametrize("address", NOT_PUBLIC + EMBEDDED)
-async def test_a_name_with_an_address_that_is_not_public_is_blocked(address):
+async def test_a_name_with_an_address_that_is_not_public_is_blocked(ask, address):
     names = Names([address])
     async with client(lookup=names) as found:
         with pytest.raises(Blocked, match=r"peer\.example"):
-            await found.request("GET", "https://peer.example/")
+            await ask(found, "https://peer.example/")
     assert names.asked == ["peer.example"]
 
 
-async def test_one_address_that_is_not_public_among_public_ones_blocks_the_call():
+async def test_one_address_that_is_not_public_among_public_ones_blocks_the_call(ask):
     async with client(lookup=Names(["93.184.215.14", "127.0.0.1"])) as found:
         with pytest.raises(Blocked):
-            await found.request("GET", "https://peer.example/")
+            await ask(found, "https://peer.example/")
 
 
 @pytest.mark.parametrize(
@@ -262,26 +269,26 @@ def test_only_what_stands_in_allow_may_be_private(allow, host, address, expected
         "javascript:alert(1)",
     ],
 )
-async def test_what_is_not_plain_https_with_a_host_is_refused(url):
+async def test_what_is_not_plain_https_with_a_host_is_refused(ask, url):
     async with client() as found:
         with pytest.raises(Blocked):
-            await found.request("GET", url)
+            await ask(found, url)
 
 
 @pytest.mark.parametrize("scheme", ["ftp", "ws", "file"])
-async def test_where_http_is_allowed_other_schemes_are_not(scheme):
+async def test_where_http_is_allowed_other_schemes_are_not(ask, scheme):
     async with client(require_https=False) as found:
         with pytest.raises(Blocked):
-            await found.request("GET", f"{scheme}://peer.example/")
+            await ask(found, f"{scheme}://peer.example/")
 
 
-async def test_other_ports_are_refused_where_ports_are_listed():
+async def test_other_ports_are_refused_where_ports_are_listed(ask):
     async with client(ports=frozenset({443})) as found:
         with pytest.raises(Blocked, match="8443"):
-            await found.request("GET", "https://peer.example:8443/")
+            await ask(found, "https://peer.example:8443/")
 
 
-async def test_rebinding_the_name_is_looked_up_once_for_a_connection_and_the_checked_address_is_used(monkeypatch):
+async def test_rebinding_the_name_is_looked_up_once_for_a_connection_and_the_checked_address_is_used(ask, monkeypatch):
     """The second answer, which would not pass, is never asked for; nor does the machine's own resolver see the name."""
     names = Names(["127.0.0.1"], ["10.0.0.1"])
 
@@ -292,14 +299,14 @@ async def test_rebinding_the_name_is_looked_up_once_for_a_connection_and_the_che
     real = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest, **more: asked.append(host) or real(host, *rest, **more))
     async with plain(handler) as port, client(lookup=names, allow=LOOPBACK, require_https=False) as found:
-        reply = await found.request("GET", f"http://peer.example:{port}/")
+        reply = await ask(found, f"http://peer.example:{port}/")
         assert reply.body == f"peer.example:{port}".encode()
-        assert (await found.request("GET", f"http://peer.example:{port}/")).status == 200
+        assert (await ask(found, f"http://peer.example:{port}/")).status == 200
     assert names.asked == ["peer.example"]
     assert "peer.example" not in asked
 
 
-async def test_rebinding_a_new_connection_is_checked_anew():
+async def test_rebinding_a_new_connection_is_checked_anew(ask):
     names = Names(["127.0.0.1"], ["10.0.0.1"])
 
     async def handler(_):
@@ -308,15 +315,15 @@ async def test_rebinding_a_new_connection_is_checked_anew():
         return answer
 
     async with plain(handler) as port, client(lookup=names, allow=LOOPBACK, require_https=False) as found:
-        assert (await found.request("GET", f"http://peer.example:{port}/")).status == 200
+        assert (await ask(found, f"http://peer.example:{port}/")).status == 200
         found.reload()
         with pytest.raises(Blocked):
-            await found.request("GET", f"http://peer.example:{port}/")
+            await ask(found, f"http://peer.example:{port}/")
     assert names.asked == ["peer.example"] * 2
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-async def test_redirects_are_not_followed(code):
+async def test_redirects_are_not_followed(ask, code):
     paths = []
 
     async def handler(request):
@@ -324,11 +331,11 @@ async def test_redirects_are_not_followed(code):
         return web.Response(status=code, headers={"Location": "/elsewhere"})
 
     async with plain(handler) as port, client(allow=LOOPBACK, require_https=False) as found:
-        assert (await found.request("GET", f"http://127.0.0.1:{port}/here")).status == code
+        assert (await ask(found, f"http://127.0.0.1:{port}/here")).status == code
     assert paths == ["/here"]
 
 
-async def test_the_proxy_of_the_environment_is_not_used(monkeypatch):
+async def test_the_proxy_of_the_environment_is_not_used(ask, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
 
@@ -336,10 +343,10 @@ async def test_the_proxy_of_the_environment_is_not_used(monkeypatch):
         return web.Response(text="direct")
 
     async with plain(handler) as port, client(allow=LOOPBACK, require_https=False) as found:
-        assert (await found.request("GET", f"http://127.0.0.1:{port}/")).body == b"direct"
+        assert (await ask(found, f"http://127.0.0.1:{port}/")).body == b"direct"
 
 
-async def test_cookies_are_not_kept():
+async def test_cookies_are_not_kept(ask):
     cookies = []
 
     async def handler(request):
@@ -348,26 +355,26 @@ async def test_cookies_are_not_kept():
 
     async with plain(handler) as port, client(allow=LOOPBACK, require_https=False) as found:
         for _ in range(2):
-            await found.request("GET", f"http://127.0.0.1:{port}/")
+            await ask(found, f"http://127.0.0.1:{port}/")
     assert cookies == [None, None]
 
 
-async def answering(body, headers=None, **rules):
+async def answering(ask, body, headers=None, **rules):
     async def handler(_):
         return web.Response(body=body, headers=headers)
 
     given = {name: rules.pop(name) for name in ("max_bytes",) if name in rules}
     async with plain(handler) as port, client(allow=LOOPBACK, require_https=False, **rules) as found:
-        return await found.request("GET", f"http://127.0.0.1:{port}/", **given)
+        return await ask(found, f"http://127.0.0.1:{port}/", **given)
 
 
-async def test_a_body_at_the_cap_is_read_and_one_byte_more_is_not():
-    assert len((await answering(b"x" * 1000, max_bytes=1000)).body) == 1000
+async def test_a_body_at_the_cap_is_read_and_one_byte_more_is_not(ask):
+    assert len((await answering(ask, b"x" * 1000, max_bytes=1000)).body) == 1000
     with pytest.raises(Unreachable, match="larger than 1000"):
-        await answering(b"x" * 1001, max_bytes=1000)
+        await answering(ask, b"x" * 1001, max_bytes=1000)
 
 
-async def test_an_endless_body_is_cut():
+async def test_an_endless_body_is_cut(ask):
     async def handler(request):
         answer = web.StreamResponse()
         await answer.prepare(request)
@@ -379,19 +386,19 @@ async def test_an_endless_body_is_cut():
 
     async with plain(handler) as port, client(allow=LOOPBACK, require_https=False) as found:
         with pytest.raises(Unreachable, match="larger"):
-            await found.request("GET", f"http://127.0.0.1:{port}/")
+            await ask(found, f"http://127.0.0.1:{port}/")
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-async def test_a_compressed_bomb_is_capped_after_decompression(encoding):
+async def test_a_compressed_bomb_is_capped_after_decompression(ask, encoding):
     pack = gzip.compress if encoding == "gzip" else zlib.compress
     bomb = pack(b"\0" * 50_000_000)
     assert len(bomb) < 100_000
     with pytest.raises(Unreachable, match="larger than 100000"):
-        await answering(bomb, {"Content-Encoding": encoding}, max_bytes=100_000)
+        await answering(ask, bomb, {"Content-Encoding": encoding}, max_bytes=100_000)
 
 
-async def test_a_server_that_never_answers_is_given_up():
+async def test_a_server_that_never_answers_is_given_up(ask):
     gate = asyncio.Event()
 
     async def handler(_):
@@ -400,11 +407,11 @@ async def test_a_server_that_never_answers_is_given_up():
 
     async with plain(handler) as port, client(allow=LOOPBACK, require_https=False, timeout=0.05) as found:
         with pytest.raises(Unreachable):
-            await found.request("GET", f"http://127.0.0.1:{port}/")
+            await ask(found, f"http://127.0.0.1:{port}/")
         gate.set()
 
 
-async def test_one_host_has_its_share_of_the_connections_and_no_more():
+async def test_one_host_has_its_share_of_the_connections_and_no_more(ask):
     """The others wait, and a host that holds all it may have keeps nobody else's calls back."""
     gate, full, held = asyncio.Event(), asyncio.Event(), 0
 
@@ -420,15 +427,15 @@ async def test_one_host_has_its_share_of_the_connections_and_no_more():
         return web.Response()
 
     async with plain(slow) as busy, plain(quick) as free, client(allow=LOOPBACK, require_https=False) as found:
-        calls = [asyncio.create_task(found.request("GET", f"http://127.0.0.1:{busy}/")) for _ in range(PER_HOST + 10)]
+        calls = [asyncio.create_task(ask(found, f"http://127.0.0.1:{busy}/")) for _ in range(PER_HOST + 10)]
         await full.wait()
-        assert (await found.request("GET", f"http://127.0.0.1:{free}/")).status == 200
+        assert (await ask(found, f"http://127.0.0.1:{free}/")).status == 200
         assert held == PER_HOST < MOST
         gate.set()
         assert {each.status for each in await asyncio.gather(*calls)} == {200}
 
 
-async def test_a_server_that_drips_is_given_up_by_the_total_time():
+async def test_a_server_that_drips_is_given_up_by_the_total_time(ask):
     gate = asyncio.Event()
 
     async def handler(request):
@@ -440,12 +447,12 @@ async def test_a_server_that_drips_is_given_up_by_the_total_time():
 
     async with plain(handler) as port, client(allow=LOOPBACK, require_https=False) as found:
         with pytest.raises(Unreachable):
-            await found.request("GET", f"http://127.0.0.1:{port}/", timeout=0.05)
+            await ask(found, f"http://127.0.0.1:{port}/", timeout=0.05)
         gate.set()
 
 
 @pytest.mark.parametrize("answer", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"])
-async def test_what_is_no_answer_is_unreachable(answer):
+async def test_what_is_no_answer_is_unreachable(ask, answer):
     async def serve(_, writer):
         writer.write(answer)
         writer.close()
@@ -453,25 +460,131 @@ async def test_what_is_no_answer_is_unreachable(answer):
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server, client(allow=LOOPBACK, require_https=False) as found:
         with pytest.raises(Unreachable):
-            await found.request("GET", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+            await ask(found, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
 
 
-async def test_a_name_that_does_not_resolve_is_unreachable():
+@asynccontextmanager
+async def scripted(*answers):
+    """A server that gives each request of its connections the next of these answers, and ends a connection after one that ends with `closing`; (port, what it heard)."""
+    left, heard = list(answers), []
+
+    async def serve(reader, writer):
+        with closing(writer), suppress(asyncio.IncompleteReadError):
+            while True:
+                heard.append(await reader.readuntil(b"{}"))
+                for part in left.pop(0):
+                    if part == "closing":
+                        return
+                    writer.write(part)
+                    await asyncio.sleep(0.01)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1], heard
+
+
+async def test_a_message_is_written_as_one_request():
+    async with (
+        scripted([b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"]) as (port, heard),
+        client(allow=LOOPBACK, require_https=False) as found,
+    ):
+        url = f"http://127.0.0.1:{port}/a%20b/ü?q=1#part"
+        assert (await found.request("POST", url, headers={"Authorization": "Bearer x"}, body=b"{}")).body == b"ok"
+    first, *lines = heard[0].split(b"\r\n")
+    assert first == b"POST /a%20b/%C3%BC?q=1 HTTP/1.1"
+    assert sorted(lines) == sorted(
+        [f"Host: 127.0.0.1:{port}".encode(), b"Accept: */*", b"Content-Length: 2", b"Authorization: Bearer x", b"", b"{}"]
+    )
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"wh", b"ole"],
+        [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nwh\r\n3", b"\r\nole\r\n0\r\n\r\n"],
+        [b"HTTP/1.1 200 OK\r\n\r\nwh", b"ole", "closing"],
+        [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early\r\nLink: <x>\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole"],
+        [b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nwhole", "closing"],
+    ],
+    ids=["length", "chunked", "until the end", "interim", "1.0"],
+)  # fmt: skip
+async def test_an_answer_to_a_message_is_read_whole_however_it_is_framed(answer):
+    async with scripted(answer, answer) as (port, heard), client(allow=LOOPBACK, require_https=False) as found:
+        for _ in range(2):
+            reply = await found.request("POST", f"http://127.0.0.1:{port}/", body=b"{}")
+            assert (reply.status, reply.body) == (200, b"whole")
+    assert len(heard) == 2
+
+
+async def test_an_answer_without_a_body_is_read():
+    nothing = [b"HTTP/1.1 204 No Content\r\nRetry-After: 7\r\n\r\n"]
+    async with scripted(nothing, nothing) as (port, _), client(allow=LOOPBACK, require_https=False) as found:
+        for _ in range(2):
+            reply = await found.request("POST", f"http://127.0.0.1:{port}/", body=b"{}")
+            assert (reply.status, reply.body, reply.headers["retry-after"]) == (204, b"", "7")
+
+
+async def test_a_message_is_not_sent_again_by_itself():
+    """Whether it arrived is not known: the outbox decides, with a new token."""
+    kept = [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"]
+    async with scripted(kept, ["closing"], kept) as (port, heard), client(allow=LOOPBACK, require_https=False) as found:
+        url = f"http://127.0.0.1:{port}/"
+        assert (await found.request("POST", url, body=b"{}")).status == 200
+        with pytest.raises(Unreachable):
+            await found.request("POST", url, body=b"{}")
+        assert len(heard) == 2
+        assert (await found.request("POST", url, body=b"{}")).status == 200
+
+
+async def test_more_than_one_answer_to_a_message_ends_the_connection():
+    """What was not asked for is not taken for the answer to the next message."""
+    ours, theirs = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nours", b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\ntheirs"
+    async with scripted([ours + theirs], [ours]) as (port, _), client(allow=LOOPBACK, require_https=False) as found:
+        for _ in range(2):
+            assert (await found.request("POST", f"http://127.0.0.1:{port}/", body=b"{}")).body == b"ours"
+
+
+@pytest.mark.parametrize("value", ["x\r\nX-More: y", "x\ny", "x\0"], ids=ascii)
+async def test_a_header_of_a_message_is_one_line(value):
+    async with scripted([b""]) as (port, heard), client(allow=LOOPBACK, require_https=False) as found:
+        with pytest.raises(Unreachable, match="control characters"):
+            await found.request("POST", f"http://127.0.0.1:{port}/", headers={"Authorization": value}, body=b"{}")
+        with pytest.raises(Unreachable, match="control characters"):
+            await found.request("POST", f"http://127.0.0.1:{port}/", headers={value: "x"}, body=b"{}")
+    assert heard == []
+
+
+async def test_messages_share_connections_and_their_bound_with_other_calls():
+    connections = set()
+
+    async def handler(request):
+        connections.add(request.transport.get_extra_info("peername"))
+        return web.Response(body=await request.read())
+
+    async with plain(handler) as port, client(allow=LOOPBACK, require_https=False) as found:
+        url = f"http://127.0.0.1:{port}/"
+        for _ in range(3):
+            assert (await found.request("POST", url, body=b"x" * 200_000)).body == b"x" * 200_000
+            assert (await found.request("GET", url)).status == 200
+    assert len(connections) == 1
+
+
+async def test_a_name_that_does_not_resolve_is_unreachable(ask):
     async def lookup(host, _):
         raise socket.gaierror(socket.EAI_NONAME, f"no such name: {host}")
 
     async with client(lookup=lookup) as found:
         with pytest.raises(Unreachable, match=r"peer\.example"):
-            await found.request("GET", "https://peer.example/")
+            await ask(found, "https://peer.example/")
 
 
-async def test_a_peer_that_is_down_is_told_in_plain_words():
+async def test_a_peer_that_is_down_is_told_in_plain_words(ask):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     async with client(allow=LOOPBACK) as found:
         with pytest.raises(Unreachable) as refused:
-            await found.request("GET", f"https://127.0.0.1:{port}/")
+            await ask(found, f"https://127.0.0.1:{port}/")
     assert "SSLContext" not in refused.value.detail
     assert str(port) in refused.value.detail
     assert refused.value.next_step
@@ -483,14 +596,14 @@ def test_callers_can_tell_forbidden_from_failed():
     assert issubclass(Unreachable, UnavailableError)
 
 
-async def test_a_server_that_names_the_expected_did_is_sent_the_request(tmp_path):
+async def test_a_server_that_names_the_expected_did_is_sent_the_request(ask, tmp_path):
     async with (
         Peer(tmp_path, DID).serving() as peer,
         client(tls=peer.trusting, lookup=Names(["127.0.0.1"]), allow=LOOPBACK) as found,
     ):
-        reply = await found.request("GET", peer.url, expect_did=DID)
+        reply = await ask(found, peer.url, expect_did=DID)
     assert reply.body == b"ok"
-    assert peer.heard.startswith(b"GET /secret-path")
+    assert peer.heard.startswith((b"GET /secret-path HTTP/1.1\r\n", b"POST /secret-path HTTP/1.1\r\n"))
 
 
 @pytest.mark.parametrize(
@@ -509,19 +622,19 @@ async def test_a_server_that_does_not_name_the_expected_did_gets_no_byte_of_the_
     assert peer.heard == b""
 
 
-async def test_a_connection_opened_without_a_did_is_looked_at_when_a_did_is_expected(tmp_path):
+async def test_a_connection_opened_without_a_did_is_looked_at_when_a_did_is_expected(ask, tmp_path):
     async with (
         Peer(tmp_path, "did:web:thief.example").serving() as peer,
         client(tls=peer.trusting, lookup=Names(["127.0.0.1"]), allow=LOOPBACK) as found,
     ):
-        assert (await found.request("GET", peer.url)).status == 200
+        assert (await ask(found, peer.url)).status == 200
         before = peer.heard
         with pytest.raises(WrongServer):
-            await found.request("GET", peer.url, expect_did=DID)
+            await ask(found, peer.url, expect_did=DID)
         assert peer.heard == before
 
 
-async def test_expecting_a_did_over_plain_http_sends_nothing():
+async def test_expecting_a_did_over_plain_http_sends_nothing(ask):
     heard = []
 
     async def handler(request):
@@ -530,22 +643,22 @@ async def test_expecting_a_did_over_plain_http_sends_nothing():
 
     async with plain(handler) as port, client(allow=LOOPBACK, require_https=False) as found:
         with pytest.raises(WrongServer):
-            await found.request("GET", f"http://127.0.0.1:{port}/", expect_did=DID)
+            await ask(found, f"http://127.0.0.1:{port}/", expect_did=DID)
     assert heard == []
 
 
-async def test_a_server_of_an_unknown_authority_is_unreachable_and_hears_nothing(tmp_path):
+async def test_a_server_of_an_unknown_authority_is_unreachable_and_hears_nothing(ask, tmp_path):
     async with Peer(tmp_path, DID).serving() as peer, client(lookup=Names(["127.0.0.1"]), allow=LOOPBACK) as found:
         with pytest.raises(Unreachable):
-            await found.request("GET", peer.url, expect_did=DID)
+            await ask(found, peer.url, expect_did=DID)
     assert peer.heard == b""
 
 
-async def test_a_certificate_for_another_host_is_refused(tmp_path):
+async def test_a_certificate_for_another_host_is_refused(ask, tmp_path):
     async with (
         Peer(tmp_path, DID).serving() as peer,
         client(tls=peer.trusting, lookup=Names(["127.0.0.1"]), allow=LOOPBACK) as found,
     ):
         with pytest.raises(Unreachable):
-            await found.request("GET", f"https://other.example:{peer.port}/", expect_did=DID)
+            await ask(found, f"https://other.example:{peer.port}/", expect_did=DID)
     assert peer.heard == b""
