@@ -12,6 +12,7 @@ from typing import ClassVar, Final, Literal
 from weakref import WeakValueDictionary
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from identity.jose import Signer
 from identity.leaf import Leaf
@@ -19,7 +20,8 @@ from identity.profiles import STRICT, VerifierProfile
 from identity.resolve import Resolving
 from identity.schemas import ChecksSchemas
 from identity.standing import Standing, Unfollowed
-from identity.statusread import ReadsStatus
+from identity.status import StatusValue
+from identity.statusread import Basis, ReadsStatus
 from identity.trust import TrustPolicy
 from identity.vc import Credential
 from kernel.clock import Clock
@@ -78,7 +80,8 @@ class PeerRule(Struct, frozen=True):
 class Shown(Struct, frozen=True):
     """A verified presentation: its credentials, their claims by type, until when it counts, and the policy that judged it.
 
-    Their status is not part of it: it is read again for every call.
+    `names` are the credentials' in a trail. `basis` is what their status rested on when none of them was denied, with what it told (`told`); while that does not hold, status is
+    read again for every call.
     """
 
     credentials: tuple[Credential, ...]
@@ -87,6 +90,9 @@ class Shown(Struct, frozen=True):
     complete: bool
     until: datetime
     trust: TrustPolicy
+    names: tuple[str, ...] = ()
+    basis: Basis | None = None
+    told: tuple[StatusValue, ...] = ()
 
 
 Asked = tuple[str, tuple[str, ...], tuple[str, ...], str]
@@ -121,6 +127,11 @@ class Presentations:
         self._last.move_to_end(key[0])
         if len(self._last) > _CAPACITY:
             self._last.popitem(last=False)
+
+    def stood(self, key: Asked, shown: Shown, basis: Basis | None, told: tuple[StatusValue, ...]) -> None:
+        """Note that no credential of what is held was denied; nothing where it is not held any more."""
+        if self._held.get(key) is shown:
+            self._held[key] = replace(shown, basis=basis, told=told)
 
     def last(self, holder: str) -> tuple[Credential, ...]:
         """The credentials that this holder was let in with last; none when it never was, or long ago."""

@@ -8,7 +8,7 @@
 Rules
 - One failure refuses the whole presentation. Credentials that nobody asked for are left alone, their links never followed.
 - A cached presentation counts until its earliest expiry and at most five minutes, so an issuer's withdrawn key is dead by then;
-  its status is read again every time.
+  its status is read again every time, unless nothing could come out otherwise (`statusread.Basis`).
 - A holder without an optional credential is asked again by every decision (`fresh`), so that a new one counts at once.
 - A denied status drops the cached presentation, and the holder is asked once more: it may have a new credential.
 """
@@ -54,11 +54,11 @@ async def presented(
     key: Asked = (holder, rule.scopes, rule.optional, rule.profile.name)
     proof = Proof(door, rule.profile, holder, fresh, [])
     shown = _cached(door, key, fresh=fresh)
-    if shown is not None and await _stands(proof, shown, trail):
+    if shown is not None and await _stands(proof, key, shown, trail):
         return shown, tuple(proof.told)
     async with door.presentations.turn(key):
         newer = _cached(door, key, fresh=fresh)
-        if newer is None or newer is shown or not await _stands(proof, newer, trail):
+        if newer is None or newer is shown or not await _stands(proof, key, newer, trail):
             door.presentations.drop(key)
             proof.told.clear()
             newer = await _exchange(proof, rule, access_token, trail)
@@ -71,16 +71,26 @@ def _cached(door: Door, key: Asked, *, fresh: bool) -> Shown | None:
     return None if found is None or (fresh and not found.complete) else found
 
 
-async def _stands(proof: Proof, shown: Shown, trail: Trail) -> bool:
+async def _stands(proof: Proof, key: Asked, shown: Shown, trail: Trail) -> bool:
     """Whether no credential of a cached presentation is denied by now; raises what makes its status unreadable."""
-    for credential in shown.credentials:
-        trail.at(prove.STEP, "status", prove.named(credential))
+    reader, basis = proof.door.status, shown.basis
+    if basis is not None and reader.holds(basis, prove.limit(proof.door, basis.issuers, fresh=proof.fresh)):
+        for name in shown.names:
+            trail.at(prove.STEP, "status", name)
+        proof.told.extend(shown.told)
+        return True
+    version, before = reader.version, len(proof.told)
+    for credential, name in zip(shown.credentials, shown.names, strict=True):
+        trail.at(prove.STEP, "status", name)
         try:
             await prove.status(proof, credential)
         except Refused as error:
             if error.facts["reason"] in DENYING:
                 return False
             raise
+    if reader.version == version:  # or what is held now is not what was asked
+        basis = reader.basis(shown.credentials, strict=proof.profile.relationships)
+        proof.door.presentations.stood(key, shown, basis, tuple(proof.told[before:]))
     return True
 
 
@@ -154,7 +164,7 @@ def _shown(door: Door, presentations: Iterable[Presentation], credentials: tuple
     ends: list[datetime | None] = [each.expires for each in presentations]
     ends += [each.valid_until for each in credentials]
     until = min([door.clock.now() + KEPT, *(each for each in ends if each is not None)])
-    return Shown(credentials, claims, noticed, complete, until, door.trust)
+    return Shown(credentials, claims, noticed, complete, until, door.trust, tuple(prove.named(each) for each in credentials))
 
 
 def _wanted(credentials: Iterable[Credential], scopes: list[Scope]) -> Iterable[Credential]:

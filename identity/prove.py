@@ -15,7 +15,7 @@ Rules
   15 minutes.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -155,14 +155,17 @@ async def _claims(proof: Proof, credential: Credential) -> None:
 
 
 async def _values(proof: Proof, credential: Credential, *, fresh: bool) -> tuple[StatusValue, ...]:
-    profile, age, grace = proof.profile, NOW, 0.0
-    if not fresh:
-        age, grace = SOON, GRACE
-    elif proof.door.followed(credential.issuer):
-        age = FOLLOWED
+    profile, age, grace = proof.profile, limit(proof.door, (credential.issuer,), fresh=fresh), 0.0 if fresh else GRACE
     return await proof.door.status.values(
         credential, max_age=age, grace=grace, minimum_bits=profile.minimum_bits, strict=profile.relationships
     )
+
+
+def limit(door: Door, issuers: Iterable[str], *, fresh: bool) -> float:
+    """The age in seconds at which status lists of these issuers are asked for again; `fresh`: for a decision."""
+    if not fresh:
+        return SOON
+    return FOLLOWED if all(door.followed(each) for each in issuers) else NOW
 
 
 TABLE: Final[tuple[tuple[Stage, Check], ...]] = (

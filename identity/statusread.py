@@ -10,13 +10,15 @@ Rules
 - `grace` is for what is no decision: while a list's host does not answer, the last list counts for so many seconds more, never past
   its window. A host that answers something else than a good list gets no grace.
 - `invalidate` is for who hears of a change: no list read, or asked for, before it counts any longer, with or without grace.
+- What was said of several credentials need not be looked up again while its `Basis` holds: nothing was read or invalidated since, and its oldest list is young enough for the
+  caller.
 - One fetch at a time per list. A fetch that began before the caller's limit does not count for it.
 
 Not done here: trust in the issuer, which comes before anything that the credential names is fetched (`identity.verify`).
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeVar
 
@@ -40,9 +42,24 @@ _LEEWAY: Final = timedelta(seconds=10)
 _PAUSE: Final = timedelta(seconds=5)  # between two tries at a host that does not answer, while grace lasts
 
 
+class Basis(Struct, frozen=True):
+    """What an answer about credentials rests on: `version` of the reader, their issuers, when the oldest of their lists was asked for, and until when no list is wanted anew."""
+
+    version: int
+    issuers: frozenset[str]
+    asked: datetime
+    until: datetime | None
+
+
 class ReadsStatus(Protocol):
     """What `identity.verify` needs of a status reader."""
 
+    @property
+    def version(self) -> int:
+        """Another number whenever a list was read or invalidated."""
+
+    def basis(self, credentials: Iterable[Credential], *, strict: bool) -> Basis | None: ...
+    def holds(self, basis: Basis, max_age: float) -> bool: ...
     async def values(
         self, credential: Credential, *, max_age: float, grace: float = 0, minimum_bits: int = MINIMUM_BITS, strict: bool = True
     ) -> tuple[StatusValue, ...]: ...
@@ -81,6 +98,7 @@ class StatusReader:
         self._flights: SingleFlight[tuple[_Source, int], _Held] = SingleFlight()
         self._silent: OrderedDict[_Source, datetime] = OrderedDict()
         self._epochs: dict[str, int] = {}
+        self.version = 0
 
     async def values(
         self, credential: Credential, *, max_age: float, grace: float = 0, minimum_bits: int = MINIMUM_BITS, strict: bool = True
@@ -101,6 +119,23 @@ class StatusReader:
         """The purposes whose value is set; the empty set means valid. Raises as `values`."""
         return frozenset(each.purpose for each in await self.values(credential, max_age=max_age, grace=grace) if each.value)
 
+    def basis(self, credentials: Iterable[Credential], *, strict: bool) -> Basis | None:
+        """What an answer about all of these rests on now; None where a list is not held."""
+        entries = [(each, _Source(entry.url, each.issuer, strict)) for each in credentials for entry in each.status]
+        held = [self._held.get(source) for _, source in entries]
+        known = [each for each in held if each is not None]
+        if len(known) < len(held):
+            return None
+        asked = min((each.asked for each in known), default=self._clock.now())
+        until = min((end for each in known for end in _ends(each)), default=None)
+        return Basis(self.version, frozenset(each.issuer for each, _ in entries), asked, until)
+
+    def holds(self, basis: Basis, max_age: float) -> bool:
+        """Whether an answer that rests on this would be the same for a caller with this `max_age`, with no list asked for."""
+        now = self._clock.now()
+        young = now - timedelta(seconds=max_age) <= basis.asked <= now
+        return basis.version == self.version and young and (basis.until is None or now <= basis.until)
+
     def relied_on(self, credential: Credential) -> Iterator[tuple[StatusEntry, str, datetime]]:
         """Entry, list as it came, and when it was asked for: what the last answer about this credential rested on."""
         for entry in credential.status:
@@ -112,6 +147,7 @@ class StatusReader:
     def invalidate(self, issuer: str) -> None:
         """A list of this issuer has changed: read all of them anew before they count again."""
         self._epochs[issuer] = self._epochs.get(issuer, 0) + 1
+        self.version += 1
 
     async def _list(self, source: _Source, max_age: float, grace: float) -> _Held:
         now = self._clock.now()
@@ -167,6 +203,7 @@ class StatusReader:
             await self._check(credential, source)
             held = _Held(credential, read_list(credential, source.url), _etag(reply), asked, epoch)
         _put(self._held, source, held)
+        self.version += 1
         return held
 
     async def _check(self, credential: Credential, source: _Source) -> None:
@@ -183,6 +220,14 @@ class StatusReader:
         await with_document(
             self._resolver, source.issuer, lambda found: check_proof(credential.proof, found, ASSERTION, strict=strict)
         )
+
+
+def _ends(held: _Held) -> Iterator[datetime]:
+    """When a list is wanted anew whatever a caller's limit."""
+    if held.credential.valid_until is not None:
+        yield held.credential.valid_until
+    if held.found.ttl is not None:
+        yield held.asked + timedelta(seconds=held.found.ttl)
 
 
 def _put(known: "OrderedDict[_Source, V]", source: _Source, value: V) -> None:

@@ -24,7 +24,7 @@ Not done here: spending the token (commit `participant.token`), entitlement (pol
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import InitVar, dataclass
+from dataclasses import InitVar, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -90,7 +90,7 @@ class VerifiedParticipant:
 
     `claims` holds the subjects by credential type. `thumbprint` is the base64url SHA-256 of the member certificate that the call
     came with (`member_channel`). `token` is to be committed with what it authorises. `noticed` names claims that no table knows.
-    `statuses` are what status entries tell beside revocation and suspension, `findings` the stages that were passed.
+    `statuses` are what status entries tell beside revocation and suspension, `trail` the stages that were passed.
     """
 
     did: str
@@ -101,12 +101,17 @@ class VerifiedParticipant:
     token: TokenUse
     noticed: tuple[str, ...] = ()
     statuses: tuple[StatusValue, ...] = ()
-    findings: tuple[Finding, ...] = ()
+    trail: Trail = field(default_factory=Trail, repr=False, compare=False)
     seal: InitVar[object] = None
 
     def __post_init__(self, seal: object) -> None:
         if seal is not _SEAL:
             raise TypeError("a VerifiedParticipant is made by identity.verify.authenticate and by nothing else")
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The stages that were passed, told from the trail when somebody asks."""
+        return self.trail.findings()
 
 
 async def authenticate(door: Door, caller: Caller, *, fresh: bool) -> VerifiedParticipant:
@@ -136,7 +141,7 @@ async def authenticate(door: Door, caller: Caller, *, fresh: bool) -> VerifiedPa
             token=token.use,
             noticed=shown.noticed,
             statuses=told,
-            findings=trail.findings(),
+            trail=trail,
             seal=_SEAL,
         )
 

@@ -35,13 +35,18 @@ _CAPACITY: Final = 1_024
 class Lists(Protocol):
     """What is known of status lists."""
 
+    @property
+    def version(self) -> int:
+        """Another number whenever one was read or invalidated."""
+
     def relied_on(self, credential: Credential) -> Iterable[tuple[StatusEntry, str, Any]]:
         """Entry, list as it came, and when it was asked for, for each entry whose list is held."""
 
 
 class _Shown(Struct, frozen=True):
+    version: int  # of the lists
+    credentials: tuple[Credential, ...]
     document: DidDocument
-    lists: tuple[tuple[str, Any], ...]
     record: dict[str, Any]
     documents: tuple[Document, ...]
 
@@ -60,11 +65,14 @@ class Witness:
         document = await self._resolver.resolve(who.did)
         if signature and _kid(signature) not in document.methods:
             document = await self._resolver.refresh(who.did)
-        lists = [(each, tuple(self._lists.relied_on(each))) for each in who.credentials]
-        seen = tuple((text, at) for _, found in lists for _, text, at in found)
         known = self._known.get(who.did)
-        if known is None or known.document is not document or known.lists != seen:
-            known = await self._collect(who, document, lists, seen)
+        if (
+            known is None
+            or known.document is not document
+            or known.credentials is not who.credentials
+            or known.version != self._lists.version
+        ):
+            known = await self._collect(who, document)
             self._keep(who.did, known)
         missing = tuple(each for each in known.documents if each.digest not in self._stored)
         return Proof(document, {**known.record, "at": iso(self._clock.now())}, missing)
@@ -75,14 +83,9 @@ class Witness:
             self._stored.clear()
         self._stored.update(each.digest for each in documents)
 
-    async def _collect(
-        self,
-        who: VerifiedParticipant,
-        document: DidDocument,
-        lists: list[tuple[Credential, tuple[tuple[StatusEntry, str, Any], ...]]],
-        seen: tuple[tuple[str, Any], ...],
-    ) -> _Shown:
-        kept: dict[str, Document] = {}
+    async def _collect(self, who: VerifiedParticipant, document: DidDocument) -> _Shown:
+        version, kept = self._lists.version, dict[str, Document]()
+        lists = [(each, tuple(self._lists.relied_on(each))) for each in who.credentials]
 
         def keep(text: str) -> str:
             made = Document(digest(text.encode()), text.encode())
@@ -110,7 +113,7 @@ class Witness:
             for each, found in lists
         ]
         record = {"holder": who.did, "identities": identities, "credentials": credentials}
-        return _Shown(document, seen, record, tuple(kept.values()))
+        return _Shown(version, who.credentials, document, record, tuple(kept.values()))
 
     def _keep(self, did: str, shown: _Shown) -> None:
         self._known[did] = shown

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from connector.contracts import bundle
 from connector.contracts.bundle import SEAL
-from connector.contracts.evidence import published, signs
+from connector.contracts.evidence import Witness, published, signs
 from connector.processes import evidence
 from identity.did.document import document, parse_document
 from identity.keys import KeyStore
@@ -18,7 +18,9 @@ from identity.status import MINIMUM_BITS, BitString, list_subject
 from identity.vc import StatusEntry, issue, parse_vc
 from kernel import wire
 from kernel.cli import application as command_line
+from kernel.clock import SystemClock
 from tests.support.company import Company, Directory
+from tests.support.participant import participant
 
 ISSUER, LIST = "did:web:authority.example", "https://authority.example/status/1"
 NOW = datetime.now(UTC)
@@ -32,6 +34,7 @@ class Authority:
         self.signer = keys.ensure("vc")
         directory.publish(document(ISSUER, keys.published(), []))
         self.set = ()
+        self.version = self.asked = 0
 
     def credential(self, holder, index):
         entry = StatusEntry(url=LIST, index=index, purpose="revocation", id=f"{LIST}#{index}")
@@ -47,6 +50,7 @@ class Authority:
                      valid_from=NOW - timedelta(hours=1), valid_until=NOW + timedelta(days=1))  # fmt: skip
 
     def relied_on(self, credential):
+        self.asked += 1
         return [(entry, self.list(), NOW) for entry in credential.status]
 
 
@@ -67,6 +71,25 @@ async def world(tmp_path):
         process = await buyer.until(key, "FINALIZED")
         await seller.until(process.peer_pid, "FINALIZED")
         yield seller, buyer, process.data["agreement"]["@id"], authority, directory
+
+
+async def test_what_was_shown_is_collected_anew_only_when_a_credential_or_a_list_is_another(tmp_path):
+    buyer, directory = "did:web:buyer.example", Directory()
+    authority = Authority(tmp_path / "authority", directory)
+    directory.publish(document(buyer, [], []))
+    witness = Witness(directory, authority, lambda: {"id": "did:web:seller.example"}, SystemClock())
+    first, second = ((authority.credential(buyer, index),) for index in (0, 1))
+
+    async def collected(credentials):
+        """How often lists were asked for until now, and whether the record names these credentials."""
+        proof = await witness.of(participant(buyer, credentials=credentials), "")
+        texts = {each.digest: each.body.decode() for each in proof.documents}
+        assert [texts[each["credential"]] for each in proof.record["credentials"]] == [each.raw for each in credentials]
+        return authority.asked
+
+    assert [await collected(each) for each in (first, first, second, second)] == [1, 1, 2, 2], "two credentials under one list"
+    authority.version = 1
+    assert [await collected(second) for _ in range(2)] == [3, 3]
 
 
 def failing(found):

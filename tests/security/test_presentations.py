@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from identity import did as dids
-from identity import jose, vc
+from identity import jose, status, vc
 from identity.trust import ANY, Claim, ClaimTable, IssuerRule, TrustPolicy
 from identity.verify import TokenUse, VerifiedParticipant, VerifierProfile, authenticate
 from kernel import wire
@@ -474,6 +474,75 @@ async def test_message_purpose_is_not_fatal(world: World, member: Party) -> None
     member.held[:] = [world.issuer.issue(member.did, status=[host.entry(3)])]
     host.set(3)
     assert await authenticate(world.door, member.caller(), fresh=True)
+
+
+def counted(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The issuers whose credentials' status is looked up from now on."""
+    asked, real = [], world.status.values
+
+    async def values(credential: vc.Credential, **given: object) -> tuple[object, ...]:
+        asked.append(credential.issuer)
+        return await real(credential, **given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(world.status, "values", values)
+    return asked
+
+
+async def _settled(world: World, member: Party, host: StatusHost, *others: vc.StatusEntry) -> None:
+    """The member has called twice with a credential under this list; its issuer's changes would be heard of."""
+    world.door.followed = lambda issuer: issuer == world.issuer.did
+    member.held[:] = [world.issuer.issue(member.did, status=[host.entry(7), *others])]
+    for _ in range(2):
+        assert await authenticate(world.door, member.caller(), fresh=True)
+
+
+async def test_status_is_not_looked_up_again_while_nothing_could_come_out_otherwise(
+    world: World, member: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, message = StatusHost(world.issuer, "2", "suspension"), StatusHost(world.issuer, "m", "message")
+    message.set(3)
+    await _settled(world, member, host, message.entry(3))
+    asked = counted(world, monkeypatch)
+    for fresh, seconds in ((True, 0), (False, 59), (True, 2)):
+        world.clock.forward(seconds)
+        found = await authenticate(world.door, member.caller(), fresh=fresh)
+        assert [each.purpose for each in found.statuses] == ["message"]
+        assert [each.stage for each in found.findings if each.subject.startswith("MembershipCredential")] == ["status"]
+    assert asked == []
+    await authenticate(world.door, member.caller(), fresh=False)
+    assert asked == [world.issuer.did], "what decides nothing reads lists again after a minute"
+
+
+@pytest.mark.parametrize("change", ["invalidated", "read", "not followed", "ttl", "window"])
+async def test_status_is_looked_up_again_as_soon_as_it_could_come_out_otherwise(world: World, member: Party, change: str) -> None:
+    host = StatusHost(world.issuer, "2", "suspension")
+    if change == "ttl":
+        host.changes["subject"] = status.list_subject(host.url, "suspension", host.bits) | {"ttl": 30_000}
+    if change == "window":
+        host.changes["valid_until"] = world.clock.now() + timedelta(seconds=30)
+    host.sign()
+    await _settled(world, member, host)
+    host.changes.clear()
+    host.set(7)
+    world.clock.forward(29)
+    assert await authenticate(world.door, member.caller(), fresh=True), "nobody has told us"
+    if change == "invalidated":
+        world.status.invalidate(world.issuer.did)
+    if change == "read":  # for somebody else
+        await world.status.read(vc.parse_vc(world.issuer.issue(member.did, status=[host.entry(1)])), max_age=0)
+    if change == "not followed":
+        world.door.followed = lambda _: False
+    world.clock.forward(2)
+    await refused(world, "suspension")
+
+
+async def test_what_was_forgotten_meanwhile_is_not_kept_for_its_status(world: World, member: Party) -> None:
+    await authenticate(world.door, member.caller(), fresh=True)
+    held = world.door.presentations
+    ((key, shown),) = held._held.items()
+    held.forget(member.did)
+    held.stood(key, shown, None, ())
+    assert held.get(key, world.clock.now(), world.door.trust) is None
 
 
 async def test_concurrent_first_calls_share_one_exchange(world: World, member: Party) -> None:

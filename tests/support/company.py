@@ -69,6 +69,8 @@ class Directory:
 class NoLists:
     """No credential has a status here."""
 
+    version = 0
+
     def relied_on(self, credential):
         return ()
 
