@@ -21,7 +21,7 @@ from connector.processes.evidence import Proof, Sign
 from connector.processes.model import Agreement, Document, JournalRow
 from connector.store.port import Store
 from identity.did.document import RELATIONSHIPS, DidDocument
-from identity.jose import BadToken, Signer, parse, sign
+from identity.jose import BadToken, Signer, kid, parse, sign
 from identity.resolve import Resolving
 from identity.vc import Credential, StatusEntry
 from identity.verify import VerifiedParticipant
@@ -212,6 +212,6 @@ def _row(row: JournalRow) -> dict[str, str]:
 
 def _kid(signature: str) -> str:
     try:
-        return parse(signature).kid or ""
+        return kid(signature) or ""
     except BadToken:
         return ""

@@ -3,7 +3,7 @@
 Pure: no I/O. `keys` reads public JWKs, `compact` signs, parses and verifies, `token` makes Self-Issued ID tokens.
 """
 
-from identity.jose.compact import LIMIT, Unverified, parse, sign, verify
+from identity.jose.compact import LIMIT, Unverified, kid, parse, sign, verify
 from identity.jose.errors import BadToken
 from identity.jose.keys import ALGORITHMS, PublicKey, Signer, public_key, thumbprint
 from identity.jose.token import LIFETIME, token_for
@@ -16,6 +16,7 @@ __all__ = [
     "PublicKey",
     "Signer",
     "Unverified",
+    "kid",
     "parse",
     "public_key",
     "sign",

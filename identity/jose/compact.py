@@ -68,9 +68,28 @@ def verify(token: Unverified, key: PublicKey | Mapping[str, Any]) -> None:
 def sign(claims: Mapping[str, Any], signer: Signer, *, typ: str = "JWT", header: Mapping[str, Any] | None = None) -> str:
     """The claims as a compact JWS by this signer; `header` adds members (never `alg` or `kid`)."""
     signer = signer.pinned()
-    head = {**(header or {}), "alg": signer.alg, "kid": signer.kid, "typ": typ}
-    signed = f"{wire.b64url(wire.dumps(head))}.{wire.b64url(wire.dumps(claims))}"
+    head = (
+        _made(signer.alg, signer.kid, typ) if not header else _encoded({**header, "alg": signer.alg, "kid": signer.kid, "typ": typ})
+    )
+    signed = f"{head}.{_encoded(claims)}"
     return f"{signed}.{wire.b64url(signer.sign(signed.encode('ascii')))}"
+
+
+def kid(token: str) -> str | None:
+    """The `kid` of a compact JWS, of which nothing else is read; raises `BadToken`."""
+    if len(token) > LIMIT:
+        raise BadToken(f"a token of {len(token)} characters, at most {LIMIT} are read", reason="size")
+    return _header(token.partition(".")[0])[2]
+
+
+def _encoded(value: Mapping[str, Any]) -> str:
+    return wire.b64url(wire.dumps(value))
+
+
+@lru_cache(maxsize=64)
+def _made(alg: str, kid: str, typ: str) -> str:
+    """A header of ours: the same for all tokens of one kind by one key."""
+    return _encoded({"alg": alg, "kid": kid, "typ": typ})
 
 
 @lru_cache(maxsize=256)

@@ -8,7 +8,7 @@
 Not done here: the OAuth2 interface for other programs.
 """
 
-import uuid
+import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -33,7 +33,7 @@ class Sts:
     def token(self, audience: str, *, scopes: Sequence[str] = (), inner: str | None = None) -> str:
         """An SI token for one call; `scopes` lets the receiver query our credentials, `inner` hands a received token back."""
         given = self._given(audience, tuple(scopes)) if scopes and inner is None else inner
-        now, jti = self._clock.now(), str(uuid.uuid4())
+        now, jti = self._clock.now(), secrets.token_urlsafe(16)
         return token_for(self._signer, audience, now=now, jti=jti, token=given, thumbprint=self._thumbprint())
 
     def _given(self, verifier: str, scopes: tuple[str, ...]) -> str:
@@ -58,7 +58,7 @@ class Sts:
             "scope": " ".join(scopes),
             "iat": issued,
             "exp": issued + LIFE,
-            "jti": str(uuid.uuid4()),
+            "jti": secrets.token_urlsafe(16),
         }
         return sign(claims, self._signer, typ=_TYPE)
 

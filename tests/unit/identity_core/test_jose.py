@@ -108,3 +108,22 @@ def test_self_issued_token() -> None:
         "y": 1,
     }
     assert "token" not in jose.parse(jose.token_for(SIGNER, "did:web:b.example", now=START, jti="j")).claims
+
+
+def test_kid_alone_is_read_as_with_the_whole_and_refused_for_the_same_reasons() -> None:
+    token = jose.sign({"a": 1}, SIGNER)
+    assert jose.kid(token) == jose.parse(token).kid == SIGNER.kid
+    for text in ("", "x", "e30.e30.", wire.b64url(b'{"alg":"none"}') + ".e30.", f"{token}{'x' * jose.LIMIT}"):
+        assert reason(jose.kid, text) == reason(jose.parse, text) or text in ("", "x")
+
+
+def test_a_header_is_made_once_and_is_that_of_its_key_and_type() -> None:
+    other = signer("did:web:b.example")
+    made = [
+        jose.parse(jose.sign({}, key, typ=typ, header=more)).header
+        for key, typ, more in ((SIGNER, "JWT", None), (SIGNER, "x+jwt", None), (other, "JWT", None), (SIGNER, "JWT", {"cty": "y"}))
+    ]
+    assert [(each["kid"], each["typ"]) for each in made] == [
+        (SIGNER.kid, "JWT"), (SIGNER.kid, "x+jwt"), (other.kid, "JWT"), (SIGNER.kid, "JWT"),
+    ]  # fmt: skip
+    assert [each.get("cty") for each in made] == [None, None, None, "y"]
