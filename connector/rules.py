@@ -31,7 +31,7 @@ from connector.settings import Acceptable
 from connector.store.port import Store
 from connector.usage.allotments import Allotments
 from connector.usage.claims import shown
-from connector.usage.decide import RECIPIENT, Usage
+from connector.usage.decide import RECIPIENT, Stated, Usage
 from connector.usage.relations import Relations
 from identity.verify import VerifiedParticipant
 from kernel.clock import Clock
@@ -81,9 +81,10 @@ class Rules:
     ) -> Decision | str:
         """The decision on the use of a dataset, or why there is none; `terms` are those that the consumer binds itself to."""
         try:
-            facts = self._facts(who.claims, who.did, self.usage.purposes(terms) if terms else ())
-            if terms and (recipients := self.usage.recipients(terms)):
-                facts = {**facts, RECIPIENT: recipients}  # those of a caller are kept, and stay as they are
+            stated = self.usage.stated(terms) if terms else Stated()
+            facts = self._facts(who.claims, who.did, stated.purposes)
+            if stated.recipients:
+                facts = {**facts, RECIPIENT: stated.recipients}  # those of a caller are kept, and stay as they are
             return evaluate(self._profile.policy(policy), Request(ACTION, phase, facts, self._now(), party=who.did, target=dataset))
         except PolicyError as error:
             return f"the policy cannot be read: {error.detail}"
@@ -128,8 +129,9 @@ class Rules:
         return Consent()
 
     async def for_request(self, who: VerifiedParticipant, offer: str) -> "CallerRules":
-        """The same, bound to one caller and to the offer that it may ask for (empty = none)."""
-        return CallerRules(self, who, offer=await self._store.offer(offer) if offer else None)
+        """The same, bound to one caller and to the offer that it may ask for (empty = none). An offer never changes: what is on the shelf is not read."""
+        known = self._shelf.offer(offer)
+        return CallerRules(self, who, offer=known or (await self._store.offer(offer) if offer else None))
 
     async def for_transfer(self, who: VerifiedParticipant, agreement: str) -> "CallerRules":
         """The same, bound to one caller and to the agreement that it invokes (empty = none)."""

@@ -319,8 +319,8 @@ class Management:
 
     async def agreement(self, request: web.Request) -> web.Response:
         found, usage = await self._agreement(request.match_info["id"]), self._connector.rules.usage
-        bound = {"purposes": usage.purposes(found.policy), "recipients": usage.recipients(found.policy)}
-        return json_response(views.agreement_view(found) | bound)
+        bound = usage.stated(found.policy)
+        return json_response(views.agreement_view(found) | {"purposes": bound.purposes, "recipients": bound.recipients})
 
     async def _agreement(self, key: str) -> Agreement:
         found: Agreement | None = await self._store.agreement(key)

@@ -56,19 +56,13 @@ class Usage:
         """The agreement's policy; raises `PolicyError`."""
         return self._profile.policy(agreement.policy)
 
-    def purposes(self, policy: Mapping[str, Any]) -> tuple[str, ...]:
-        """The purposes that the terms bind the consumer to; none where they cannot be read."""
-        return self._named(policy, PURPOSE)
-
-    def recipients(self, policy: Mapping[str, Any]) -> tuple[str, ...]:
-        """The recipients that the terms bind the consumer to, in the same way."""
-        return self._named(policy, RECIPIENT)
-
-    def _named(self, policy: Mapping[str, Any], operand: str) -> tuple[str, ...]:
+    def stated(self, terms: Mapping[str, Any]) -> Stated:
+        """The purposes and recipients that terms bind the consumer to; none where they cannot be read."""
         try:
-            return tuple(str(each) for each in self._profile.policy(policy).values(operand))
+            policy = self._profile.policy(terms)
         except PolicyError:
-            return ()
+            return Stated()
+        return Stated(policy.values(PURPOSE), policy.values(RECIPIENT))
 
     def opened(self, agreement: Agreement) -> Ledger:
         """The duties and counters with which an agreement begins."""
@@ -90,7 +84,7 @@ class Usage:
     def request(self, agreement: Agreement, ledger: Ledger, claims: Claims, phase: Phase, stated: Stated | None = None) -> Request:
         """What is asked of the agreement's policy; purposes and recipients are those of the agreement unless stated. Raises `PolicyError`."""
         policy, now = self.policy(agreement), self._clock.now()
-        stated = stated or Stated(self.purposes(agreement.policy), self.recipients(agreement.policy))
+        stated = stated or self.stated(agreement.policy)
         duties, _ = ticked(ledger.duties, policy, now)
         relations = self._relations.of(agreement.consumer, now) if agreement.role == "provider" else ()
         known = self._profile.facts(claims, purpose=stated.purposes, participant=agreement.consumer, relations=relations)

@@ -70,7 +70,7 @@ class Holdings:
         if agreement is None:
             raise PolicyRefused(("the agreement is not known any more",), "not permitted")
         if not stated.purposes:
-            known = ", ".join(self._usage.purposes(agreement.policy)) or "any"
+            known = ", ".join(self._usage.stated(agreement.policy).purposes) or "any"
             why = f"the agreement does not permit it: no purpose is stated; it permits {known}"
             raise PolicyRefused(("no purpose is stated",), why, "state it: --purpose NAME")
         try:

@@ -58,7 +58,9 @@ def differences(first: Any, second: Any) -> list[Difference]:
     """What is not the same in the terms of two policies; none: the terms are the same."""
     if isinstance(first, dict) and isinstance(second, dict) and _bare(first) == _bare(second):
         return []
-    return _differences("", normal(first), normal(second))
+    mine, theirs = _bytes(_bare(_object_of(first))), _bytes(_bare(_object_of(second)))
+    small = len(mine) + len(theirs) <= _SMALL
+    return list(_compared(mine, theirs)) if small else _differences("", normal(first), normal(second))
 
 
 def same_terms(first: Any, second: Any) -> list[str]:
@@ -84,14 +86,24 @@ def normal(policy: Any) -> Any:
 
 def _checked(policy: Any) -> dict[str, Any]:
     limited(policy)
+    return _object_of(policy)
+
+
+def _object_of(policy: Any) -> dict[str, Any]:
     if not isinstance(policy, dict):
         raise PolicyError("", "an object is expected")
     return policy
 
 
 @lru_cache(maxsize=512)
+def _compared(first: bytes, second: bytes) -> tuple[Difference, ...]:
+    """The differences of small policies, kept: one offer is compared with every agreement under it."""
+    return tuple(_differences("", _kept(first), _kept(second)))
+
+
+@lru_cache(maxsize=512)
 def _kept(bare: bytes) -> dict[str, Any]:
-    return _made(orjson.loads(bare))
+    return _made(_checked(orjson.loads(bare)))
 
 
 def _made(policy: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from policies.odrl import KZ, PolicyError, digest, same_terms
+from policies.odrl import KZ, PolicyError, digest, same_terms, terms
 
 ROLE = {"leftOperand": KZ + "role", "operator": "isAnyOf", "rightOperand": ["a", "b"]}
 TIME = {"leftOperand": "odrl:dateTime", "operator": "lt", "rightOperand": "2027-01-01T00:00:00Z"}
@@ -67,6 +67,22 @@ def test_what_cannot_be_compared_is_refused():
     deep = []
     for _ in range(500):
         deep = [deep]
-    for value in ([], {"permission": deep}, {"x": float}):
-        with pytest.raises(PolicyError):
-            same_terms(OFFER, value)
+    forty: list = []
+    for _ in range(40):
+        forty = [forty]
+    for value in ([], {"permission": deep}, {"x": float}, {"x": forty}, {"x": forty, "y": "y" * 10_000}, {"x": "y" * 300_000}):
+        for _ in range(2):
+            with pytest.raises(PolicyError):
+                same_terms(OFFER, value)
+
+
+@pytest.mark.parametrize("large", ["", "y" * 10_000])
+def test_small_policies_are_compared_once_and_large_ones_in_the_same_way(monkeypatch, large):
+    made, real = [], terms._made
+    monkeypatch.setattr(terms, "_made", lambda policy: made.append(policy) or real(policy))
+    terms._compared.cache_clear()
+    first, second = OFFER | {"title": large}, OFFER | {"title": f"{large}!", "permission": []}
+    for number in range(3):
+        found = same_terms(first, second | {"@id": f"urn:{number}", "timestamp": str(number)})
+        assert [each.partition(":")[0] for each in found] == ["/permission", "/title"]
+    assert len(made) == (6 if large else 2)
