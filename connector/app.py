@@ -58,6 +58,7 @@ from connector.worker.outbox import Outbox
 from connector.worker.replicas import KEYS, MEMBERSHIP, OFFER, RELATION, Replicas
 from connector.worker.timers import Timers
 from connector.worker.trust import Trust
+from identity.access.keyfile import KeyFile
 from identity.access.oidc import provider
 from identity.access.service import Access
 from identity.keys import KeyRing, KeyStore, passphrase
@@ -75,7 +76,7 @@ from identity.wallet.sts import Sts
 from identity.wallet.tokens import TokenEndpoint
 from kernel import telemetry
 from kernel.clock import Clock, SystemClock
-from kernel.errors import Misconfigured, UnavailableError
+from kernel.errors import UnavailableError
 from kernel.http import GuardedClient, Outbound
 from kernel.web import Listener, Route, application, client_certificate, serve
 from policies.profiles import Profile, load
@@ -315,7 +316,7 @@ def wire_up(
             store.access,
             found.did,
             clock,
-            lambda: _management_key(directory),
+            KeyFile(directory / install.MANAGEMENT_KEY),
             provider(
                 found.oidc, lambda rules: GuardedClient(rules, tls=lambda: client_context(directory / "tls/roots.pem")), clock
             ),
@@ -500,10 +501,3 @@ async def _serve_management(connector: Connector) -> Listener:
     if found.management_certificate:
         tls = server_context(Path(found.management_certificate), Path(found.management_key))
     return await serve(app, found.management_bind, found.management_port, tls)
-
-
-def _management_key(directory: Path) -> str:
-    path = directory / install.MANAGEMENT_KEY
-    if path.stat().st_mode & 0o077:
-        raise Misconfigured(f"{path} is readable by others", next_step=f"chmod 600 {path}")
-    return path.read_text(encoding="ascii").strip()

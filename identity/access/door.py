@@ -38,7 +38,7 @@ class TokenVerifier(Protocol):
 
 
 class Door:
-    """Knows callers by what they show. `load` reads the key of the data directory, anew for every call."""
+    """Knows callers by what they show. `load` gives the key of the data directory, for every call (`keyfile`)."""
 
     def __init__(self, load: Callable[[], str], keys: Keys, provider: TokenVerifier | None = None) -> None:
         self._load, self._keys, self._provider = load, keys, provider
