@@ -200,6 +200,11 @@ class Shelf:
         else:
             self._assets[offer.asset] = (asset, offers - {offer_id})
 
+    def offer(self, key: str) -> OfferTerms | None:
+        """An offer that is on the shelf."""
+        found = self._offers.get(key)
+        return found[0] if found is not None else None
+
     def _changed(self) -> None:
         self.version += 1
         self._order.clear()

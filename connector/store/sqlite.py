@@ -3,13 +3,14 @@
 What is being sent is known in the memory of the one process (`busy`), so nothing is leased; after a crash all rows are due again. Statements: `sql`.
 
 Nobody else writes the file, so processes that were committed lately are kept as they were committed, and need not be read; none is kept while a commit of it is under way.
+Agreements that were read lately are kept as well, but not while one is being saved.
 
 Points where a test may end the process: `database:before-commit`, `database:after-commit` (kernel.db), and those of inbound and outbox.
 """
 
 import asyncio
 import sqlite3
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ import msgspec
 import orjson
 
 from connector.processes.errors import VersionConflict
-from connector.processes.model import Commit, Process, TokenUse
+from connector.processes.model import Agreement, Commit, Process, TokenUse
 from connector.store.port import Claim, Notice
 from connector.store.sql import HEAD, SqlStore, Statement, outbox_row
 from identity.access.service import AccessStore
@@ -32,7 +33,7 @@ _NEXT: Final = (
     " FROM outbox o LEFT JOIN process p ON p.id = o.process"
     " WHERE o.participant = ? AND o.process NOT IN (SELECT value FROM json_each(?)) ORDER BY o.due, o.seq LIMIT ?"
 )
-_KEPT: Final = 1_024  # processes
+_KEPT: Final = 1_024  # processes, and agreements
 
 
 def open_database(path: Path) -> Database:
@@ -57,6 +58,8 @@ class SqliteStore(SqlStore):
         self._turns: dict[str, asyncio.Lock] = {}
         self._processes: OrderedDict[str, Process] = OrderedDict()
         self._moving: dict[str, int] = {}  # commits of processes that are under way
+        self._agreements: OrderedDict[str, Agreement] = OrderedDict()
+        self._saving: Counter[str] = Counter()
         self._leaving: set[str] = set()  # rows that commits take away, done or under way
         self.access: AccessStore = SqliteAccess(database, participant)
 
@@ -74,6 +77,29 @@ class SqliteStore(SqlStore):
     async def process(self, key: str) -> Process | None:
         known = self._processes.get(key)
         return known if known is not None and known.participant == self._me else await super().process(key)
+
+    async def agreement(self, key: str) -> Agreement | None:
+        known = self._agreements.get(key)
+        if known is not None and known.participant == self._me:
+            return known
+        found = await super().agreement(key)
+        if found is not None and not self._saving[key]:
+            self._agreements[key] = found
+            if len(self._agreements) > _KEPT:
+                self._agreements.popitem(last=False)
+        return found
+
+    async def save_agreement(self, agreement: Agreement) -> None:
+        self._agreements.pop(agreement.id, None)
+        self._saving[agreement.id] += 1
+        try:
+            await super().save_agreement(agreement)
+        except asyncio.CancelledError:  # it is written all the same, and nobody is told when: not kept any more
+            raise
+        except BaseException:
+            self._saving[agreement.id] -= 1
+            raise
+        self._saving[agreement.id] -= 1
 
     async def commit(self, commit: Commit) -> None:
         statements, key = self.statements(commit), commit.process.id

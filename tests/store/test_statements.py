@@ -98,7 +98,7 @@ async def test_the_largest_commit(store, count):
 
 def closed(number):
     """An access policy that nobody here meets, unlike any other of these."""
-    limit = {"leftOperand": "https://w3id.org/kizuna/policy/1#membership", "operator": "eq", "rightOperand": f"other-{number}"}
+    limit = {"leftOperand": "dateTime", "operator": "lt", "rightOperand": f"19{number:02}-01-01T00:00:00Z"}
     return {"permission": [{"action": "use", "constraint": [limit]}]}
 
 
@@ -176,6 +176,7 @@ async def test_a_page_of_a_catalog_with_definitions_that_do_not_apply(store, cou
                 OfferTerms(id=f"o{place}-{number}", asset=asset.id, access=access, contract={"permission": [{"action": "use"}]}),
                 asset,
             )
+    assert len(rules._shelf) == 600
     async with serving(store, rules) as post:
         path, seen = "/catalog/request", []
         while path:
@@ -236,3 +237,32 @@ async def test_a_look_of_the_monitor(store, count):
     await store.save_duties([duty("/obligation/1", due=iso(clock.now() + timedelta(days=1)))])
     async with count(sqlite=3, postgres=3):
         assert await monitor.turn() > 86_000
+
+
+async def test_an_agreement_that_was_read(store, count):
+    """The embedded store keeps it until it is saved anew."""
+    made = agreement()
+    await store.commit(Commit(process=process(state="FINALIZED"), expected=0, agreement=made))
+    assert await store.agreement("a") == made
+    async with count(sqlite=0, postgres=1):
+        assert await store.agreement("a") == made
+    changed = replace(made, due=NOW)
+    async with count(sqlite=1, postgres=1):
+        await store.save_agreement(changed)
+    async with count(sqlite=1, postgres=2):
+        assert [await store.agreement("a") for _ in range(2)] == [changed] * 2
+
+
+async def test_the_offer_of_a_request(store, count):
+    """None where it is on the shelf."""
+    rules = Rules(store, load("base"), SystemClock(), participant=ME, name="me", endpoint=lambda _: BASE)
+    asset = Asset(id="d", participant=ME, profile="", schema="", title={"en": "x"}, size=1, sha256="0", source="", created=NOW)
+    offer = OfferTerms(id="o", asset="d", access=OPEN, contract=OPEN)
+    await store.add_offer(offer)
+    async with count(sqlite=1, postgres=1):
+        found = await rules.for_request(participant(PEER), "o")
+    assert found._offer == offer
+    rules.put(offer, asset)
+    async with count(sqlite=0, postgres=0):
+        found = await rules.for_request(participant(PEER), "o")
+    assert found._offer == offer

@@ -474,3 +474,26 @@ async def test_running_transfers_are_paged_without_those_that_ended(store):
     await store.commit(commit(process("urn:uuid:9", peer_pid="9")))
     assert [each.id for each in await store.running("", 2)] == ["urn:uuid:0", "urn:uuid:1"]
     assert [each.id for each in await store.running("urn:uuid:1", 9)] == ["urn:uuid:3"]
+
+
+async def test_an_agreement_is_read_as_it_was_saved_last_whoever_asks_meanwhile_or_gives_up(store):
+    made = Agreement(
+        id="urn:a", participant="did:web:me.example", role="provider", peer="p", negotiation="n", dataset="d", policy={}, hash="h", at=NOW
+    )  # fmt: skip
+    await store.commit(Commit(process=process(), expected=0, agreement=made))
+    for number in range(20):
+        changed = replace(made, due=f"2026-12-{number + 1:02}")
+        saving = asyncio.create_task(store.save_agreement(changed))
+        while not saving.done():
+            assert (await store.agreement("urn:a")).due in (made.due, changed.due)
+            await asyncio.sleep(0)
+        assert await store.agreement("urn:a") == changed
+        made = changed
+    given_up = asyncio.create_task(store.save_agreement(replace(made, due="2026-12-31")))
+    await asyncio.sleep(0)
+    await store.agreement("urn:a")
+    given_up.cancel()
+    await store.agreement("urn:a")
+    await store.save_membership(await store.membership())  # written behind it
+    assert (await store.agreement("urn:a")).due in (made.due, "2026-12-31")
+    assert await store.agreement("urn:a") == (await store.agreements("", 1))[0]
