@@ -5,6 +5,7 @@ Rules
   expansion. Values are the JSON-LD forms of DCAT-AP: language-tagged titles, typed sizes and checksums.
 - A list that would be empty is left out, since the schemas want at least one element. A dataset without offers is not described.
 - An offer in a catalog has its id and no target. Its id is that of `OfferTerms`.
+- What the data are about is said by schema.org's `productID`, since DCAT has no term for it: the numbers or IRIs that the provider itself uses, as texts.
 - `conformsTo` names the profile; the schema is `<profile>#schema/<id>`.
 - Nothing of `Asset.source` is ever shown.
 
@@ -22,11 +23,13 @@ FORMATS: Final = ("HttpData-PULL", "HttpData-PUSH")
 _RULES: Final = frozenset({"permission", "prohibition", "obligation", "duty", "remedy", "consequence"})
 _SPDX: Final = "http://spdx.org/rdf/terms#"
 _MEDIA: Final = "https://www.iana.org/assignments/media-types/"
+_PRODUCT: Final = "https://schema.org/productID"
 _PREFIXES: Final = {
     "dct": "http://purl.org/dc/terms/",
     "dcat": "http://www.w3.org/ns/dcat#",
     "odrl": "http://www.w3.org/ns/odrl/2/",
     "dspace": "https://w3id.org/dspace/2025/1/",
+    "schema": "https://schema.org/",
     "xsd": "http://www.w3.org/2001/XMLSchema#",
 }
 
@@ -49,6 +52,7 @@ def dataset(
         "dcat:keyword": [each for each in (asset.schema,) if each],
         "dct:conformsTo": [{"@id": each} for each in _conforms_to(asset)],
         **asset.properties,
+        _PRODUCT: list(asset.products),
         "hasPolicy": [_offer(each) for each in offers],
         "distribution": [_distribution(asset, each, access) for each in formats],
     }
@@ -116,6 +120,16 @@ def facts(described: Mapping[str, Any]) -> dict[str, Any]:
         "sha256": str(value.get("@value", "")) if isinstance(value, dict) else "",
         "schema": next((str(each) for each in names if "#schema/" in str(each)), ""),
     }
+
+
+def products(described: Mapping[str, Any]) -> list[str]:
+    """What a described dataset, of anybody, says that it is about; whatever is no text is passed over."""
+    found = described.get(_PRODUCT)
+    values = (
+        each.get("@value", each.get("@id")) if isinstance(each, dict) else each
+        for each in (found if isinstance(found, list) else [found])
+    )
+    return [each for each in values if isinstance(each, str)]
 
 
 def data_service(endpoint: str, service: str = "") -> dict[str, Any]:

@@ -4,6 +4,8 @@ Rules
 - An offer is seen only on a yes of its access policy. What cannot be read, or not be decided in a catalog, shows nothing.
 - Equal access policies are decided once, whatever the number of offers under them. `Shelf` keeps offers grouped by access policy and, for a caller, which groups it sees, until
   something is put or dropped or the first of those decisions may change with time. A page costs the offers that are seen on it, whatever is not seen, and wherever it lies.
+- A policy that reads the product of the dataset (`Profile.by_product`) is decided once for each thing that the caller is to the provider for a product, not for each product: once
+  for all products that none of its relations names, and else for those that one names. What such a policy says of a dataset without a product, it says without that fact.
 - The order is that of asset ids, so that pages are stable; a page starts `after` an id.
 
 Not done here: the contract policy (decided in the negotiation), storing, pages on the wire.
@@ -11,12 +13,12 @@ Not done here: the contract policy (decided in the negotiation), storing, pages 
 
 from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from heapq import merge
 from itertools import groupby, islice
 from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct, field
@@ -24,14 +26,19 @@ from msgspec import Struct, field
 from catalog.dcat import Asset, OfferTerms
 from policies.odrl import DATE_TIME, Policy, PolicyError, Request, evaluate, next_change, undecidable
 from policies.profiles import Profile
+from policies.profiles.trade import Standing
 
 ACTION: Final = "use"
 _CALLERS: Final = 256  # whose decisions are kept
 _ORDERS: Final = 8
+_RUNS: Final = 64  # of parts that are looked through side by side
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 _EVER: Final = datetime.max.replace(tzinfo=UTC)
 LAST: Final = "\U0010ffff"  # behind every id
 Seen = tuple[Asset, list[OfferTerms]]
+_Key = tuple[str, str]
+_Name = TypeVar("_Name")
+_T = TypeVar("_T")
 
 
 def visible(
@@ -41,43 +48,62 @@ def visible(
     profile: Profile,
     *,
     party: str = "",
+    relations: Sequence[str] = (),
 ) -> Iterator[Seen]:
-    """The assets with the offers that these facts may see, in the order of the assets as they come.
+    """The assets with the offers that these facts may see, in the order of the assets as they come. `relations`: what the caller is to us in trade.
 
     For a few offers at hand; a catalog of many is a `Shelf`.
     """
-    sight = Sight(profile, facts, now, party)
+    sight = Sight(profile, facts, now, party, relations)
     found: dict[str, Seen] = {}
     for offer, asset in offers_with_assets:
-        if sight.sees(offer):
+        if sight.sees(offer, asset):
             found.setdefault(asset.id, (asset, []))[1].append(offer)
     return iter(found.values())
 
 
 class Sight:
-    """What one participant sees at one moment; every distinct access policy is decided once."""
+    """What one participant sees at one moment; every distinct access policy is decided once for what the participant is to us."""
 
-    __slots__ = ("_decided", "_profile", "_request")
+    __slots__ = ("_asking", "_decided", "_profile", "_standing")
 
-    def __init__(self, profile: Profile, facts: Mapping[str, Any], now: datetime, party: str = "") -> None:
-        self._profile = profile
-        self._request = Request(ACTION, "catalog", facts, now, party=party)
-        self._decided: dict[str, bool] = {}
+    def __init__(
+        self, profile: Profile, facts: Mapping[str, Any], now: datetime, party: str = "", relations: Sequence[str] = ()
+    ) -> None:
+        self._profile, self._standing = profile, Standing.of(relations)
+        self._asking = _Asking(profile, Request(ACTION, "catalog", facts, now, party=party))
+        self._decided: dict[tuple[str, tuple[str, ...]], bool] = {}
 
-    def sees(self, offer: OfferTerms) -> bool:
-        """Whether the offer may be seen."""
+    def sees(self, offer: OfferTerms, asset: Asset) -> bool:
+        """Whether the offer of this asset may be seen."""
         policy = access_policy(offer, self._profile)
         if policy is None:
             return False
-        key = _shared(policy, offer.asset)
+        found = self._standing.towards(asset.products) if self._profile.reads_product(policy) else ()
+        key = _shared(policy, asset.id), found
         if key not in self._decided:
-            self._decided[key] = evaluate(policy, _asked(self._request, policy, offer.asset)).permitted
+            self._decided[key] = evaluate(policy, self._asking.about(policy, asset.id, found)).permitted
         return self._decided[key]
 
 
-def _asked(request: Request, policy: Policy, asset: str) -> Request:
-    """The request about an asset, where the policy tells assets apart."""
-    return msgspec.structs.replace(request, target=asset) if policy.scoped else request
+class _Asking:
+    """The requests of one caller at one moment: one for each thing that it is to us for a product, so that its facts are typed once for each."""
+
+    __slots__ = ("_profile", "_requests")
+
+    def __init__(self, profile: Profile, request: Request) -> None:
+        self._profile = profile
+        self._requests: dict[tuple[str, ...], Request] = {(): request}
+
+    def about(self, policy: Policy, asset: str, towards: tuple[str, ...]) -> Request:
+        """The request about an asset, where the policy tells assets apart, by a caller that is this to us for its product."""
+        found = self._requests.get(towards)
+        if found is None:
+            usual = self._requests[()]
+            found = self._requests[towards] = msgspec.structs.replace(
+                usual, facts=self._profile.about(usual.facts, towards), known={}
+            )
+        return msgspec.structs.replace(found, target=asset) if policy.scoped else found
 
 
 def access_policy(offer: OfferTerms, profile: Profile) -> Policy | None:
@@ -100,24 +126,29 @@ def _shared(policy: Policy, asset: str) -> str:
 
 
 class _Group(Struct):
-    """Offers under one access policy, as (asset, offer) in order. `asset` is one of them; all, where it matters."""
+    """Offers under one access policy. Where it reads the product, `products` are those of all its assets, or it has parts: one for each distinct tuple of products."""
 
     policy: Policy
-    asset: str
+    asset: str  # one of them; all, where it matters
     access: dict[str, Any]  # as the first of them has it; equal ones are held once
-    keys: list[tuple[str, str]] = field(default_factory=list)
+    products: tuple[str, ...] = ()
+    parts: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def after(self, asset: str) -> Iterator[tuple[str, str]]:
-        return islice(self.keys, bisect_right(self.keys, (asset, LAST)) if asset else 0, None)
 
-    def before(self, asset: str) -> Iterator[tuple[str, str]]:
-        """Those in front of an asset, backwards."""
-        return (self.keys[at] for at in range(bisect_left(self.keys, (asset, "")) - 1, -1, -1))
+class View(NamedTuple):
+    """What a caller sees of one version of the shelf, by name: groups, the parts of these that it does not see, and parts of other groups."""
 
-    def remove(self, key: tuple[str, str]) -> None:
-        at = bisect_left(self.keys, key)
-        if at < len(self.keys) and self.keys[at] == key:
-            del self.keys[at]
+    groups: tuple[str, ...] = ()
+    without: frozenset[str] = frozenset()
+    parts: tuple[str, ...] = ()
+
+
+class _Placed(NamedTuple):
+    """An offer, its group, and the part of it; empty where the group has none."""
+
+    offer: OfferTerms
+    group: str
+    part: str
 
 
 class _Decided(NamedTuple):
@@ -132,38 +163,49 @@ class _Decided(NamedTuple):
 
 
 class _Caller:
-    """What was decided for one caller, and the groups that it sees of one version of the shelf."""
+    """What was decided for one caller, by group and by what it is to us for the product; and what it sees of one version of the shelf."""
 
-    __slots__ = ("decided", "facts", "groups", "holds", "version")
+    __slots__ = ("decided", "facts", "holds", "relations", "standing", "version", "view")
 
-    def __init__(self, facts: Mapping[str, Any]) -> None:
-        self.facts = facts
-        self.decided: dict[str, _Decided] = {}
+    def __init__(self, facts: Mapping[str, Any], relations: Sequence[str]) -> None:
+        self.facts, self.relations, self.standing = facts, relations, Standing.of(relations)
+        self.decided: dict[tuple[str, tuple[str, ...]], _Decided] = {}
         self.version = -1
-        self.groups: tuple[str, ...] = ()
+        self.view = View()
         self.holds: Callable[[datetime], bool] = lambda _: False
+
+    def same(self, facts: Mapping[str, Any], relations: Sequence[str]) -> bool:
+        return self.facts is facts and (self.relations is relations or self.relations == relations)
 
 
 class Shelf:
     """All offers of a participant, ready to be shown: an index over what the store holds, kept by whoever writes there.
 
     Adding costs a search; showing costs one decision per distinct access policy, once for a caller, and the offers that are seen.
-    `version` counts what was put and dropped.
+    `version` counts what was put and dropped. `relations` is what the caller is to us in trade (`policies.profiles.trade`).
     """
 
-    __slots__ = ("_assets", "_callers", "_groups", "_offers", "_order", "_profile", "version")
+    __slots__ = ("_assets", "_callers", "_groups", "_naming", "_offers", "_order", "_profile", "_runs", "_together", "version")
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
         self._groups: dict[str, _Group] = {}
-        self._offers: dict[str, tuple[OfferTerms, str]] = {}
+        self._naming: dict[str, set[tuple[str, str]]] = {}  # product -> groups and their parts
+        self._runs: dict[str, list[_Key]] = {}  # (asset, offer) in order, by group and by part
+        self._offers: dict[str, _Placed] = {}
         self._assets: dict[str, tuple[Asset, set[str]]] = {}
         self._callers: OrderedDict[tuple[int, str], _Caller] = OrderedDict()
-        self._order: OrderedDict[tuple[str, ...], list[str]] = OrderedDict()
+        self._order: OrderedDict[View, list[str]] = OrderedDict()
+        self._together: OrderedDict[tuple[str, ...], list[_Key]] = OrderedDict()
         self.version = 0
 
     def __len__(self) -> int:
         return len(self._offers)
+
+    def asset(self, key: str) -> Asset | None:
+        """An asset that has offers here."""
+        found = self._assets.get(key)
+        return found[0] if found is not None else None
 
     def put(self, offer: OfferTerms, asset: Asset) -> bool:
         """Add or replace an offer of this asset; False where its access policy can show it to nobody."""
@@ -173,32 +215,60 @@ class Shelf:
         policy = access_policy(offer, self._profile)
         if policy is None:
             return False
-        key = _shared(policy, asset.id)
+        name, part, products = self._place(policy, asset)
         self._changed()
-        group = self._groups.setdefault(key, _Group(policy, asset.id, offer.access))
-        insort(group.keys, (asset.id, offer.id))
+        group = self._groups.setdefault(name, _Group(policy, asset.id, offer.access, products))
+        if part:
+            group.parts[part] = asset.products
+            for product in asset.products:
+                self._naming.setdefault(product, set()).add((name, part))
+        for each in (name, part) if part else (name,):
+            insort(self._runs.setdefault(each, []), (asset.id, offer.id))
         if offer.access == group.access:
             offer = msgspec.structs.replace(offer, access=group.access)
-        self._offers[offer.id] = (offer, key)
+        self._offers[offer.id] = _Placed(offer, name, part)
         _, others = self._assets.get(asset.id, (asset, set()))
         self._assets[asset.id] = (asset, others | {offer.id})
         return True
+
+    def _place(self, policy: Policy, asset: Asset) -> tuple[str, str, tuple[str, ...]]:
+        """Group and part of an offer, and the products by which the whole group is decided."""
+        name = _shared(policy, asset.id)
+        if not asset.products or not self._profile.reads_product(policy):
+            return name, "", ()
+        if policy.scoped:
+            return name, "", asset.products
+        return f"{name} product", f"{name} product {' '.join(asset.products)}", ()
 
     def drop(self, offer_id: str) -> None:
         """Take an offer away, if it is there."""
         found = self._offers.pop(offer_id, None)
         if found is None:
             return
-        offer, key = found
-        group, (asset, offers) = self._groups[key], self._assets[offer.asset]
+        key, (asset, offers) = found.offer.asset, self._assets[found.offer.asset]
         self._changed()
-        group.remove((offer.asset, offer_id))
-        if not group.keys:
-            del self._groups[key]
+        if found.part and self._left(found.part, (key, offer_id)):
+            for product in self._groups[found.group].parts.pop(found.part):
+                self._naming[product].discard((found.group, found.part))
+                if not self._naming[product]:
+                    del self._naming[product]
+        if self._left(found.group, (key, offer_id)):
+            del self._groups[found.group]
         if offers == {offer_id}:
-            del self._assets[offer.asset]
+            del self._assets[key]
         else:
-            self._assets[offer.asset] = (asset, offers - {offer_id})
+            self._assets[key] = (asset, offers - {offer_id})
+
+    def _left(self, name: str, key: _Key) -> bool:
+        """Take a key out of a run; whether the run is gone with it."""
+        run = self._runs[name]
+        at = bisect_left(run, key)
+        if at < len(run) and run[at] == key:
+            del run[at]
+        if run:
+            return False
+        del self._runs[name]
+        return True
 
     def offer(self, key: str) -> OfferTerms | None:
         """An offer that is on the shelf."""
@@ -208,70 +278,128 @@ class Shelf:
     def _changed(self) -> None:
         self.version += 1
         self._order.clear()
+        self._together.clear()
 
-    def visible(self, facts: Mapping[str, Any], now: datetime, *, after: str = "", party: str = "") -> Iterator[Seen]:
+    def visible(
+        self, facts: Mapping[str, Any], now: datetime, *, after: str = "", party: str = "", relations: Sequence[str] = ()
+    ) -> Iterator[Seen]:
         """The assets with the offers that these facts may see, in the order of asset ids, from behind `after`.
 
         A page: take as many as it holds. What is put or dropped meanwhile shows on the next page.
         """
-        groups = [self._groups[key].after(after) for key in self.groups(facts, now, party)]
-        for asset, keys in groupby(merge(*groups), key=itemgetter(0)):
-            yield self._assets[asset][0], [self._offers[offer][0] for _, offer in keys]
+        runs = self._of(self.view(facts, now, party, relations), lambda run: _after(run, after))
+        for asset, keys in groupby(merge(*runs), key=itemgetter(0)):
+            yield self._assets[asset][0], [self._offers[offer].offer for _, offer in keys]
 
-    def preceding(self, facts: Mapping[str, Any], now: datetime, *, before: str, party: str = "") -> Iterator[Seen]:
+    def preceding(
+        self, facts: Mapping[str, Any], now: datetime, *, before: str, party: str = "", relations: Sequence[str] = ()
+    ) -> Iterator[Seen]:
         """The same backwards, from in front of an asset id."""
-        groups = [self._groups[key].before(before) for key in self.groups(facts, now, party)]
-        for asset, keys in groupby(merge(*groups, reverse=True), key=itemgetter(0)):
-            yield self._assets[asset][0], [self._offers[offer][0] for _, offer in keys][::-1]
+        runs = self._of(self.view(facts, now, party, relations), lambda run: _before(run, before))
+        for asset, keys in groupby(merge(*runs, reverse=True), key=itemgetter(0)):
+            yield self._assets[asset][0], [self._offers[offer].offer for _, offer in keys][::-1]
 
-    def window(self, facts: Mapping[str, Any], now: datetime, offset: int, limit: int, *, party: str = "") -> list[Seen]:
-        """The same by position. The order of what these groups hold is kept until something is put or dropped, so a far window costs no more."""
-        seen = self.groups(facts, now, party)
-        order = self._order.get(seen)
-        if order is None:
-            order = self._order[seen] = [
-                key for key, _ in groupby(merge(*(self._groups[key].keys for key in seen)), key=itemgetter(0))
-            ]
-            if len(self._order) > _ORDERS:
-                self._order.popitem(last=False)
-        among = frozenset(seen)
-        return [self._visible_of(asset, among) for asset in order[offset : offset + limit]]
+    def window(
+        self, facts: Mapping[str, Any], now: datetime, offset: int, limit: int, *, party: str = "", relations: Sequence[str] = ()
+    ) -> list[Seen]:
+        """The same by position. The order of what is seen is kept until something is put or dropped, so a far window costs no more."""
+        view = self.view(facts, now, party, relations)
+        order = _kept(self._order, view, lambda: [key for key, _ in groupby(merge(*self._of(view, iter)), key=itemgetter(0))])
+        shown = frozenset(view.groups + view.parts)
+        return [self._visible_of(asset, shown, view.without) for asset in order[offset : offset + limit]]
 
-    def _visible_of(self, asset: str, seen: frozenset[str]) -> Seen:
+    def _of(self, view: View, cut: Callable[[list[_Key]], Iterator[_Key]]) -> list[Iterator[_Key]]:
+        """The keys that a view shows, in a few runs that are in order."""
+        runs = [cut(self._runs[name]) for name in view.groups]
+        if view.without:
+            runs = [(key for key in run if self._offers[key[1]].part not in view.without) for run in runs]
+        if len(view.parts) <= _RUNS:
+            return runs + [cut(self._runs[name]) for name in view.parts]
+        parts = _kept(self._together, view.parts, lambda: sorted(key for name in view.parts for key in self._runs[name]))
+        return [*runs, cut(parts)]
+
+    def _visible_of(self, asset: str, shown: frozenset[str], without: frozenset[str]) -> Seen:
         found, offers = self._assets[asset]
-        return found, [self._offers[offer][0] for offer in sorted(offers) if self._offers[offer][1] in seen]
+        placed = [self._offers[offer] for offer in sorted(offers)]
+        return found, [each.offer for each in placed if (each.group in shown or each.part in shown) and each.part not in without]
 
-    def groups(self, facts: Mapping[str, Any], now: datetime, party: str = "") -> tuple[str, ...]:
-        """The groups that may be seen, by name: two callers with equal ones see the same of one version of the shelf."""
+    def view(self, facts: Mapping[str, Any], now: datetime, party: str = "", relations: Sequence[str] = ()) -> View:
+        """What may be seen, by name: two callers with equal views see the same of one version of the shelf."""
         key = (id(facts), party)
         caller = self._callers.get(key)
-        if caller is None or caller.facts is not facts:
-            caller = self._callers[key] = _Caller(facts)
+        if caller is None or not caller.same(facts, relations):
+            caller = self._callers[key] = _Caller(facts, relations)
             if len(self._callers) > _CALLERS:
                 self._callers.popitem(last=False)
         if caller.version != self.version or not caller.holds(now):
             self._decide(caller, now, party)
-        return caller.groups
+        return caller.view
 
     def _decide(self, caller: _Caller, now: datetime, party: str) -> None:
         """Decide what was not decided for a caller, or does not hold any more."""
-        request, decided = Request(ACTION, "catalog", caller.facts, now, party=party), {}
+        standing, asking = caller.standing, _Asking(self._profile, Request(ACTION, "catalog", caller.facts, now, party=party))
+        decided: dict[tuple[str, tuple[str, ...]], _Decided] = {}
+
+        def permits(name: str, group: _Group, towards: tuple[str, ...]) -> bool:
+            found = decided.get((name, towards))
+            if found is None:
+                known = caller.decided.get((name, towards))
+                found = (
+                    known
+                    if known is not None and known.holds(now)
+                    else _decided(group, asking.about(group.policy, group.asset, towards))
+                )
+                decided[name, towards] = found
+            return found.permitted
+
+        named = self._named(standing)
+        shown: list[str] = []
+        without: list[str] = []
+        parts: list[str] = []
         for name, group in self._groups.items():
-            known = caller.decided.get(name)
-            decided[name] = known if known is not None and known.holds(now) else _decided(group, request)
-        caller.decided, caller.version = decided, self.version
-        caller.groups = tuple(name for name, each in decided.items() if each.permitted)
+            usual = permits(name, group, standing.unnamed if group.parts else standing.towards(group.products))
+            if usual:
+                shown.append(name)
+            for part in named.get(name, ()):
+                if permits(name, group, standing.towards(group.parts[part])) != usual:
+                    (without if usual else parts).append(part)
+        caller.decided, caller.version, caller.view = decided, self.version, View(tuple(shown), frozenset(without), tuple(parts))
         since, until = (
             max((each.since for each in decided.values()), default=now),
             min((each.until for each in decided.values()), default=_EVER),
         )
         caller.holds = _Decided(True, since, until).holds
 
+    def _named(self, standing: Standing) -> dict[str, list[str]]:
+        """The parts that some relation of a caller is about, in order, by group."""
+        found: dict[str, list[str]] = {}
+        for group, part in sorted({each for product in standing.named for each in self._naming.get(product, ())}):
+            found.setdefault(group, []).append(part)
+        return found
 
-def _decided(group: _Group, request: Request) -> _Decided:
+
+def _decided(group: _Group, asked: Request) -> _Decided:
     """The decision on a group; that of a policy which no clock changes was and will be the same."""
-    asked = _asked(request, group.policy, group.asset)
     permitted = evaluate(group.policy, asked).permitted
     if _timeless(group.policy):
         return _Decided(permitted, _NEVER, _EVER)
-    return _Decided(permitted, request.now, next_change(group.policy, asked) or _EVER)
+    return _Decided(permitted, asked.now, next_change(group.policy, asked) or _EVER)
+
+
+def _kept(among: OrderedDict[_Name, list[_T]], name: _Name, made: Callable[[], list[_T]]) -> list[_T]:
+    """What is kept under a name, made if it is not there; the first ones make room."""
+    found = among.get(name)
+    if found is None:
+        found = among[name] = made()
+        if len(among) > _ORDERS:
+            among.popitem(last=False)
+    return found
+
+
+def _after(run: list[_Key], asset: str) -> Iterator[_Key]:
+    return islice(run, bisect_right(run, (asset, LAST)) if asset else 0, None)
+
+
+def _before(run: list[_Key], asset: str) -> Iterator[_Key]:
+    """Those in front of an asset, backwards."""
+    return (run[at] for at in range(bisect_left(run, (asset, "")) - 1, -1, -1))

@@ -10,7 +10,7 @@ Not done here: who sees what (`offers`), the form of a dataset (`describe`), lin
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final
@@ -42,12 +42,13 @@ class Page(Struct, frozen=True):
 
 
 class Reader(Struct, frozen=True):
-    """Who reads: its facts at a moment, and the address at which it reaches us."""
+    """Who reads: its facts at a moment, the address at which it reaches us, and what it is to us in trade."""
 
     facts: Mapping[str, Any]
     now: datetime
     party: str
     endpoint: str
+    relations: Sequence[str] = ()
 
 
 class Pages:
@@ -63,7 +64,7 @@ class Pages:
         """Datasets behind an id, and the id to go on with."""
 
         def made() -> Page:
-            seen = self._shelf.visible(reader.facts, reader.now, after=place, party=reader.party)
+            seen = self._shelf.visible(reader.facts, reader.now, after=place, party=reader.party, relations=reader.relations)
             found, more = self._taken(seen, limit, reader.endpoint)
             return Page(_joined(found), following=found[-1][0] if more else "")
 
@@ -73,7 +74,7 @@ class Pages:
         """Datasets in front of an id, in their order, the id to go back from, and the one to go on with."""
 
         def made() -> Page:
-            seen = self._shelf.preceding(reader.facts, reader.now, before=place, party=reader.party)
+            seen = self._shelf.preceding(reader.facts, reader.now, before=place, party=reader.party, relations=reader.relations)
             found, more = self._taken(seen, limit, reader.endpoint)
             if not found:
                 return Page(b"")
@@ -85,7 +86,7 @@ class Pages:
         """Datasets by position; raises `TooLarge`."""
 
         def made() -> Page:
-            seen = self._shelf.window(reader.facts, reader.now, offset, limit, party=reader.party)
+            seen = self._shelf.window(reader.facts, reader.now, offset, limit, party=reader.party, relations=reader.relations)
             found, more = self._taken(seen, limit, reader.endpoint)
             if more:
                 raise TooLarge(f"{limit} datasets are more than {LARGEST} bytes", next_step=f"ask for {len(found)} at most")
@@ -124,7 +125,7 @@ class Pages:
         if self._version != self._shelf.version:
             self._pages.clear()
             self._bytes, self._version = 0, self._shelf.version
-        key = (self._shelf.groups(reader.facts, reader.now, reader.party), reader.endpoint, *place)
+        key = (self._shelf.view(reader.facts, reader.now, reader.party, reader.relations), reader.endpoint, *place)
         page = self._pages.get(key)
         if page is None:
             page = made()

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec.structs import replace
 
-from catalog import describe
+from catalog import dcat, describe
 from catalog.dcat import Asset, OfferTerms
 from connector.dsp import contexts
 from connector.dsp.node import Node
@@ -83,10 +83,13 @@ class Commands:
 
     # publishing ------------------------------------------------------------------------------------------------------
 
-    async def add_asset(self, parts: AsyncIterator[bytes], *, schema: str, title: dict[str, str], media_type: str) -> Asset:
-        """Validate and publish a payload; raises `PayloadInvalid` with path and reason of every violation."""
+    async def add_asset(
+        self, parts: AsyncIterator[bytes], *, schema: str, title: dict[str, str], media_type: str, products: Sequence[str] = ()
+    ) -> Asset:
+        """Validate and publish a payload; raises `PayloadInvalid` with path and reason of every violation. `products`: what it is about."""
         if not title.get("en"):
             raise BadInput("a title is needed", next_step="--title")
+        named = dcat.products(products)
         spool = await files.spooled(parts, self._directory / "payloads", self._max)
         try:
             self._check(schema, spool)
@@ -104,6 +107,7 @@ class Commands:
             sha256=written.sha256,
             source=f"payloads/{written.sha256}",
             created=self._now(),
+            products=named,
         )
         about(asset.id)
         await self.store.add_asset(asset)
@@ -124,6 +128,8 @@ class Commands:
         if found is None:
             raise NotFound(f"no dataset {asset}", next_step="see `kizuna asset list`")
         access, contract = self._profile.offer(template, **parameters)
+        for policy in (access, contract):
+            self._names_product(found, policy)
         made = self._profile.template(template)
         bounds.check(made, open_to)
         offer = OfferTerms(
@@ -134,6 +140,14 @@ class Commands:
         await self.store.add_offer(offer)
         self._show(offer, found)
         return offer
+
+    def _names_product(self, asset: Asset, policy: dict[str, Any]) -> None:
+        """Refuse terms that permit nothing to anybody for want of a product."""
+        if not asset.products and self._profile.needs_product(self._profile.policy(policy)):
+            raise BadInput(
+                f"the terms are for who buys or supplies the dataset's product, and {asset.id} names none: nobody would see it",
+                next_step="publish it with its product: `kizuna asset add --product`",
+            )
 
     def _check(self, schema: str, spool: files.Spool) -> None:
         if not schema:

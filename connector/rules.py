@@ -2,7 +2,8 @@
 
 Rules
 - Facts come from the caller's verified credentials by the profile's claim paths, never from its word. The purpose is different: it is what the consumer binds
-  itself to by the terms that it asks for, so it is taken from them. What it is to us in trade stands in our own ledger (`usage.relations`).
+  itself to by the terms that it asks for, so it is taken from them. What it is to us in trade, for everything or for the dataset's product, stands in our own ledger
+  (`usage.relations`).
 - Access policy: in the catalog, and again when a contract is asked for; whoever may not see an offer is answered as if there were none.
 - Contract policy: when a contract is asked for, when the consumer accepts an offer of ours, and again when a transfer begins or goes on (`connector.usage.decide`). Other terms than those of the offer are judged by
   what they say; that the offer's own policy permits is not enough to agree to them without a person.
@@ -67,22 +68,26 @@ class Rules:
         self._nested, self._accepts = nested, accepts
         self._store, self._profile, self._clock = store, profile, clock
         self._participant, self._name, self._endpoint = participant, name, endpoint
-        self._known: OrderedDict[tuple[int, str, tuple[str, ...], tuple[str, ...]], tuple[Mapping[str, Any], dict[str, Any]]] = (
-            OrderedDict()
-        )
+        self._known: OrderedDict[tuple[Any, ...], tuple[Mapping[str, Any], dict[str, Any]]] = OrderedDict()
         self._shelf, self._dropping = Shelf(profile), profiles_dropped_by
         self._pages = Pages(self._shelf)
         self.relations = Relations(store, clock)
-        self.usage = Usage(profile, clock, self.relations)
+        self.usage = Usage(profile, clock, self.relations, self._asset)
         self.allotments = Allotments(store, self.usage, clock)
 
     def decide(
-        self, policy: dict[str, Any], phase: Phase, who: VerifiedParticipant, terms: dict[str, Any] | None, dataset: str
+        self,
+        policy: dict[str, Any],
+        phase: Phase,
+        who: VerifiedParticipant,
+        terms: dict[str, Any] | None,
+        dataset: str,
+        products: Sequence[str] = (),
     ) -> Decision | str:
-        """The decision on the use of a dataset, or why there is none; `terms` are those that the consumer binds itself to."""
+        """The decision on the use of a dataset with its products, or why there is none; `terms` are those that the consumer binds itself to."""
         try:
             stated = self.usage.stated(terms) if terms else Stated()
-            facts = self._facts(who.claims, who.did, stated.purposes)
+            facts = self._facts(who.claims, who.did, stated.purposes, products)
             if stated.recipients:
                 facts = {**facts, RECIPIENT: stated.recipients}  # those of a caller are kept, and stay as they are
             return evaluate(self._profile.policy(policy), Request(ACTION, phase, facts, self._now(), party=who.did, target=dataset))
@@ -130,15 +135,21 @@ class Rules:
 
     async def for_request(self, who: VerifiedParticipant, offer: str) -> "CallerRules":
         """The same, bound to one caller and to the offer that it may ask for (empty = none). An offer never changes: what is on the shelf is not read."""
-        known = self._shelf.offer(offer)
-        return CallerRules(self, who, offer=known or (await self._store.offer(offer) if offer else None))
+        found = self._shelf.offer(offer) or (await self._store.offer(offer) if offer else None)
+        asset = await self._asset(found.asset) if found is not None else None
+        return CallerRules(self, who, offer=found, products=asset.products if asset is not None else ())
 
     async def for_transfer(self, who: VerifiedParticipant, agreement: str) -> "CallerRules":
         """The same, bound to one caller and to the agreement that it invokes (empty = none)."""
         found = await self._store.agreement(agreement) if agreement else None
         contract = await self._store.process(found.negotiation) if found is not None else None
         ledger = await self._store.ledger(agreement) if found is not None else Ledger()
-        return CallerRules(self, who, agreement=found, contract=contract, ledger=ledger)
+        products = await self.usage.products(found) if found is not None else ()
+        return CallerRules(self, who, agreement=found, contract=contract, ledger=ledger, products=products)
+
+    async def _asset(self, key: str) -> Asset | None:
+        """A dataset of ours; it never changes, so the one on the shelf will do."""
+        return self._shelf.asset(key) or await self._store.asset(key)
 
     def _now(self) -> datetime:
         return self._clock.now()
@@ -191,13 +202,16 @@ class Rules:
         return self._pages.at(self._reader(who), offset, limit).datasets
 
     def _reader(self, who: VerifiedParticipant) -> Reader:
-        return Reader(self._facts(who.claims, who.did), self._now(), who.did, self._endpoint(who.did))
+        now = self._now()
+        return Reader(self._facts(who.claims, who.did), now, who.did, self._endpoint(who.did), self.relations.of(who.did, now))
 
     async def dataset(self, who: VerifiedParticipant, key: str) -> dict[str, Any] | None:
         """One dataset, unless it is hidden."""
         asset = await self._store.asset(key)
-        offers = [each for each in await self._store.offers_of(key) if not self.hidden(each, who)]
-        return describe.dataset(asset, offers, endpoint=self._endpoint(who.did)) if asset and offers else None
+        if asset is None:
+            return None
+        offers = [each for each in await self._store.offers_of(key) if not self.hidden(each, who, asset.products)]
+        return describe.dataset(asset, offers, endpoint=self._endpoint(who.did)) if offers else None
 
     def envelope(self, who: VerifiedParticipant, datasets: list[Any]) -> dict[str, Any]:
         """The catalog around datasets, as this participant is to see it."""
@@ -211,28 +225,36 @@ class Rules:
             nested=self._nested,
         )
 
-    def _facts(self, claims: Mapping[str, Any], participant: str, purposes: Sequence[str] = ()) -> dict[str, Any]:
-        """Facts of a caller. Its claims are the same object for as long as its presentation counts, so they are read once for a purpose."""
+    def _facts(
+        self, claims: Mapping[str, Any], participant: str, purposes: Sequence[str] = (), products: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Facts of a caller. Its claims are the same object for as long as its presentation counts, so they are read once for a purpose and products."""
         relations = self.relations.of(participant, self._now())
-        key = (id(claims), participant, tuple(purposes), relations)
+        key = (id(claims), participant, tuple(purposes), relations, tuple(products) if relations else ())
         known = self._known.get(key)
         if known is not None and known[0] is claims:
             return known[1]
-        found = self._profile.facts(claims, purpose=purposes, participant=participant, relations=relations)
+        found = self._profile.facts(claims, purpose=purposes, participant=participant, relations=relations, products=products)
         self._known[key] = (claims, found)
         if len(self._known) > _CALLERS:
             self._known.popitem(last=False)
         return found
 
-    def hidden(self, offer: OfferTerms, who: VerifiedParticipant) -> list[str]:
-        """Why the caller may not see the offer; empty when it may."""
-        return self.against(offer.access, "catalog", who, None, offer.asset)
+    def hidden(self, offer: OfferTerms, who: VerifiedParticipant, products: Sequence[str]) -> list[str]:
+        """Why the caller may not see the offer of a dataset with these products; empty when it may."""
+        return self.against(offer.access, "catalog", who, None, offer.asset, products)
 
     def against(
-        self, policy: dict[str, Any], phase: Phase, who: VerifiedParticipant, terms: dict[str, Any] | None, dataset: str
+        self,
+        policy: dict[str, Any],
+        phase: Phase,
+        who: VerifiedParticipant,
+        terms: dict[str, Any] | None,
+        dataset: str,
+        products: Sequence[str],
     ) -> list[str]:
         """Why the policy does not permit the use of a dataset; empty when it does."""
-        decision = self.decide(policy, phase, who, terms, dataset)
+        decision = self.decide(policy, phase, who, terms, dataset, products)
         if isinstance(decision, str):
             return [decision]
         return [] if decision.permitted else decision.explain()
@@ -253,17 +275,18 @@ class CallerRules:
         agreement: Agreement | None = None,
         contract: Process | None = None,
         ledger: Ledger = Ledger(),  # noqa: B008  immutable
+        products: Sequence[str] = (),
     ) -> None:
-        """`contract` is the negotiation that made the agreement."""
+        """`contract` is the negotiation that made the agreement, `products` are those of the dataset."""
         self._rules, self._who, self._offer, self._agreement, self._contract = rules, who, offer, agreement, contract
-        self._ledger = ledger
+        self._ledger, self._products = ledger, products
 
     def judge(self, offer_id: str, dataset: str, requested: dict[str, Any]) -> Judgement:
         """What our policies say of the caller and the offer."""
         offer = self._offer
         if offer is None or offer.id != offer_id or offer.asset != dataset:
             return Judgement(None, False, ("no offer of ours for this dataset under this id",))
-        hidden = self._rules.hidden(offer, self._who)
+        hidden = self._rules.hidden(offer, self._who, self._products)
         if hidden:
             return Judgement(None, False, ("the access policy hides the offer", *hidden))
         own = self._decided(offer.contract, requested, dataset)
@@ -283,7 +306,7 @@ class CallerRules:
         offer = self._offer
         if offer is None or offer.id != offer_id or offer.asset != dataset:
             return ["the offer is none of ours any more"]
-        hidden = self._rules.hidden(offer, self._who)
+        hidden = self._rules.hidden(offer, self._who, self._products)
         return ["the access policy hides the offer", *hidden] if hidden else self._decided(terms, terms, dataset)
 
     def consent(self, process: Process) -> Consent:
@@ -297,7 +320,7 @@ class CallerRules:
 
     def _decided(self, policy: dict[str, Any], requested: dict[str, Any], dataset: str) -> list[str]:
         """Why a policy does not permit the caller a contract; empty when it does."""
-        return self._rules.against(policy, "negotiation", self._who, requested, dataset)
+        return self._rules.against(policy, "negotiation", self._who, requested, dataset, self._products)
 
     def differences(self, asked: dict[str, Any], given: dict[str, Any]) -> Sequence[str]:
         """Term by term."""
@@ -318,7 +341,7 @@ class CallerRules:
         )
         if not finalised:
             raise AgreementUnknown("no such agreement", reason="its negotiation is not finalised", peer=self._who.did)
-        return self._rules.usage.grant(found, self._ledger, shown(self._who), uses=0 if again else 1)
+        return self._rules.usage.grant(found, self._ledger, shown(self._who), self._products, uses=0 if again else 1)
 
 
 class OwnRules:

@@ -27,17 +27,19 @@ def _assets() -> typer.Typer:
         title: Annotated[str, typer.Option("--title", help=SAY("title"))],
         title_ja: Annotated[str, typer.Option("--title-ja", help=SAY("title_ja"))] = "",
         media_type: Annotated[str, typer.Option("--media-type", help=SAY("media_type"))] = "application/json",
+        products: Annotated[list[str] | None, typer.Option("--product", help=SAY("asset_product"))] = None,
         directory: Directory = HERE,
         as_json: Json = False,
     ) -> None:
-        query = urlencode({"schema": schema, "title": title, "titleJa": title_ja, "mediaType": media_type})
+        given = {"schema": schema, "title": title, "titleJa": title_ja, "mediaType": media_type, "product": products or []}
+        query = urlencode(given, doseq=True)
         found = client(directory).upload(f"/v1/assets?{query}", payload)
         print_result(found, as_json=as_json)
 
     @app.command("list", help=SAY("asset_list"))
     def listing(directory: Directory = HERE, as_json: Json = False) -> None:
         found = list(client(directory).items("/v1/assets"))
-        print_result({"items": found} if as_json else rows(found, "id", "schema", "size", "title"), as_json=as_json)
+        print_result({"items": found} if as_json else rows(found, "id", "schema", "size", "products", "title"), as_json=as_json)
 
     return app
 
@@ -97,12 +99,11 @@ def _catalogs() -> typer.Typer:
 
 
 def _dataset_rows(dataset: dict[str, Any]) -> list[dict[str, Any]]:
-    """One row for each offer, with its terms in short lines."""
-    title = _title(dataset.get("dct:title"))
-    return [
-        {"dataset": dataset["@id"], "title": title, "offer": offer["@id"], "terms": "\n".join(_terms(offer))}
-        for offer in dataset.get("hasPolicy", [])
-    ]
+    """One row for each offer, with what the dataset is about and its terms in short lines."""
+    from catalog import describe  # noqa: PLC0415  not needed to print a help text, nor to run
+
+    said = {"dataset": dataset["@id"], "title": _title(dataset.get("dct:title")), "products": " ".join(describe.products(dataset))}
+    return [{**said, "offer": offer["@id"], "terms": "\n".join(_terms(offer))} for offer in dataset.get("hasPolicy", [])]
 
 
 def _terms(offer: dict[str, Any]) -> list[str]:

@@ -134,7 +134,7 @@ class Management:
             self._route("POST", "/v1/membership/certificate", self.rotate, "operate membership", "Enrol for a new member certificate"),
             self._route("GET", "/v1/assets", self.assets, "read assets", "Published datasets", response=PageOf[views.AssetView], query=_PAGED),
             self._route("POST", "/v1/assets", self.add_asset, "operate assets", "Validate and publish a payload (the request body)",
-                        response=views.AssetView, query=("schema", "title", "titleJa", "mediaType"), status=201),
+                        response=views.AssetView, query=("schema", "title", "titleJa", "mediaType", "product"), status=201),
             self._route("GET", "/v1/offers", self.offers, "read offers", "Offers", response=PageOf[views.OfferView], query=_PAGED),
             self._route("POST", "/v1/offers", self.add_offer, "operate offers", "Make an offer", NewOffer, views.OfferView, status=201),
             self._route("POST", "/v1/catalog", self.catalog, "read offers", "Read a participant's catalog", OfPeer),
@@ -280,6 +280,7 @@ class Management:
             schema=query.get("schema", ""),
             title={"en": query.get("title", ""), "ja": query.get("titleJa", "")},
             media_type=query.get("mediaType", "application/json"),
+            products=query.getall("product", []),
         )
         return json_response(views.asset_view(asset), status=201)
 

@@ -93,6 +93,7 @@ class AssetView(Struct, frozen=True, kw_only=True, rename="camel"):
     size: int
     sha256: str
     created: str
+    products: tuple[str, ...] = ()
 
 
 class OfferView(Struct, frozen=True, kw_only=True):
@@ -164,6 +165,7 @@ def asset_view(asset: Asset) -> AssetView:
         size=asset.size,
         sha256=asset.sha256,
         created=asset.created,
+        products=asset.products,
     )
 
 

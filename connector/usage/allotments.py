@@ -58,7 +58,8 @@ class Allotments:
             raise AgreementRetired("the agreement is not in force any more")
         ledger = await self._store.ledger(agreement.id)
         amount = min(wanted, _left(ledger)) or wanted  # nothing left: the grant says so
-        grant = self._usage.grant(agreement, ledger, process.data.get("claims") or {}, uses=amount)
+        products = await self._usage.products(agreement)
+        grant = self._usage.grant(agreement, ledger, process.data.get("claims") or {}, products, uses=amount)
         made = Allotted(id=key, transfer=pid, agreement=agreement.id, plane=plane, amount=amount, at=iso(self._clock.now()))
         decided = replace(grant.decided, transfer=pid) if grant.decided is not None else None
         moved = replace(process, version=process.version + 1)

@@ -2,7 +2,8 @@
 
 Rules
 - Facts come from the consumer's verified claims by the profile's paths, from the agreement (its purposes and recipients, the moment it began) and from our own ledger of it
-  (duties, counters), and of our trade relations; never from anybody's word. `elapsedTime` and `delayPeriod` run from the agreement's moment.
+  (duties, counters), and of our trade relations, also for the products of the dataset; never from anybody's word. `elapsedTime` and `delayPeriod` run from the agreement's
+  moment.
 - An agreement begins at the time that stands in it, so that both sides have the same due dates, but not later than we kept it.
 - A new transfer is decided with the counters as they would be afterwards; one that goes on with the counters as they are, since it is counted already.
 - Duties are decided by as they are at that moment, whether or not anybody has written down yet that one became overdue.
@@ -11,7 +12,7 @@ Rules
 Not done here: storing (`connector.store`), acting on what changes by itself (`connector.worker.monitor`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from catalog.dcat import Asset
 from catalog.offers import ACTION
 from connector.processes.errors import PolicyRefused
 from connector.processes.model import Agreement, Decided, Ledger
@@ -49,8 +51,11 @@ class Stated(Struct, frozen=True):
 class Usage:
     """Facts and decisions of one participant."""
 
-    def __init__(self, profile: Profile, clock: Clock, relations: Relations) -> None:
-        self._profile, self._clock, self._relations = profile, clock, relations
+    def __init__(
+        self, profile: Profile, clock: Clock, relations: Relations, asset: Callable[[str], Awaitable[Asset | None]]
+    ) -> None:
+        """`asset` finds a dataset of ours."""
+        self._profile, self._clock, self._relations, self._asset = profile, clock, relations, asset
 
     def policy(self, agreement: Agreement) -> Policy:
         """The agreement's policy; raises `PolicyError`."""
@@ -81,13 +86,33 @@ class Usage:
         named = {name for function, name in by_path(self.policy(agreement))[path].parties if function.endswith("assignee")}
         return agreement.provider if agreement.provider in named else agreement.consumer
 
-    def request(self, agreement: Agreement, ledger: Ledger, claims: Claims, phase: Phase, stated: Stated | None = None) -> Request:
+    async def products(self, agreement: Agreement) -> tuple[str, ...]:
+        """The products of the agreement's dataset, where we provide it and its policy asks for them."""
+        try:
+            wanted = agreement.role == "provider" and self._profile.reads_product(self.policy(agreement))
+        except PolicyError:
+            return ()
+        found = await self._asset(agreement.dataset) if wanted else None
+        return found.products if found is not None else ()
+
+    def request(
+        self,
+        agreement: Agreement,
+        ledger: Ledger,
+        claims: Claims,
+        phase: Phase,
+        *,
+        stated: Stated | None = None,
+        products: Sequence[str] = (),
+    ) -> Request:
         """What is asked of the agreement's policy; purposes and recipients are those of the agreement unless stated. Raises `PolicyError`."""
         policy, now = self.policy(agreement), self._clock.now()
         stated = stated or self.stated(agreement.policy)
         duties, _ = ticked(ledger.duties, policy, now)
         relations = self._relations.of(agreement.consumer, now) if agreement.role == "provider" else ()
-        known = self._profile.facts(claims, purpose=stated.purposes, participant=agreement.consumer, relations=relations)
+        known = self._profile.facts(
+            claims, purpose=stated.purposes, participant=agreement.consumer, relations=relations, products=products
+        )
         known |= {RECIPIENT: stated.recipients} if stated.recipients else {}
         known |= facts(ledger.counters) | dict.fromkeys(RUNNING, moment(agreement))
         return Request(ACTION, phase, known, now, party=agreement.consumer, target=agreement.dataset, duties=states(duties))
@@ -96,12 +121,13 @@ class Usage:
         """What comes out differently when it is decided again from a record; raises `PolicyError` for another policy or registry."""
         return replay(kept, agreement.policy, self._profile.operands)
 
-    def grant(self, agreement: Agreement, ledger: Ledger, shown: Shown, *, uses: int) -> Grant:
-        """So many uses under the agreement (0: a transfer goes on), with what they take; raises `PolicyRefused`."""
+    def grant(self, agreement: Agreement, ledger: Ledger, shown: Shown, products: Sequence[str], *, uses: int) -> Grant:
+        """So many uses under the agreement (0: a transfer goes on) of a dataset with these products, with what they take; raises `PolicyRefused`."""
         try:
             after = granted(ledger.counters, {COUNT: Decimal(uses)}) if uses else []
             claims = valid(shown, self._clock.now())
-            asked = self.request(agreement, replace(ledger, counters=tuple(after) or ledger.counters), claims, "transfer")
+            then = replace(ledger, counters=tuple(after) or ledger.counters)
+            asked = self.request(agreement, then, claims, "transfer", products=products)
             decision = evaluate(self.policy(agreement), asked)
         except (Exhausted, PolicyError) as error:
             raise PolicyRefused((error.detail,)) from error

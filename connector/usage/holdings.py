@@ -74,7 +74,7 @@ class Holdings:
             why = f"the agreement does not permit it: no purpose is stated; it permits {known}"
             raise PolicyRefused(("no purpose is stated",), why, "state it: --purpose NAME")
         try:
-            asked = self._usage.request(agreement, ledger, await self._claims(), "consumer", stated)
+            asked = self._usage.request(agreement, ledger, await self._claims(), "consumer", stated=stated)
             decision = evaluate(self._usage.policy(agreement), asked)
         except PolicyError as error:
             raise PolicyRefused((error.detail,), "the agreement's policy cannot be read") from error

@@ -1,10 +1,10 @@
 """Our own ledger of trade relations: who buys from us or supplies us, with which product, and for how long.
 
-    fact       customer, supplier: for everything that is traded;   customer:PRODUCT, supplier:PRODUCT: for that product or material alone
+    facts      as `policies.profiles.trade` writes them; the same for the product of a dataset where a policy asks for that (`productRelation`)
 
 Rules
-- The fact of the operand `tradeRelation` comes from here and from nowhere else: no claim, message or parameter of a caller can add to it (pilots.md 4.4). It is known to
-  who provides; a consumer's side cannot know it and leaves such a constraint to the provider.
+- The facts of the operands `tradeRelation` and `productRelation` come from here and from nowhere else: no claim, message or parameter of a caller can add to them
+  (pilots.md 4.4). They are known to who provides; a consumer's side cannot know them and leaves such a constraint to the provider.
 - A relation counts from its beginning until before its end. Ending it, or adding one, is looked at by the monitor at once; a beginning or an end that lies ahead is an
   instant of its own.
 - Nothing is changed or removed: an ended relation stays, with who ended it, when and why.
@@ -13,18 +13,28 @@ All are held in memory, by partner: a catalog asks at every request.
 """
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
-from typing import Final
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
+from catalog.dcat import product
 from connector.store.port import Relation, Store
 from kernel.clock import Clock, iso, parse_iso
 from kernel.errors import BadInput, Conflict, NotFound
+from policies.profiles.trade import word
 
 KINDS: Final = ("customer", "supplier")
 PAGE: Final = 500
-_LONGEST: Final = 200
+_EVER: Final = datetime.max.replace(tzinfo=UTC)
+
+
+class _Words(NamedTuple):
+    """The fact of a partner, and from when until when it is so."""
+
+    words: tuple[str, ...]
+    since: datetime
+    until: datetime
 
 
 class Relations:
@@ -33,6 +43,7 @@ class Relations:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store, self._clock = store, clock
         self._known: dict[str, dict[str, Relation]] = {}
+        self._words: dict[str, _Words] = {}
         self._watchers: list[Callable[[str], None]] = []
 
     def on_change(self, watcher: Callable[[str], None]) -> None:
@@ -41,7 +52,13 @@ class Relations:
 
     def of(self, partner: str, now: datetime) -> tuple[str, ...]:
         """The fact: what a participant is to us at a moment, in order."""
-        return tuple(sorted({_word(each) for each in self._of(partner) if _in_force(each, now)}))
+        if partner not in self._known:
+            return ()
+        known = self._words.get(partner)
+        if known is None or not known.since <= now < known.until:
+            words = tuple(sorted({word(each.kind, each.product) for each in self._of(partner) if _in_force(each, now)}))
+            known = self._words[partner] = _Words(words, now, self.next_change(partner, now) or _EVER)
+        return known.words
 
     def next_change(self, partner: str, now: datetime) -> datetime | None:
         """When time changes that next; None: never."""
@@ -54,8 +71,8 @@ class Relations:
             raise BadInput(f"{relation.kind[:40]!r} is no trade relation", next_step=f"one of {', '.join(KINDS)}")
         if not relation.partner.startswith("did:"):
             raise BadInput("the partner is a participant's DID", next_step="write did:web:...")
-        if len(relation.product) > _LONGEST or any(each.isspace() for each in relation.product):
-            raise BadInput("a product is named by a number or name without spaces, of 200 characters at most")
+        if relation.product:
+            product(relation.product)
         since, until = (iso(parse_iso(each)) if each else "" for each in (relation.since, relation.until))
         if since and until and since >= until:
             raise BadInput("the relation ends before it begins")
@@ -98,15 +115,12 @@ class Relations:
         if known.get(relation.id) == relation:
             return
         known[relation.id] = relation
+        self._words.pop(relation.partner, None)
         for watcher in self._watchers:
             watcher(relation.partner)
 
     def _of(self, partner: str) -> Iterator[Relation]:
         return iter(self._known.get(partner, {}).values())
-
-
-def _word(relation: Relation) -> str:
-    return f"{relation.kind}:{relation.product}" if relation.product else relation.kind
 
 
 def _in_force(relation: Relation, now: datetime) -> bool:

@@ -2,7 +2,7 @@
 
 Rules
 - Decided is with the verified claims that the transfer was let in with, or renewed with since, as far as their credentials have not ended; with the counters, duties
-  and relations as they are; in phase `monitoring`.
+  and relations (also for the dataset's products) as they are; in phase `monitoring`.
 - A transfer that is not permitted any more is suspended where time alone will permit it again or a new credential may, else terminated. The decision is kept in the
   agreement's chain; the peer is told no more than that the policy does not permit it.
 - Whoever asks for a new data token has just proven its credentials again: the policy is decided with those, and they are kept in place of the old ones. A refusal
@@ -11,7 +11,7 @@ Rules
 Not done here: knowing when (`worker.monitor`).
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -46,13 +46,14 @@ class Running:
         if process.role != "provider" or (process.pending is not None and process.pending.to != "STARTED"):
             return None  # data are closed already
         found = _shown(process)
-        policy, asked = self._asked(agreement, ledger, claims.valid(found, self._clock.now()))
+        products = await self._usage.products(agreement)
+        policy, asked = self._asked(agreement, ledger, claims.valid(found, self._clock.now()), products)
         decision = evaluate(policy, asked)
         following = _first(next_change(policy, asked), self._relations.next_change(process.peer, asked.now))
         if decision.permitted:
             return _first(following, claims.lapse(found, asked.now))
         if not renewable and (ever := claims.ever(found)) != claims.valid(found, asked.now):
-            renewable = evaluate(*self._asked(agreement, ledger, ever)).permitted
+            renewable = evaluate(*self._asked(agreement, ledger, ever, products)).permitted
         step = "suspend" if renewable or following is not None else "terminate"
         if step == "suspend" and process.state != "STARTED":
             return following
@@ -86,7 +87,8 @@ class Running:
             raise Unauthorized("invalid token", reason="the agreement is gone", peer=process.peer)
         ledger = await self._store.ledger(agreement.id)
         try:
-            policy, asked = self._asked(agreement, ledger, claims.valid(found, self._clock.now()))
+            products = await self._usage.products(agreement)
+            policy, asked = self._asked(agreement, ledger, claims.valid(found, self._clock.now()), products)
             decision = evaluate(policy, asked)
         except PolicyError as error:
             raise Unauthorized("invalid token", reason=f"the policy cannot be read: {error.detail}", peer=process.peer) from error
@@ -100,8 +102,8 @@ class Running:
         await self._store.commit(Commit(process=kept, expected=process.version, decided=made))
         return kept
 
-    def _asked(self, agreement: Agreement, ledger: Ledger, known: claims.Claims) -> tuple[Policy, Request]:
-        return self._usage.policy(agreement), self._usage.request(agreement, ledger, known, "monitoring")
+    def _asked(self, agreement: Agreement, ledger: Ledger, known: claims.Claims, products: Sequence[str]) -> tuple[Policy, Request]:
+        return self._usage.policy(agreement), self._usage.request(agreement, ledger, known, "monitoring", products=products)
 
 
 def _first(*moments: datetime | None) -> datetime | None:

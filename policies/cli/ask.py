@@ -30,6 +30,7 @@ Fact = Annotated[list[str] | None, typer.Option("--fact", help=SAY("fact"))]
 Action = Annotated[str, typer.Option("--action", help=SAY("action"))]
 PhaseName = Annotated[str, typer.Option("--phase", help=SAY("phase"))]
 Now = Annotated[str, typer.Option("--now", help=SAY("now"))]
+Products = Annotated[list[str] | None, typer.Option("--product", help=SAY("product"))]
 Template = Annotated[str, typer.Argument(help=SAY("template"))]
 Asked = Annotated[Path | None, typer.Option("--request", help=SAY("request"))]
 People = Annotated[Path | None, typer.Option("--members", help=SAY("members"))]
@@ -75,14 +76,21 @@ def _case_files(given: list[Path]) -> list[Path]:
 
 
 def _decided(
-    policy: Path, profile: Profile, who: Path | None, facts: list[str] | None, action: str, phase: str, now: str
+    policy: Path,
+    profile: Profile,
+    who: Path | None,
+    facts: list[str] | None,
+    action: str,
+    phase: str,
+    now: str,
+    products: list[str] | None = None,
 ) -> Decision:
     if not (named := next((each for each in PHASES if each == phase), None)):
         raise BadInput(SAY("unknown_phase", phase=phase), next_step=", ".join(PHASES))
     ((_, value),) = documents([policy])
     asker = _asker(who)
     asker = msgspec.structs.replace(asker, facts=asker.facts | parameters(facts))
-    request = asker.request(profile, action, named, _now(now))
+    request = asker.request(profile, action, named, _now(now), products=products or ())
     return evaluate(profile.policy(value), request)
 
 
@@ -112,11 +120,12 @@ def explain(
     action: Action = "use",
     phase: PhaseName = "negotiation",
     now: Now = "",
+    product: Products = None,
     lang: Language = "",
     as_json: Json = False,
 ) -> None:
     loaded = load(profile)
-    decision = _decided(policy, loaded, who, fact, action, phase, now)
+    decision = _decided(policy, loaded, who, fact, action, phase, now, product)
     if as_json:
         print_result(to_builtins(tree(decision)), as_json=True)
     else:
@@ -131,6 +140,7 @@ def simulate(
     *,
     members: People = None,
     request: Asked = None,
+    product: Products = None,
     profile: ProfileName = "base",
     now: Now = "",
     lang: Language = "",
@@ -143,8 +153,8 @@ def simulate(
     asked = [each for _, value in documents([request]) for each in questions(value, loaded)] if request is not None else []
     words = Words(language(lang), loaded)
     rows = simulated(
-        template, loaded.policy(access), loaded.policy(contract), _askers(members), loaded, _now(now), words, asked=asked
-    )
+        template, loaded.policy(access), loaded.policy(contract), _askers(members), loaded, _now(now), words, asked=asked, products=product or (),
+    )  # fmt: skip
     if as_json:
         print_result({"rows": to_builtins(rows)}, as_json=True)
     else:

@@ -49,7 +49,7 @@ class Source(Struct, frozen=True, forbid_unknown_fields=True):
 
     `request` is `participant` (the proven DID), `purpose` (what was signed up to), or `duty`: known only to who keeps the
     duties of an agreement, so that a permission on it is never granted. `ledger` is `relations`: the trade relations that the
-    provider itself keeps.
+    provider itself keeps; `about` is `product` where they are read for the product of the dataset that is asked for (`trade`).
     """
 
     credential: str = ""
@@ -57,6 +57,7 @@ class Source(Struct, frozen=True, forbid_unknown_fields=True):
     value: str = ""
     request: str = ""
     ledger: str = ""
+    about: str = ""
 
 
 class OperandEntry(Struct, frozen=True, forbid_unknown_fields=True):

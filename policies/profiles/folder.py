@@ -40,6 +40,7 @@ FILE: Final = "profile.toml"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]*")
 _REQUESTS: Final = frozenset({"purpose", "participant", "duty"})
 _LEDGERS: Final = frozenset({"relations"})
+_ABOUT: Final = frozenset({"", "product"})
 _LARGEST: Final = 1_048_576
 _DEEPEST: Final = 4
 
@@ -88,6 +89,7 @@ class _Folder(msgspec.Struct, frozen=True):
             operands=registry,
             compiled=Compiled(registry),
             sources=tuple(_source(each, credentials, file) for each in entries.values()),
+            by_product=frozenset(each.name for each in entries.values() if each.source.about),
             schemas=self._schemas(),
             rules=self._rules(),
             policies=MappingProxyType(self.policies()),
@@ -196,7 +198,8 @@ def local(name: str) -> str:
 
 def _words(source: Source) -> str:
     if source.request or source.ledger:
-        return f"the {source.request} of the request" if source.request else f"the provider's own ledger of {source.ledger}"
+        about = " of the dataset's product" if source.about else ""
+        return f"the {source.request} of the request" if source.request else f"the provider's own ledger of {source.ledger}{about}"
     return f"credential {source.credential}" + (f", claim {source.path}" if source.path else "")
 
 
@@ -207,6 +210,8 @@ def _source(entry: OperandEntry, credentials: Mapping[str, CredentialEntry], fil
         raise ProfileError(file, f"operand {entry.name}: the source is a request, a ledger, or a credential with a path or a value")
     if source.ledger and source.ledger not in _LEDGERS:
         raise ProfileError(file, f"operand {entry.name}: no ledger is called {source.ledger}; use {', '.join(sorted(_LEDGERS))}")
+    if source.about not in _ABOUT or (source.about and not source.ledger):
+        raise ProfileError(file, f"operand {entry.name}: a ledger may be about the product, and nothing else")
     if source.request and source.request not in _REQUESTS:
         raise ProfileError(file, f"operand {entry.name}: no request has {source.request}; use {', '.join(sorted(_REQUESTS))}")
     if source.credential not in (*credentials, "", ANY_CREDENTIAL) or (source.credential == ANY_CREDENTIAL and source.path):

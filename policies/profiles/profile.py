@@ -19,13 +19,14 @@ from typing import Any, Final
 
 from identity.trust import ClaimTable
 from kernel import wire
-from policies.odrl import Compiled, Frozen, Policy, Registry
+from policies.odrl import Atomic, Compiled, Frozen, Policy, Registry
 from policies.profiles.document import OperandEntry
 from policies.profiles.errors import BadParameter, UnknownEntry
 from policies.profiles.paths import Path
 from policies.profiles.rules import CompiledRule, Violation
 from policies.profiles.schemas import MOST, Schemas
 from policies.profiles.templates import Template, written_out
+from policies.profiles.trade import kinds
 
 ANY_CREDENTIAL: Final = "*"
 
@@ -40,7 +41,10 @@ class FactSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """A loaded profile. `title` maps languages to texts; `scopes` must be answered by members, `optional_scopes` may be."""
+    """A loaded profile. `title` maps languages to texts; `scopes` must be answered by members, `optional_scopes` may be.
+
+    `by_product` names the operands whose fact depends on the product of the dataset that is asked for.
+    """
 
     id: str
     version: str
@@ -52,6 +56,7 @@ class Profile:
     operands: Registry
     compiled: Compiled
     sources: tuple[FactSource, ...]
+    by_product: frozenset[str]
     schemas: Schemas
     rules: tuple[CompiledRule, ...]
     policies: Mapping[str, dict[str, Any]]
@@ -78,6 +83,21 @@ class Profile:
         """The policies that templates and terms may inherit from, by digest, in the form that is hashed (RFC 8785)."""
         return {wire.digest(each): wire.canonical(each) for each in self.policies.values()}
 
+    def reads_product(self, policy: Policy) -> bool:
+        """Whether a decision by this policy depends on the product of the dataset."""
+        return any(atom.operand.iri in self.by_product for atom in policy.atoms())
+
+    def needs_product(self, policy: Policy) -> bool:
+        """Whether it permits nothing at all of a dataset without a product: every permission hangs on one."""
+        return bool(policy.permissions) and all(
+            any(isinstance(each, Atomic) and each.operand.iri in self.by_product for each in rule.constraints)
+            for rule in policy.permissions
+        )
+
+    def about(self, facts: Mapping[str, Any], found: tuple[str, ...]) -> Mapping[str, Any]:
+        """Facts that were made without a product, for a dataset for whose product the participant is this (`trade.Standing.towards`)."""
+        return {**facts, **dict.fromkeys(self.by_product, found)} if found else facts
+
     def facts(
         self,
         claims: Mapping[str, Sequence[Mapping[str, Any]]],
@@ -85,13 +105,16 @@ class Profile:
         purpose: Sequence[str] = (),
         participant: str = "",
         relations: Sequence[str] = (),
+        products: Sequence[str] = (),
     ) -> dict[str, Any]:
-        """Facts by operand IRI. `claims` holds credential subjects by credential type, all verified; `relations` is what our own ledger says of the participant.
+        """Facts by operand IRI. `claims` holds credential subjects by credential type, all verified.
 
-        A set-valued operand has a tuple of values. What is not known is not there.
+        `relations` is what our own ledger says of the participant, `products` are those of the dataset that is asked for. A set-valued operand has a tuple of
+        values. What is not known is not there.
         """
         given: dict[str, tuple[str, ...]] = {
             "purpose": tuple(purpose), "participant": (participant,) if participant else (), "relations": tuple(relations),
+            "product": kinds(relations, products),
         }  # fmt: skip
         found: dict[str, Any] = {}
         for source in self.sources:
@@ -143,7 +166,7 @@ def _values(
 ) -> tuple[Any, ...]:
     where = source.entry.source
     if where.request or where.ledger:
-        return given.get(where.request or where.ledger, ())
+        return given.get(where.request or where.about or where.ledger, ())
     if where.credential == ANY_CREDENTIAL:
         return (where.value,) if any(claims.values()) else ()
     subjects = claims.get(where.credential, ())

@@ -5,6 +5,8 @@
     name = "a member with the role gets it"
     claims = { MembershipCredential = [{ memberOf = "x" }], RoleCredential = [{ role = ["oem"] }] }
     purpose = ["cfp.rollup:1"]
+    relations = ["customer:cell-A"]       # what the asker is to the provider, by its ledger
+    products = ["cell-A"]                 # what the dataset is about
     expect = "permitted"                  # or "denied"
     missing = ["purpose"]                 # where given: exactly the facts that stood in the way
     owed = ["delete"]                     # where given: exactly the actions that come with a yes
@@ -46,6 +48,8 @@ class Case(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     did: str = ""
     claims: dict[str, list[dict[str, Any]]] = {}
     purpose: list[str] = []
+    relations: list[str] = []
+    products: list[str] = []
     facts: dict[str, Any] = {}
     part_of: dict[str, list[str]] = {}
     duties: dict[str, str] = {}
@@ -54,9 +58,7 @@ class Case(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     because: list[str] | None = None
 
     def asker(self) -> Asker:
-        return msgspec.convert(
-            {name: getattr(self, name) for name in ("name", "did", "claims", "purpose", "facts", "part_of", "duties")}, Asker
-        )
+        return msgspec.convert({name: getattr(self, name) for name in Asker.__struct_fields__}, Asker)
 
 
 class CaseFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -100,7 +102,7 @@ def run(path: Path, profile: Profile) -> tuple[list[Outcome], Coverage]:
     outcomes = []
     for each in found.case:
         now = each.now or found.now
-        request = each.asker().request(profile, each.action, each.phase, _moment(now), each.target)
+        request = each.asker().request(profile, each.action, each.phase, _moment(now), each.target, each.products)
         decision = evaluate(policy, request)
         shown = tree(decision)
         outcomes.append(Outcome(str(path), each.name, tuple(_faults(each, decision, shown.rules, profile))))

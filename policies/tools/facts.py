@@ -1,14 +1,15 @@
 """Who asks and what is known of it, as authors write it: for cases, explanations and simulation.
 
     {"name": "OEM 1", "did": "did:web:oem.example", "claims": {"RoleCredential": [{"role": ["oem"]}]},
-     "purpose": ["cfp.rollup:1"], "facts": {"count": 3, "elapsedTime": "2026-01-01T00:00:00+09:00"}}
+     "purpose": ["cfp.rollup:1"], "relations": ["customer:cell-A"], "facts": {"count": 3, "elapsedTime": "2026-01-01T00:00:00+09:00"}}
 
-`claims` go the way of verified credentials, through the profile's claim paths; `facts` are added by the operand's name: its IRI, a
+`relations` are those of the provider's ledger, as facts say them (`policies.profiles.trade`); what it is for the dataset's product follows from the products that are asked
+about. `claims` go the way of verified credentials, through the profile's claim paths; `facts` are added by the operand's name: its IRI, a
 prefixed form, or its last part where only one operand has that. A moment for a duration is when it began.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -28,13 +29,16 @@ class Asker(Struct, frozen=True, forbid_unknown_fields=True):
     did: str = ""
     claims: dict[str, list[dict[str, Any]]] = {}
     purpose: list[str] = []
+    relations: list[str] = []
     facts: dict[str, Any] = {}
     part_of: dict[str, list[str]] = field(default_factory=dict)
     duties: dict[str, DutyState] = field(default_factory=dict)
 
-    def request(self, profile: Profile, action: str, phase: Phase, now: datetime, target: str = "") -> Request:
-        """What this participant asks, with what is known of it; raises `BadInput` for a fact of no operand."""
-        known = profile.facts(self.claims, purpose=self.purpose, participant=self.did)
+    def request(
+        self, profile: Profile, action: str, phase: Phase, now: datetime, target: str = "", products: Sequence[str] = ()
+    ) -> Request:
+        """What this participant asks of a dataset with these products, with what is known of it; raises `BadInput` for a fact of no operand."""
+        known = profile.facts(self.claims, purpose=self.purpose, participant=self.did, relations=self.relations, products=products)
         known |= {each.iri: _typed(each, value) for name, value in self.facts.items() for each in [named(profile.operands, name)]}
         part_of = {name: frozenset(each) for name, each in self.part_of.items()}
         return Request(action, phase, known, now, self.did, target, part_of, self.duties)

@@ -28,6 +28,7 @@ from policies.odrl.evaluate import limited_in_time
 from policies.odrl.model import atoms, bearing
 from policies.odrl.wire import fitted
 from policies.profiles import Profile
+from policies.profiles.trade import Standing
 from policies.tools.classes import operand_class
 
 Level = Literal["error", "warning", "note"]
@@ -81,7 +82,7 @@ def linted(value: Any, profile: Profile, now: datetime) -> list[Found]:
         policy = profile.policy(value)
     except PolicyError as error:
         return [Found("P000", error.path, detail=error.reason)]
-    found = [*_whole(policy), *_meaning(policy), *_constraints(policy, now), *_duties(policy), *_wire(value)]
+    found = [*_whole(policy), *_meaning(policy), *_constraints(policy, profile, now), *_duties(policy), *_wire(value)]
     return sorted(found, key=lambda each: (each.id, each.path))
 
 
@@ -102,11 +103,12 @@ def _meaning(policy: Policy) -> Iterator[Found]:
             yield Found(BY_MEANING[each.kind], each.path, each.other, witness=each.witness)
 
 
-def _constraints(policy: Policy, now: datetime) -> Iterator[Found]:
+def _constraints(policy: Policy, profile: Profile, now: datetime) -> Iterator[Found]:
     for rule in rules_of([policy]):
         for constraint in bearing(rule):
             for atom in atoms(constraint):
                 yield from _atom(atom, now)
+                yield from _product(atom, profile)
 
 
 def _atom(atom: Atomic, now: datetime) -> Iterator[Found]:
@@ -119,6 +121,14 @@ def _atom(atom: Atomic, now: datetime) -> Iterator[Found]:
         yield Found("P040", atom.path, detail=operand.iri)
     elif operand_class(operand) == "E":
         yield Found("P041", atom.path, detail=operand.iri)
+
+
+def _product(atom: Atomic, profile: Profile) -> Iterator[Found]:
+    """A trade relation for a product that the policy names itself, where there is an operand that takes the dataset's."""
+    ledgers = {each.entry.name for each in profile.sources if each.entry.source.ledger and not each.entry.source.about}
+    named = [each for each in atom.right if Standing.of([each]).named]
+    if named and profile.by_product and atom.operand.iri in ledgers:
+        yield Found("P043", atom.path, detail=named[0])
 
 
 def _duties(policy: Policy) -> Iterator[Found]:

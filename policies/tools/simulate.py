@@ -5,6 +5,7 @@ gets    the contract policy permits at the negotiation, with the purposes that t
 until   the first moment at which that answer can change by time alone; empty: never
 reason  what stands in the way, for our own side
 
+Where the policies read the product, they are asked about a dataset with the given products, and about the relations that each participant has.
 With a request (`tools.request`) every question of it is a row of its own: its action and asset, for the party that it names or for everybody.
 """
 
@@ -46,12 +47,13 @@ def simulated(
     words: Words,
     *,
     asked: Sequence[Question] = (),
+    products: Sequence[str] = (),
 ) -> list[Row]:
     """One row for each participant, and for each question that it asks. Who a request names and nobody describes is known by its name alone."""
     rows = []
     for asker, action, target in _asking(askers, asked):
-        seen = evaluate(access, asker.request(profile, "use", "catalog", now, target))
-        got = evaluate(contract, asker.request(profile, action, "negotiation", now, target))
+        seen = evaluate(access, asker.request(profile, "use", "catalog", now, target, products))
+        got = evaluate(contract, asker.request(profile, action, "negotiation", now, target, products))
         until = next_change(contract, got.request) if seen.permitted and got.permitted else None
         stopped = seen if not seen.permitted else got
         rows.append(

@@ -1,4 +1,6 @@
-"""100,000 datasets, each also under one of 3,000 contract definitions that the reader does not meet: neither those nor the number of a page cost anything."""
+"""100,000 datasets, each also under one of 3,000 contract definitions that the reader does not meet: neither those nor the number of a page cost anything.
+
+Every dataset is about a product of its own, and the definitions are for its buyers, so that they are as many questions as there are datasets."""
 
 import asyncio
 import tempfile

@@ -49,6 +49,7 @@ async def measures() -> AsyncIterator[Measure]:
     )
     yield at_most("memory of a compiled policy, 5 constraints", _memory(profile), "kB", 5)
     yield at_most("catalog, 10,000 offers, 100 policies", _catalog(profile) * 1e3, "ms", 5)
+    yield at_most("catalog, 10,000 offers, 100 policies, a product each", _products(profile) * 1e3, "ms", 5)
 
 
 def _template(profile, space="space.example"):
@@ -126,18 +127,33 @@ def _memory(profile) -> float:
     return found / len(kept) / 1000
 
 
-def _catalog(profile) -> float:
-    """Seconds from asking to the first dataset that may be seen: every distinct policy is decided by then."""
+def _shelf(profile, policies, products=lambda _: ()) -> Shelf:
+    """One with 10,000 offers, each of a dataset of its own."""
     shelf = Shelf(profile)
-    policies = [profile.offer("members", dataSpace=f"space-{n}.example")[0] for n in range(100)]
     for n in range(10_000):
         asset = Asset(
-            id=f"urn:a:{n:05}", participant="p", profile="battery", schema="", title={}, size=1, sha256="", source="", created=""
-        )
-        shelf.put(OfferTerms(id=f"urn:o:{n}", asset=asset.id, access=policies[n % 100], contract={}), asset)
+            id=f"urn:a:{n:05}", participant="p", profile="battery", schema="", title={}, size=1, sha256="", source="", created="", products=products(n),
+        )  # fmt: skip
+        shelf.put(OfferTerms(id=f"urn:o:{n}", asset=asset.id, access=policies[n % len(policies)], contract={}), asset)
+    return shelf
+
+
+def _catalog(profile) -> float:
+    """Seconds from asking to the first dataset that may be seen: every distinct policy is decided by then."""
+    shelf = _shelf(profile, [profile.offer("members", dataSpace=f"space-{n}.example")[0] for n in range(100)])
     facts = FACTS | {KZ + "memberOf": ("space-42.example",)}
     assert len(list(shelf.visible(facts, NOW))) == 100
     return _best(lambda: list(islice(shelf.visible(facts, NOW), 1)))
+
+
+def _products(profile) -> float:
+    """The same where the policies read the product, every dataset has its own, and the caller buys a hundred of them; nothing is known of the caller before."""
+    policies = [profile.offer("footprint-one-up", role="packMaker", dataSpace=f"space-{n}.example")[0] for n in range(100)]
+    shelf = _shelf(profile, policies, lambda n: (f"product-{n:05}",))
+    bought = tuple(f"customer:product-{n:05}" for n in range(42, 10_000, 100))
+    facts = FACTS | {KZ + "memberOf": tuple(f"space-{n}.example" for n in range(100))}
+    assert len(list(shelf.visible(facts, NOW, relations=bought))) == 100
+    return _best(lambda: list(islice(shelf.visible(dict(facts), NOW, relations=bought), 1)))
 
 
 def _best(call: Callable[[], object], count: int = 30) -> float:

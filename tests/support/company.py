@@ -198,13 +198,15 @@ class Company:
             witness=self.witness, stated=self.obligations.taken,
         )  # fmt: skip
 
-    async def publish(self, template="passport-one-up", *, title="x", parameters=None, **said):
+    async def publish(self, template="passport-one-up", *, title="x", parameters=None, products=(), **said):
         """A dataset with one offer."""
 
         async def bytes_of():
             yield b"{}"
 
-        asset = await self.commands.add_asset(bytes_of(), schema="", title={"en": title}, media_type="application/json")
+        asset = await self.commands.add_asset(
+            bytes_of(), schema="", title={"en": title}, media_type="application/json", products=products
+        )
         values = {"role": ["packMaker"], "purpose": ["cfp.rollup:1"]} if parameters is None else parameters
         return await self.commands.add_offer(asset.id, template, values, **said)
 

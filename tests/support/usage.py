@@ -28,9 +28,9 @@ def use(*constraints, **more):
     return {"action": "use", **({"constraint": list(constraints)} if constraints else {})} | more
 
 
-async def contract(seller, buyer, **rules):
-    """The id of an agreement whose policy has these rules."""
-    made = await seller.publish()
+async def contract(seller, buyer, products=(), **rules):
+    """The id of an agreement whose policy has these rules, about a dataset with these products."""
+    made = await seller.publish(products=products)
     key = f"urn:uuid:{uuid.uuid4()}"
     offer = replace(made, id=key, contract={"@id": key, "@type": "Offer", "permission": [use()], **rules})
     await seller.store.add_offer(offer)

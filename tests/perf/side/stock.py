@@ -3,21 +3,24 @@
 import asyncio
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from catalog.dcat import Asset, OfferTerms
 from connector import install
 from connector.store.sqlite import SqliteStore, open_database
+from policies.odrl import KZ
 from policies.profiles import load
 
 CREATED = "2026-11-24T09:00:00.000Z"
 
 
 async def fill(directory: Path, did: str, count: int, *, unseen_definitions: int = 0) -> None:
-    """`count` datasets that everybody may see; with `unseen_definitions`, as many access policies more that the caller does not meet, each over a part of them."""
+    """`count` datasets that everybody may see, each about a product of its own; with `unseen_definitions`, as many access policies more that the caller does not
+    meet, each over a part of them, and each for the buyers of their products."""
     profile = load("base")
     store = SqliteStore(open_database(directory / install.DATABASE), did)
     access, contract = profile.offer("public")
-    hidden = [profile.offer("members", dataSpace=f"other-{n}.example") for n in range(unseen_definitions)]
+    hidden = [_to_buyers(profile.offer("members", dataSpace=f"other-{n}.example")) for n in range(unseen_definitions)]
     try:
         for start in range(0, count, 1000):
             writes = []
@@ -34,9 +37,17 @@ async def fill(directory: Path, did: str, count: int, *, unseen_definitions: int
         await store.close()
 
 
+def _to_buyers(offer: tuple[dict[str, Any], dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    access, contract = offer
+    access["permission"][0]["constraint"].append(
+        {"leftOperand": KZ + "productRelation", "operator": "eq", "rightOperand": "customer"}
+    )
+    return access, contract
+
+
 def _asset(did: str, profile: str, number: int) -> Asset:
     return Asset(
         id=f"urn:uuid:asset-{number:07}", participant=did, profile=profile, schema="", size=1000, sha256=hashlib.sha256(str(number).encode()).hexdigest(),
         title={"en": f"Dataset {number}"}, description={"en": "A dataset among many, for measuring"}, media_type="application/octet-stream", source="",
-        created=CREATED,
+        created=CREATED, products=(f"product-{number:07}",),
     )  # fmt: skip

@@ -28,7 +28,7 @@ async def enter(seller, buyer, **more):
 
 
 async def footprint(seller):
-    return await seller.publish("footprint-one-up", parameters={"role": ["packMaker"]})
+    return await seller.publish("footprint-one-up", parameters={"role": ["packMaker"]}, products=["cell-A"])
 
 
 async def seen(seller, buyer):
@@ -49,7 +49,7 @@ async def test_the_footprint_is_offered_to_customers_of_the_providers_ledger_alo
     running = await transfer(buyer, process.data["agreement"]["@id"])
     assert running.state == "STARTED"
     (kept,) = await seller.store.decisions("", 9, agreement=process.data["agreement"]["@id"])
-    assert kept.record.facts[f"{KZ}tradeRelation"] == ["customer"], "the record says what it rested on"
+    assert kept.record.facts[f"{KZ}productRelation"] == ["customer"], "the record says what it rested on"
     await seller.rules.relations.end(made.id, "Sato", "sold elsewhere")
     ended = await buyer.until(running.id, "TERMINATED")
     assert ended.data["ending"] == {"code": "policy", "reason": [NOT_PERMITTED]}
@@ -58,7 +58,9 @@ async def test_the_footprint_is_offered_to_customers_of_the_providers_ledger_alo
         await buyer.commands.negotiate(seller.did, offer.asset, offer.id, None)
 
 
-@pytest.mark.parametrize("claimed", [{"tradeRelation": ["customer"]}, {f"{KZ}tradeRelation": "customer"}])
+@pytest.mark.parametrize(
+    "claimed", [{"tradeRelation": ["customer"], "productRelation": ["customer"]}, {f"{KZ}productRelation": "customer"}]
+)
 async def test_what_a_caller_says_of_itself_counts_for_nothing(pair, claimed):
     seller, buyer = pair
     await footprint(seller)
@@ -109,6 +111,9 @@ async def test_what_cannot_be_entered_or_ended(pair):
         {"kind": "friend"},
         {"partner": "Buyer Ltd."},
         {"product": "cell A"},
+        {"product": "cell\u3000A"},
+        {"product": "<cell>"},
+        {"product": "c" * 201},
         {"since": "2027-01-01T00:00:00Z", "until": "2026-01-01T00:00:00Z"},
         {"since": "tomorrow"},
     ):
@@ -130,6 +135,18 @@ async def test_a_restart_knows_them_all(pair):
     fresh = type(seller.rules.relations)(seller.store, seller.clock)
     await fresh.fill()
     assert fresh.of(buyer.did, NOW) == ("customer:p0", "customer:p1", "customer:p2")
+
+
+async def test_the_fact_is_kept_until_time_or_the_ledger_changes_it(pair):
+    seller, buyer = pair
+    known = seller.rules.relations
+    end = NOW + timedelta(days=5)
+    await enter(seller, buyer, product="p0", until=iso(end))
+    last = end - timedelta(microseconds=1)
+    assert known.of(buyer.did, NOW) is known.of(buyer.did, last)
+    assert (known.of(buyer.did, end), known.of(buyer.did, last)) == ((), ("customer:p0",))
+    await enter(seller, buyer, product="p1")
+    assert known.of(buyer.did, last) == ("customer:p0", "customer:p1")
 
 
 async def test_relations_on_the_command_line(pair, kizuna):

@@ -8,6 +8,7 @@ import pytest
 from policies.odrl import KZ, ODRL, PURPOSE, same_terms
 from policies.profiles import BadParameter, ProfileError, UnknownEntry, load, shipped
 from policies.profiles.folder import SHIPPED
+from policies.profiles.trade import kinds
 
 ROLES = {"RoleCredential": ({"id": "did:web:a", "role": ["cellMaker", "recycler"]},)}
 MEMBER = {"MembershipCredential": ({"id": "did:web:a", "memberOf": "space.example"},)}
@@ -206,6 +207,9 @@ def test_a_third_sector_is_a_folder(toy):
         ("profile.toml", 'file = "bouquet.json"', 'file = "missing.json"', "No such file"),
         ("profile.toml", 'credential = "GardenCredential", path', 'credential = "ParkCredential", path', "ParkCredential"),
         ("profile.toml", 'credential = "GardenCredential", path = "beds"', 'request = "mood"', "no request has mood"),
+        ("profile.toml", 'credential = "GardenCredential", path = "beds"', 'ledger = "gossip"', "no ledger is called gossip"),
+        ("profile.toml", 'path = "beds"', 'path = "beds", about = "product"', "about the product"),
+        ("profile.toml", 'credential = "GardenCredential", path = "beds"', 'ledger = "relations", about = "beds"', "nothing else"),
         ("profile.toml", 'type = "integer"', 'type = "integer"\nphases = []', "no phase"),
         ("schemas/bouquet.json", '"object"', '"thing"', "JSON Schema"),
         (
@@ -231,6 +235,55 @@ def test_a_wrong_profile_stops_with_file_and_reason(toy, file, before, after, re
     (toy / file).write_text(text.replace(before, after))
     with pytest.raises(ProfileError, match=reason):
         load(toy)
+
+
+def test_an_operand_may_ask_a_ledger_about_the_product_of_the_dataset():
+    profile = load("base")
+    asked = {"relations": ("customer:a", "supplier"), "products": ("a", "b")}
+    found = profile.facts({}, **asked)
+    assert (found[KZ + "tradeRelation"], found[KZ + "productRelation"]) == (("customer:a", "supplier"), ("customer", "supplier"))
+    assert KZ + "productRelation" not in profile.facts({}, relations=asked["relations"])
+    assert KZ + "productRelation" not in profile.facts({}, relations=("customer:a",), products=("b",))
+    assert profile.about({}, kinds(**asked)) == {KZ + "productRelation": ("customer", "supplier")}
+    assert profile.about({}, ()) == {}
+    assert profile.by_product == {KZ + "productRelation"}
+
+
+@pytest.mark.parametrize(
+    ("relations", "products", "found"),
+    [
+        ((), ("a",), ()),
+        (("customer",), (), ()),
+        (("customer:a",), (), ()),
+        (("customer",), ("a",), ("customer",)),
+        (("customer:a",), ("a",), ("customer",)),
+        (("customer:a",), ("b",), ()),
+        (("customer:a", "supplier:b"), ("a", "b", "c"), ("customer", "supplier")),
+        (("customer:a", "supplier"), ("a",), ("customer", "supplier")),
+        (("customer:a", "supplier"), ("b",), ("supplier",)),
+        (("customer:urn:x:a",), ("urn:x:a",), ("customer",)),
+        (("customer:urn:x:a",), ("urn",), ()),
+    ],
+)
+def test_what_a_participant_is_for_the_products_of_a_dataset(relations, products, found):
+    assert kinds(relations, products) == found
+
+
+def test_terms_that_permit_nothing_without_a_product():
+    profile = load("base")
+    buyer = {"leftOperand": KZ + "productRelation", "operator": "eq", "rightOperand": "customer"}
+    member = {"leftOperand": KZ + "membership", "operator": "eq", "rightOperand": "active"}
+
+    def needs(*permissions):
+        return profile.needs_product(
+            profile.policy({"permission": [{"action": "use", "constraint": list(each)} for each in permissions]})
+        )
+
+    assert needs([member, buyer])
+    assert not needs([member, buyer], [member])
+    assert not needs([{"or": [member, buyer]}])
+    assert not needs([member])
+    assert profile.reads_product(profile.policy({"permission": [{"action": "use", "constraint": [{"or": [member, buyer]}]}]}))
 
 
 def test_a_profile_that_is_not_there_names_those_that_are():

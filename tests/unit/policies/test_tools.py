@@ -270,6 +270,32 @@ def simulation(tmp_path, request, *words):
     )
 
 
+def test_simulate_and_explain_ask_about_the_product_of_the_dataset(tmp_path):
+    claims = {"MembershipCredential": [{"memberOf": "x"}], "RoleCredential": [{"role": ["oem"]}]}
+    people = [
+        {"name": name, "claims": claims, "purpose": ["cfp.rollup:1"], "relations": relations}
+        for name, relations in (("A", ["customer:cell-A"]), ("B", ["customer:cell-B"]), ("all", ["customer"]), ("none", []))
+    ]
+    members = file(tmp_path, people, "members.json")
+
+    def seen(*words):
+        asked = ("simulate", "footprint-one-up", "role=oem", "--profile", "battery", "--members", members, "--json")
+        return {row["participant"] for row in json.loads(kizuna(*asked, *words).output)["rows"] if row["sees"] and row["gets"]}
+
+    assert seen("--product", "cell-A") == {"A", "all"}
+    assert seen("--product", "cell-A", "--product", "cell-B") == {"A", "B", "all"}
+    assert seen() == set(), "a dataset without a product is for nobody"
+    policy = kizuna("new", "footprint-one-up", "role=oem", "--profile", "battery").output
+    (tmp_path / "offer.json").write_text(policy)
+    who = file(tmp_path, people[0], "who.json")
+    asked = ("explain", str(tmp_path / "offer.json"), "--profile", "battery", "--who", who, "--lang", "en")
+    assert kizuna(*asked, "--product", "cell-A").exit_code == 0
+    denied = kizuna(*asked, "--product", "cell-B")
+    assert denied.exit_code == 1
+    assert "the provider's own ledger of trade relations" in denied.output
+    assert "buyer of the product (customer)" in denied.output
+
+
 def test_simulate_takes_a_request(tmp_path):
     (row,) = json.loads(simulation(tmp_path, wanting()).output)["rows"]
     assert (row["participant"], row["action"], row["sees"], row["gets"]) == (BUYER, "use", True, True)
