@@ -273,7 +273,7 @@ class Shelf:
     def offer(self, key: str) -> OfferTerms | None:
         """An offer that is on the shelf."""
         found = self._offers.get(key)
-        return found[0] if found is not None else None
+        return found.offer if found is not None else None
 
     def _changed(self) -> None:
         self.version += 1

@@ -102,11 +102,12 @@ class Story:
 
     def _publish(self) -> Shown:
         space = self.world.space
-        self.dataset = self._upload(self.world.samples / space.payload, space.schema, space.dataset["en"], space.dataset["ja"])
+        title = space.dataset["en"], space.dataset["ja"]
+        self.dataset = self._upload(self.world.samples / space.payload, space.schema, *title, space.products)
         body = {"asset": self.dataset["id"], "template": space.template, "parameters": space.parameters}
         self.offer = self.provider.post("/v1/offers", body)
-        return {"dataset": self.dataset["id"], "sha-256": self.dataset["sha256"], "bytes": self.dataset["size"],
-                "offer": self.offer["id"], "terms": "; ".join(self.offer["terms"])}  # fmt: skip
+        return {"dataset": self.dataset["id"], "product": ", ".join(self.dataset["products"]), "sha-256": self.dataset["sha256"],
+                "bytes": self.dataset["size"], "offer": self.offer["id"], "terms": "; ".join(self.offer["terms"])}  # fmt: skip
 
     def _publish_public(self) -> Shown:
         public = self.world.space.public_dataset
@@ -114,8 +115,8 @@ class Story:
         offer = self.provider.post("/v1/offers", {"asset": self.public["id"], "template": self.world.space.public_template})
         return {"dataset": self.public["id"], "offer": offer["id"]}
 
-    def _upload(self, file: Path, schema: str, title: str, title_ja: str = "") -> Shown:
-        query = urlencode({"schema": schema, "title": title, "titleJa": title_ja})
+    def _upload(self, file: Path, schema: str, title: str, title_ja: str = "", products: tuple[str, ...] = ()) -> Shown:
+        query = urlencode({"schema": schema, "title": title, "titleJa": title_ja, "product": products}, doseq=True)
         found: Shown = self.provider.upload(f"/v1/assets?{query}", file)
         return found
 

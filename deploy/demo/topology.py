@@ -41,7 +41,7 @@ class PublicDataset(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DataSpace(Struct, frozen=True, forbid_unknown_fields=True):
-    """A story's cast and material; paths are relative to its folder."""
+    """A story's cast and material; paths are relative to its folder. `products` are what the dataset is about."""
 
     profile: str
     payload: str
@@ -54,6 +54,7 @@ class DataSpace(Struct, frozen=True, forbid_unknown_fields=True):
     consortium: Consortium
     company: tuple[Company, ...]
     parameters: dict[str, str]
+    products: tuple[str, ...] = ()
 
 
 def stories() -> list[str]:
