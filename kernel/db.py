@@ -2,9 +2,10 @@
 
 Rules
 - The file is locked for its process (`InUse` names the reason). WAL, `synchronous=FULL`: a commit that returned is on disk.
-- `write` queues a function; the writer thread runs all that wait inside one transaction, each in a savepoint of its own: one that
-  raises is rolled back alone and hears its own error. When the commit itself fails, all of them hear that.
-- What `accompany` names for a write travels in its savepoint: both are durable, or neither.
+- `write` queues a function; the writer thread runs all that wait inside one transaction. One that raises is undone alone and hears its own error:
+  where it had changed something, all of them run once more, each in a savepoint of its own (rare, and savepoints cost a fifth of all writing), so
+  that a function may run twice. When the commit itself fails, all of them hear that.
+- What `accompany` names for a write travels with it: both are durable, or neither.
 - `read` runs at once on the caller's thread, on a connection of its own: it sees what is committed, and never waits for writers.
 - A file of a newer revision is refused (`NewerData`); an older one is upgraded before anything else happens.
 
@@ -174,14 +175,21 @@ def _together(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection
     return value
 
 
-def _commit_group(connection: sqlite3.Connection, jobs: list[_Job]) -> list[_Outcome]:
+class _HalfDone(Exception):
+    """A write has failed after it had changed something."""
+
+
+def _commit_group(connection: sqlite3.Connection, jobs: list[_Job], *, guarded: bool = False) -> list[_Outcome]:
     outcomes: list[_Outcome] = []
     try:
         connection.execute("BEGIN IMMEDIATE")
         for work, future, loop in jobs:
-            outcomes.append((future, loop, *_one(connection, work)))
+            outcomes.append((future, loop, *_one(connection, work, guarded)))
         crashpoint("database:before-commit")
         connection.execute("COMMIT")
+    except _HalfDone:
+        connection.execute("ROLLBACK")
+        return _commit_group(connection, jobs, guarded=True)
     except Exception as error:  # noqa: BLE001  whatever it was, nothing was committed, and every caller hears it
         if connection.in_transaction:
             connection.execute("ROLLBACK")
@@ -190,18 +198,23 @@ def _commit_group(connection: sqlite3.Connection, jobs: list[_Job]) -> list[_Out
     return outcomes
 
 
-def _one(connection: sqlite3.Connection, work: Work) -> tuple[Any, BaseException | None]:
-    connection.execute("SAVEPOINT one")
+def _one(connection: sqlite3.Connection, work: Work, guarded: bool) -> tuple[Any, BaseException | None]:
+    if guarded:
+        connection.execute("SAVEPOINT one")
+    before, value, failed = connection.total_changes, None, None
     try:
         value = work(connection)
     except Exception as error:
         if not connection.in_transaction:
             raise  # the whole transaction is gone: every caller of this group hears it
-        connection.execute("ROLLBACK TO one")
+        if guarded:
+            connection.execute("ROLLBACK TO one")
+        elif connection.total_changes != before:
+            raise _HalfDone from error
+        failed = translated(error)
+    if guarded:
         connection.execute("RELEASE one")
-        return None, translated(error)
-    connection.execute("RELEASE one")
-    return value, None
+    return value, failed
 
 
 def translated(error: BaseException) -> BaseException:

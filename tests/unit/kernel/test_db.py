@@ -112,6 +112,50 @@ async def test_a_broken_constraint_is_the_error_of_its_work_alone(database, path
     assert outside(path) == ["a", "b"]
 
 
+@pytest.fixture
+async def guards(database):
+    """How many savepoints the writer has made so far."""
+    said = []
+    await database.write(lambda connection: connection.set_trace_callback(said.append))
+    return lambda: sum(each.startswith("SAVEPOINT") for each in said)
+
+
+async def test_writes_that_succeed_or_fail_before_they_change_anything_need_no_savepoint(database, path, guards, commits):
+    def refused(connection):
+        connection.execute("UPDATE thing SET data = x'' WHERE name = 'nobody'")
+        raise KeyError("own error")
+
+    _, failed, twice, after = await together(database, add("a"), refused, add("a"), add("b"))
+    assert isinstance(failed, KeyError)
+    assert isinstance(twice, sqlite3.IntegrityError)
+    assert after == 1
+    assert outside(path) == ["a", "b"]
+    assert guards() == 0
+    assert commits.count("database:before-commit") == 2
+
+
+async def test_a_group_in_which_one_fails_half_way_runs_again_and_each_is_heard_once(database, path, guards):
+    runs = []
+
+    def counted(name):
+        def work(connection):
+            runs.append(name)
+            return add(name)(connection) and names(connection)
+
+        return work
+
+    def half(connection):
+        counted("half")(connection)
+        add("a")(connection)
+
+    before, failed, after = await together(database, counted("a"), half, counted("b"))
+    assert (before, after) == (["a"], ["a", "b"])
+    assert isinstance(failed, sqlite3.IntegrityError)
+    assert runs == ["a", "half", "a", "half", "b"]
+    assert guards() == 3
+    assert outside(path) == ["a", "b"]
+
+
 async def test_a_failing_commit_reaches_every_caller_and_nothing_is_kept(database, path):
     outcomes = await together(database, add("a"), add("orphan", parent="nobody"), add("b"))
     assert [type(each) for each in outcomes] == [sqlite3.IntegrityError] * 3
