@@ -3,7 +3,6 @@
 Rules that answer for a caller are read before the step, since the core does no I/O (`connector.rules`).
 """
 
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,13 +16,14 @@ from connector.processes.evidence import Sign
 from connector.processes.model import TokenUse
 from connector.rules import OwnRules, Rules
 from connector.settings import Settings
+from identity import ids
 from identity.verify import VerifiedParticipant
 from kernel.clock import Clock, iso
 
 
 def new_id() -> str:
     """A new id of ours."""
-    return f"urn:uuid:{uuid.uuid4()}"
+    return f"urn:uuid:{ids.new_id()}"
 
 
 @dataclass(frozen=True, slots=True)

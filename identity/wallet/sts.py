@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from identity.ids import new_id
 from identity.jose import BadToken, Signer, parse, sign, token_for, verify
 from kernel.clock import Clock
 from kernel.errors import Unauthorized
@@ -33,8 +34,8 @@ class Sts:
     def token(self, audience: str, *, scopes: Sequence[str] = (), inner: str | None = None) -> str:
         """An SI token for one call; `scopes` lets the receiver query our credentials, `inner` hands a received token back."""
         given = self._given(audience, tuple(scopes)) if scopes and inner is None else inner
-        now, jti = self._clock.now(), secrets.token_urlsafe(16)
-        return token_for(self._signer, audience, now=now, jti=jti, token=given, thumbprint=self._thumbprint())
+        now = self._clock.now()
+        return token_for(self._signer, audience, now=now, jti=new_id(), token=given, thumbprint=self._thumbprint())
 
     def _given(self, verifier: str, scopes: tuple[str, ...]) -> str:
         """An access token with most of its life before it: it may be used until it ends, so the next calls carry it too."""
