@@ -228,13 +228,14 @@ class Rules:
     def _facts(
         self, claims: Mapping[str, Any], participant: str, purposes: Sequence[str] = (), products: Sequence[str] = ()
     ) -> dict[str, Any]:
-        """Facts of a caller. Its claims are the same object for as long as its presentation counts, so they are read once for a purpose and products."""
-        relations = self.relations.of(participant, self._now())
-        key = (id(claims), participant, tuple(purposes), relations, tuple(products) if relations else ())
+        """Facts of a caller. Its claims are the same object for as long as its presentation counts, so they are read once for a purpose and what it is to us."""
+        now = self._now()
+        relations, towards = self.relations.of(participant, now), self.relations.towards(participant, now, products)
+        key = (id(claims), participant, tuple(purposes), relations, towards)
         known = self._known.get(key)
         if known is not None and known[0] is claims:
             return known[1]
-        found = self._profile.facts(claims, purpose=purposes, participant=participant, relations=relations, products=products)
+        found = self._profile.facts(claims, purpose=purposes, participant=participant, relations=relations, towards=towards)
         self._known[key] = (claims, found)
         if len(self._known) > _CALLERS:
             self._known.popitem(last=False)

@@ -109,13 +109,19 @@ class Usage:
         policy, now = self.policy(agreement), self._clock.now()
         stated = stated or self.stated(agreement.policy)
         duties, _ = ticked(ledger.duties, policy, now)
-        relations = self._relations.of(agreement.consumer, now) if agreement.role == "provider" else ()
         known = self._profile.facts(
-            claims, purpose=stated.purposes, participant=agreement.consumer, relations=relations, products=products
+            claims, purpose=stated.purposes, participant=agreement.consumer, **self._traded(agreement, now, products)
         )
         known |= {RECIPIENT: stated.recipients} if stated.recipients else {}
         known |= facts(ledger.counters) | dict.fromkeys(RUNNING, moment(agreement))
         return Request(ACTION, phase, known, now, party=agreement.consumer, target=agreement.dataset, duties=states(duties))
+
+    def _traded(self, agreement: Agreement, now: datetime, products: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """What our ledger says of the consumer, where we provide: a consumer's own relations are none of these."""
+        if agreement.role != "provider":
+            return {}
+        consumer, known = agreement.consumer, self._relations
+        return {"relations": known.of(consumer, now), "towards": known.towards(consumer, now, products)}
 
     def replay(self, agreement: Agreement, kept: Record) -> list[str]:
         """What comes out differently when it is decided again from a record; raises `PolicyError` for another policy or registry."""

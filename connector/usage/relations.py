@@ -12,7 +12,7 @@ Rules
 All are held in memory, by partner: a catalog asks at every request.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -22,7 +22,7 @@ from catalog.dcat import product
 from connector.store.port import Relation, Store
 from kernel.clock import Clock, iso, parse_iso
 from kernel.errors import BadInput, Conflict, NotFound
-from policies.profiles.trade import word
+from policies.profiles.trade import Standing, word
 
 KINDS: Final = ("customer", "supplier")
 PAGE: Final = 500
@@ -30,11 +30,15 @@ _EVER: Final = datetime.max.replace(tzinfo=UTC)
 
 
 class _Words(NamedTuple):
-    """The fact of a partner, and from when until when it is so."""
+    """The fact of a partner, also sorted by product, and from when until when it is so."""
 
     words: tuple[str, ...]
+    standing: Standing
     since: datetime
     until: datetime
+
+
+_NOTHING: Final = _Words((), Standing.of(()), _EVER, _EVER)
 
 
 class Relations:
@@ -52,13 +56,21 @@ class Relations:
 
     def of(self, partner: str, now: datetime) -> tuple[str, ...]:
         """The fact: what a participant is to us at a moment, in order."""
+        return self._at(partner, now).words
+
+    def towards(self, partner: str, now: datetime, products: Sequence[str]) -> tuple[str, ...]:
+        """What that makes it for a dataset with these products."""
+        return self._at(partner, now).standing.towards(products)
+
+    def _at(self, partner: str, now: datetime) -> _Words:
         if partner not in self._known:
-            return ()
+            return _NOTHING
         known = self._words.get(partner)
         if known is None or not known.since <= now < known.until:
             words = tuple(sorted({word(each.kind, each.product) for each in self._of(partner) if _in_force(each, now)}))
-            known = self._words[partner] = _Words(words, now, self.next_change(partner, now) or _EVER)
-        return known.words
+            until = self.next_change(partner, now) or _EVER
+            known = self._words[partner] = _Words(words, Standing.of(words), now, until)
+        return known
 
     def next_change(self, partner: str, now: datetime) -> datetime | None:
         """When time changes that next; None: never."""

@@ -26,7 +26,6 @@ from policies.profiles.paths import Path
 from policies.profiles.rules import CompiledRule, Violation
 from policies.profiles.schemas import MOST, Schemas
 from policies.profiles.templates import Template, written_out
-from policies.profiles.trade import kinds
 
 ANY_CREDENTIAL: Final = "*"
 
@@ -105,16 +104,16 @@ class Profile:
         purpose: Sequence[str] = (),
         participant: str = "",
         relations: Sequence[str] = (),
-        products: Sequence[str] = (),
+        towards: Sequence[str] = (),
     ) -> dict[str, Any]:
         """Facts by operand IRI. `claims` holds credential subjects by credential type, all verified.
 
-        `relations` is what our own ledger says of the participant, `products` are those of the dataset that is asked for. A set-valued operand has a tuple of
-        values. What is not known is not there.
+        `relations` is what our own ledger says of the participant, `towards` what that makes it for the products of the dataset that is asked for (`trade`). A
+        set-valued operand has a tuple of values. What is not known is not there.
         """
         given: dict[str, tuple[str, ...]] = {
             "purpose": tuple(purpose), "participant": (participant,) if participant else (), "relations": tuple(relations),
-            "product": kinds(relations, products),
+            "product": tuple(towards),
         }  # fmt: skip
         found: dict[str, Any] = {}
         for source in self.sources:

@@ -20,11 +20,6 @@ def word(kind: str, product: str) -> str:
     return f"{kind}:{product}" if product else kind
 
 
-def kinds(relations: Iterable[str], products: Sequence[str]) -> tuple[str, ...]:
-    """What a participant with these relations is for a dataset with these products, in order."""
-    return Standing.of(relations).towards(products)
-
-
 class Standing(Struct, frozen=True):
     """Relations sorted by what they are for, each time in order: what a participant is for a product that none of its relations names, and for those that one names."""
 

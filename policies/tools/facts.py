@@ -18,6 +18,7 @@ from msgspec import Struct, field
 from kernel.errors import BadInput
 from policies.odrl import DutyState, Operand, Phase, Registry, Request
 from policies.profiles import Profile
+from policies.profiles.trade import Standing
 
 _MOMENT: Final = re.compile(r"\d{4}-\d{2}-\d{2}T.+")
 
@@ -38,7 +39,8 @@ class Asker(Struct, frozen=True, forbid_unknown_fields=True):
         self, profile: Profile, action: str, phase: Phase, now: datetime, target: str = "", products: Sequence[str] = ()
     ) -> Request:
         """What this participant asks of a dataset with these products, with what is known of it; raises `BadInput` for a fact of no operand."""
-        known = profile.facts(self.claims, purpose=self.purpose, participant=self.did, relations=self.relations, products=products)
+        towards = Standing.of(self.relations).towards(products)
+        known = profile.facts(self.claims, purpose=self.purpose, participant=self.did, relations=self.relations, towards=towards)
         known |= {each.iri: _typed(each, value) for name, value in self.facts.items() for each in [named(profile.operands, name)]}
         part_of = {name: frozenset(each) for name, each in self.part_of.items()}
         return Request(action, phase, known, now, self.did, target, part_of, self.duties)

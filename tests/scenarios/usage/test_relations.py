@@ -144,7 +144,8 @@ async def test_the_fact_is_kept_until_time_or_the_ledger_changes_it(pair):
     await enter(seller, buyer, product="p0", until=iso(end))
     last = end - timedelta(microseconds=1)
     assert known.of(buyer.did, NOW) is known.of(buyer.did, last)
-    assert (known.of(buyer.did, end), known.of(buyer.did, last)) == ((), ("customer:p0",))
+    assert (known.of(buyer.did, end), known.towards(buyer.did, end, ["p0"])) == ((), ())
+    assert (known.of(buyer.did, last), known.towards(buyer.did, last, ["p0"])) == (("customer:p0",), ("customer",))
     await enter(seller, buyer, product="p1")
     assert known.of(buyer.did, last) == ("customer:p0", "customer:p1")
 

@@ -8,7 +8,7 @@ import pytest
 from policies.odrl import KZ, ODRL, PURPOSE, same_terms
 from policies.profiles import BadParameter, ProfileError, UnknownEntry, load, shipped
 from policies.profiles.folder import SHIPPED
-from policies.profiles.trade import kinds
+from policies.profiles.trade import Standing
 
 ROLES = {"RoleCredential": ({"id": "did:web:a", "role": ["cellMaker", "recycler"]},)}
 MEMBER = {"MembershipCredential": ({"id": "did:web:a", "memberOf": "space.example"},)}
@@ -239,12 +239,12 @@ def test_a_wrong_profile_stops_with_file_and_reason(toy, file, before, after, re
 
 def test_an_operand_may_ask_a_ledger_about_the_product_of_the_dataset():
     profile = load("base")
-    asked = {"relations": ("customer:a", "supplier"), "products": ("a", "b")}
-    found = profile.facts({}, **asked)
+    relations = ("customer:a", "supplier")
+    towards = Standing.of(relations).towards(("a", "b"))
+    found = profile.facts({}, relations=relations, towards=towards)
     assert (found[KZ + "tradeRelation"], found[KZ + "productRelation"]) == (("customer:a", "supplier"), ("customer", "supplier"))
-    assert KZ + "productRelation" not in profile.facts({}, relations=asked["relations"])
-    assert KZ + "productRelation" not in profile.facts({}, relations=("customer:a",), products=("b",))
-    assert profile.about({}, kinds(**asked)) == {KZ + "productRelation": ("customer", "supplier")}
+    assert KZ + "productRelation" not in profile.facts({}, relations=relations)
+    assert profile.about({}, towards) == {KZ + "productRelation": ("customer", "supplier")}
     assert profile.about({}, ()) == {}
     assert profile.by_product == {KZ + "productRelation"}
 
@@ -266,7 +266,7 @@ def test_an_operand_may_ask_a_ledger_about_the_product_of_the_dataset():
     ],
 )
 def test_what_a_participant_is_for_the_products_of_a_dataset(relations, products, found):
-    assert kinds(relations, products) == found
+    assert Standing.of(relations).towards(products) == found
 
 
 def test_terms_that_permit_nothing_without_a_product():
