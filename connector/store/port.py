@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from math import inf
+from sys import maxsize
 from typing import Protocol
 
 from msgspec import Struct
@@ -35,14 +36,26 @@ Notice = Callable[[str, str], None]  # kind and key of what another replica has 
 class Claim(Struct, frozen=True, kw_only=True):
     """An outbox row that the worker has taken, with its process (None when that is gone).
 
-    `fence` counts the claims of the row, where there are replicas; `until` is when ours ends, in seconds of `time.monotonic`.
+    `lane` is the peer, with a word before it for what is no message to it. `fence` counts the claims of the row, where there are replicas; `until` is when ours
+    ends, in seconds of `time.monotonic`.
     """
 
     row: OutboxRow
+    lane: str
     attempts: int
     process: Process | None
     fence: int = 0
     until: float = inf
+
+
+class Rooms(Struct, frozen=True):
+    """How many rows a claim may take from each lane: those that are named, and any other."""
+
+    named: dict[str, int] = {}
+    other: int = maxsize
+
+
+ANY_ROOM = Rooms()
 
 
 class Due(Struct, frozen=True, kw_only=True):
@@ -143,8 +156,11 @@ class Store(CredentialStore, Protocol):
     def patience(self) -> float | None:
         """Seconds after which the worker looks again though nobody woke it; None where nothing can be missed."""
 
-    async def claim(self, now: str, limit: int, busy: frozenset[str]) -> tuple[list[Claim], str | None]:
-        """Rows whose time has come, oldest first, one per process, without those that are `busy` (rows and processes), and the time of the next one."""
+    async def claim(self, now: str, limit: int, busy: frozenset[str], rooms: Rooms = ANY_ROOM) -> tuple[list[Claim], str | None]:
+        """Rows whose time has come, oldest first, one per process, without those that are `busy` (rows and processes), and the time of the next one.
+
+        From no lane more than it has room for; how many rows wait in one that has none costs nothing.
+        """
 
     async def living(self, keys: frozenset[str]) -> frozenset[str]:
         """Those of the claimed rows that are still there and ours."""

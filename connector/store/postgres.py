@@ -21,8 +21,8 @@ import msgspec
 
 from connector.processes.errors import VersionConflict
 from connector.processes.model import Commit, Process
-from connector.store.port import LEDGER, Claim, Notice
-from connector.store.sql import HEAD, SqlStore, Statement, outbox_row
+from connector.store.port import ANY_ROOM, LEDGER, Claim, Notice, Rooms
+from connector.store.sql import FOLLOWING, HEAD, SqlStore, Statement, outbox_row
 from identity.access.postgres import PostgresAccess
 from identity.access.service import AccessStore
 from kernel.errors import UnavailableError
@@ -35,19 +35,23 @@ _NOW: Final = "to_char(({}) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z
 _CLOCK: Final = _NOW.format("clock_timestamp()")
 _UNTIL: Final = _NOW.format("clock_timestamp() + make_interval(secs => ?)")
 _CLAIM: Final = f"""
-WITH free AS (
-  SELECT o.seq FROM outbox o
-  WHERE o.participant = ? AND o.due <= ? AND o.leased_until <= {_CLOCK} AND NOT o.id = ANY(?) AND NOT o.process = ANY(?)
-    AND NOT EXISTS (SELECT 1 FROM outbox other WHERE other.process = o.process AND other.seq <> o.seq
-      AND (other.leased_until > {_CLOCK} OR (other.due <= ? AND (other.due, other.seq) < (o.due, o.seq))))
-  ORDER BY o.due, o.seq LIMIT ? FOR UPDATE SKIP LOCKED
+WITH RECURSIVE lanes (lane) AS (
+  SELECT min(lane) FROM outbox WHERE participant = ?
+  UNION ALL SELECT (SELECT min(o.lane) FROM outbox o WHERE o.participant = ? AND o.lane > lanes.lane) FROM lanes WHERE lane IS NOT NULL
+), free AS (
+  SELECT o.seq FROM lanes LEFT JOIN unnest(?::text[], ?::text[]) named (lane, room) ON named.lane = lanes.lane CROSS JOIN LATERAL (
+    SELECT o.seq, o.due FROM outbox o
+    WHERE o.participant = ? AND o.lane = lanes.lane AND o.due <= ? AND o.leased_until <= {_CLOCK} AND NOT o.id = ANY(?) AND NOT o.process = ANY(?)
+      AND NOT EXISTS (SELECT 1 FROM outbox other WHERE other.process = o.process AND other.seq <> o.seq
+        AND (other.leased_until > {_CLOCK} OR (other.due <= ? AND (other.due, other.seq) < (o.due, o.seq))))
+    ORDER BY o.due, o.seq LIMIT coalesce(named.room::int, ?::int) FOR UPDATE SKIP LOCKED
+  ) o ORDER BY o.due, o.seq LIMIT ?
 ), taken AS (
   UPDATE outbox o SET owner = ?, leased_until = {_UNTIL}, fence = o.fence + 1 FROM free WHERE o.seq = free.seq
-  RETURNING o.seq, o.id, o.process, o.act, o.message, o.path, o.body, o.due, o.attempts, o.fence
+  RETURNING o.seq, o.id, o.process, o.act, o.message, o.path, o.body, o.due, o.attempts, o.lane, o.fence
 )
-SELECT t.id, t.process, t.act, t.message, t.path, t.body, t.due, t.attempts, t.fence, p.body
+SELECT t.id, t.process, t.act, t.message, t.path, t.body, t.due, t.attempts, t.lane, t.fence, p.body
 FROM taken t LEFT JOIN process p ON p.id = t.process ORDER BY t.due, t.seq"""  # noqa: S608  the parts stand here
-_FOLLOWING: Final = "SELECT due FROM outbox WHERE participant = ? AND due > ? ORDER BY due LIMIT 1"
 _LIVING: Final = "SELECT id FROM outbox WHERE id = ANY(?) AND owner = ?"
 # What changes several rows takes those that are free and waits for none, so that no two replicas can wait for one another.
 _FREE: Final = "WHERE seq IN (SELECT seq FROM outbox WHERE {} FOR UPDATE SKIP LOCKED)"
@@ -100,22 +104,25 @@ class PostgresStore(SqlStore):
 
     # outbox ----------------------------------------------------------------------------------------------------------
 
-    async def claim(self, now: str, limit: int, busy: frozenset[str]) -> tuple[list[Claim], str | None]:
+    async def claim(self, now: str, limit: int, busy: frozenset[str], rooms: Rooms = ANY_ROOM) -> tuple[list[Claim], str | None]:
         if time.monotonic() - self._swept >= self.patience:
             await self._sweep()
         own, until = list(busy), time.monotonic() + self._lease
-        rows = await self._db.once(_CLAIM, self._me, now, own, own, now, limit, self._db.replica, self._lease)
+        named, room, other = list(rooms.named), list(map(str, rooms.named.values())), min(rooms.other, limit)
+        free = (self._me, now, own, own, now, other, limit)
+        rows = await self._db.once(_CLAIM, self._me, self._me, named, room, *free, self._db.replica, self._lease)
         claims = [
             Claim(
                 row=outbox_row(*columns),
+                lane=lane,
                 attempts=attempts,
                 process=msgspec.msgpack.decode(body, type=Process) if body is not None else None,
                 fence=fence,
                 until=until,
             )
-            for *columns, attempts, fence, body in rows
+            for *columns, attempts, lane, fence, body in rows
         ]
-        following = await self._rows(_FOLLOWING, self._me, now) if len(claims) < limit else ()
+        following = await self._rows(FOLLOWING, self._me, now) if len(claims) < limit else ()
         return claims, following[0][0] if following else None
 
     async def _sweep(self) -> None:

@@ -60,14 +60,19 @@ class JournalRecord(SQLModel, table=True):
 
 
 class OutboxRecord(SQLModel, table=True):
-    """What must still happen outwardly."""
+    """What must still happen outwardly; `lane` says towards whom (`Claim`)."""
 
     __tablename__ = "outbox"
-    __table_args__ = (Index("outbox_due", "participant", "due", "seq"), Index("outbox_process", "process"))
+    __table_args__ = (
+        Index("outbox_due", "participant", "due", "seq"),
+        Index("outbox_lane", "participant", "lane", "due", "seq"),
+        Index("outbox_process", "process"),
+    )
     seq: int | None = Field(default=None, primary_key=True, sa_type=SERIAL)
     id: str = Field(unique=True)
     participant: str
     process: str
+    lane: str
     act: str
     message: str
     path: str

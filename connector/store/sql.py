@@ -48,6 +48,7 @@ _DUE: Final = (
     "SELECT o.id, o.process, o.act, o.message, o.path, o.body, o.due, p.peer, o.attempts, o.reason, o.parked"
     " FROM outbox o JOIN process p ON p.id = o.process WHERE o.participant = ?"
 )
+FOLLOWING: Final = "SELECT due FROM outbox WHERE participant = ? AND due > ? ORDER BY due LIMIT 1"
 _UPDATE: Final = "UPDATE process SET peer_pid = ?, state = ?, version = ?, waiting = ?, body = ? WHERE id = ? AND participant = ? AND version = ?"
 _INSERT: Final = (
     "INSERT INTO process (id, participant, kind, role, peer, peer_pid, state, version, created, waiting, agreement, body)"
@@ -55,7 +56,7 @@ _INSERT: Final = (
 )
 _JOURNAL: Final = "INSERT INTO journal (process, seq, participant, before, after, message, sender, message_id, at, person) VALUES "
 _OUTBOX: Final = (
-    "INSERT INTO outbox (id, participant, process, act, message, path, body, due, attempts, reason, parked, owner, leased_until,"
+    "INSERT INTO outbox (id, participant, process, lane, act, message, path, body, due, attempts, reason, parked, owner, leased_until,"
     " fence) VALUES "
 )
 _SPENT: Final = "INSERT INTO spent (participant, issuer, jti, expires) VALUES (?,?,?,?)"
@@ -180,8 +181,7 @@ class SqlStore(ABC):
         if gone:
             made.append((f"DELETE FROM outbox WHERE id IN ({','.join('?' * len(gone))})", gone))  # noqa: S608  question marks only
         if commit.outbox:
-            added = [(r.id, self._me, r.process, r.act, r.message, r.path, r.body, r.due) for r in commit.outbox]
-            made.append(_several(_OUTBOX, "(?,?,?,?,?,?,?,?,0,'',false,'','',0)", added))
+            made.append(_several(_OUTBOX, "(?,?,?,?,?,?,?,?,?,0,'',false,'','',0)", self._added(commit)))
         if commit.inbox is not None:
             inbox = commit.inbox
             made.append((_INBOX, (inbox.peer, inbox.process, inbox.message_id, self._me, inbox.answer, inbox.status)))
@@ -205,6 +205,13 @@ class SqlStore(ABC):
 
     async def keep(self, documents: Sequence[Document]) -> None:
         await self._write(*self._documents(documents))
+
+    def _added(self, commit: Commit) -> list[tuple[Any, ...]]:
+        peer = commit.process.peer
+        return [
+            (r.id, self._me, r.process, peer if r.act == "dsp" else f"{r.act} {peer}", r.act, r.message, r.path, r.body, r.due)
+            for r in commit.outbox
+        ]
 
     def _process(self, p: Process, expected: int) -> Statement:
         waiting, body = p.waiting is not None, encode(p)

@@ -11,7 +11,7 @@ Points where a test may end the process: `database:before-commit`, `database:aft
 import asyncio
 import sqlite3
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -21,17 +21,30 @@ import orjson
 
 from connector.processes.errors import VersionConflict
 from connector.processes.model import Agreement, Commit, Process, TokenUse
-from connector.store.port import Claim, Notice
-from connector.store.sql import HEAD, SqlStore, Statement, outbox_row
+from connector.store.port import ANY_ROOM, Claim, Notice, Rooms
+from connector.store.sql import FOLLOWING, HEAD, SqlStore, Statement, outbox_row
 from identity.access.service import AccessStore
 from identity.access.sqlite import SqliteAccess
 from identity.verify import TokenUse as VerifiedUse
 from kernel.db import Database
 
 _NEXT: Final = (
-    "SELECT o.id, o.process, o.act, o.message, o.path, o.body, o.due, o.attempts, p.body"
-    " FROM outbox o LEFT JOIN process p ON p.id = o.process"
-    " WHERE o.participant = ? AND o.process NOT IN (SELECT value FROM json_each(?)) ORDER BY o.due, o.seq LIMIT ?"
+    "SELECT seq, process, lane, due FROM outbox"
+    " WHERE participant = ? AND process NOT IN (SELECT value FROM json_each(?)) ORDER BY due, seq LIMIT ?"
+)
+# The same beside lanes that have no room: from lane to lane, so that their rows are not even read.
+_BESIDE: Final = """
+WITH RECURSIVE lanes (lane) AS (
+  SELECT min(lane) FROM outbox WHERE participant = ?1
+  UNION ALL SELECT (SELECT min(o.lane) FROM outbox o WHERE o.participant = ?1 AND o.lane > lanes.lane) FROM lanes WHERE lane IS NOT NULL
+)
+SELECT o.seq, o.process, o.lane, o.due FROM lanes CROSS JOIN outbox o ON o.seq IN (
+  SELECT seq FROM outbox WHERE participant = ?1 AND lane = lanes.lane AND due <= ?4 AND process NOT IN (SELECT value FROM json_each(?2))
+  ORDER BY due, seq LIMIT ?6)
+WHERE lanes.lane NOT IN (SELECT value FROM json_each(?5)) ORDER BY o.due, o.seq LIMIT ?3"""
+_TAKEN: Final = (
+    "SELECT o.id, o.process, o.act, o.message, o.path, o.body, o.due, o.attempts, o.lane, p.body"
+    " FROM outbox o LEFT JOIN process p ON p.id = o.process WHERE o.seq IN (SELECT value FROM json_each(?)) ORDER BY o.due, o.seq"
 )
 _KEPT: Final = 1_024  # processes, and agreements
 
@@ -144,21 +157,29 @@ class SqliteStore(SqlStore):
 
     # outbox ----------------------------------------------------------------------------------------------------------
 
-    async def claim(self, now: str, limit: int, busy: frozenset[str]) -> tuple[list[Claim], str | None]:
-        found: dict[str, Claim] = {}
-        following = None
-        for *columns, attempts, body in await self._rows(_NEXT, self._me, orjson.dumps(list(busy)).decode(), limit * 2 + 1):
-            key, owner, due = columns[0], columns[1], columns[6]
-            if key in busy or owner in busy or owner in found:
-                continue
-            if len(found) == limit:
-                break
-            if due > now:
-                following = due
-                break
-            process = msgspec.msgpack.decode(body, type=Process) if body is not None else None
-            found[owner] = Claim(row=outbox_row(*columns), attempts=attempts, process=process)
-        return list(found.values()), following
+    async def claim(self, now: str, limit: int, busy: frozenset[str], rooms: Rooms = ANY_ROOM) -> tuple[list[Claim], str | None]:
+        full = [lane for lane, room in rooms.named.items() if not room]
+        common = (self._me, _list(busy), limit * 2 + 1)
+        if full:
+            widest = min(limit, max(rooms.other, *rooms.named.values()))
+            rows = await self._rows(_BESIDE, *common, now, _list(full), widest)
+        else:
+            rows = await self._rows(_NEXT, *common)
+        found, left, following = _chosen(rows, now, limit, rooms)
+        if full and len(found) < limit:
+            later = await self._rows(FOLLOWING, self._me, now)
+            following = later[0][0] if later else None
+        if left and found and (full or len(rows) > limit * 2):
+            following = ""  # behind what was left there may be others: the next claim has other rooms
+        taken = await self._rows(_TAKEN, _list(found)) if found else ()
+        return [self._claim(row) for row in taken], following
+
+    def _claim(self, row: Sequence[Any]) -> Claim:
+        *columns, attempts, lane, body = row
+        process = self._processes.get(columns[1])
+        if process is None and body is not None:
+            process = msgspec.msgpack.decode(body, type=Process)
+        return Claim(row=outbox_row(*columns), lane=lane, attempts=attempts, process=process)
 
     async def living(self, keys: frozenset[str]) -> frozenset[str]:
         self._leaving &= keys  # the others are nobody's business any more
@@ -186,3 +207,25 @@ class SqliteStore(SqlStore):
 
     async def close(self) -> None:
         self._db.close()
+
+
+def _chosen(rows: Sequence[Any], now: str, limit: int, rooms: Rooms) -> tuple[list[int], bool, str | None]:
+    """Those of the rows that are taken, whether one whose time has come was left, and the time of the next one."""
+    found: dict[str, int] = {}
+    taken: dict[str, int] = {}
+    left = False
+    for seq, owner, lane, due in rows:
+        if due > now:
+            return list(found.values()), left, due
+        if len(found) == limit:
+            break
+        so_far = taken.get(lane, 0)
+        if owner in found or so_far >= rooms.named.get(lane, rooms.other):
+            left = True
+            continue
+        found[owner], taken[lane] = seq, so_far + 1
+    return list(found.values()), left, None
+
+
+def _list(values: Iterable[Any]) -> str:
+    return orjson.dumps(list(values)).decode()

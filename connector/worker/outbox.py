@@ -2,7 +2,7 @@
 
 Rules
 - It sleeps until a commit or the next due time wakes it; an idle connector does nothing.
-- At most one row of a process at a time, at most `parallel` in all. Every attempt has a new token, the same body and the same `@id`.
+- At most one row of a process at a time, as many in all and to one peer as `lanes` allows. Every attempt has a new token, the same body and the same `@id`.
 - After the answer the core decides (`exchange.delivered | refused`), and its commit takes the row away. A row that was confirmed or withdrawn meanwhile is
   simply not there any more.
 - The attempt of a row that a commit has taken away is broken off.
@@ -17,7 +17,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -28,15 +28,18 @@ from connector.processes import exchange, tables, transfer
 from connector.processes.errors import VersionConflict
 from connector.processes.model import Commit, OutboxRow, Process
 from connector.store.port import Claim, Store
+from connector.worker.lanes import PATIENCE, Lanes
 from connector.worker.reactions import MISTAKEN, UNREACHABLE, Reaction, delay, reaction
 from kernel import telemetry
 from kernel.clock import Clock, iso, parse_iso
 from kernel.errors import KizunaError
 from kernel.faults import crashpoint
+from kernel.http import Unreachable
 from kernel.waiting import until
 
 FAULT: Final = 1.0  # seconds until the next try when the store fails
 log = telemetry.get(__name__)
+T = TypeVar("T")
 Send = Callable[[Process, OutboxRow], Awaitable[Answer]]
 Push = Callable[[Process], Awaitable[None]]
 
@@ -54,10 +57,12 @@ class Outbox:
         *,
         parallel: int = 64,
         ready_within: Callable[[str], float] = lambda _peer: 0.0,
+        patience: float = PATIENCE,
     ) -> None:
-        """`ready_within`: seconds for which a peer (DID) may answer a first message by 404 because it is not ready."""
+        """`ready_within`: seconds for which a peer (DID) may answer a first message by 404 because it is not ready. `patience`: see `lanes`."""
         self._store, self._send, self._push, self._clock = store, send, push, clock
-        self._new_id, self._parallel, self._ready_within = new_id, parallel, ready_within
+        self._new_id, self._ready_within = new_id, ready_within
+        self._lanes = Lanes(parallel, patience)
         self._awake = asyncio.Event()
         self._busy: dict[str, str] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -82,13 +87,14 @@ class Outbox:
     async def _look(self, tasks: asyncio.TaskGroup) -> str | None:
         """Begin what is due; the time of what follows."""
         await self._cut()
-        free = self._parallel - len(self._busy)
-        if free <= self._parallel // 16:  # who ends next looks again, and finds several
+        self._lanes.thin()
+        if not (free := self._lanes.free()):
             return None
         taken = frozenset(self._busy) | frozenset(self._busy.values())
-        claims, following = await self._store.claim(iso(self._clock.now()), free, taken)
+        claims, following = await self._store.claim(iso(self._clock.now()), free, taken, self._lanes.rooms())
         for claim in claims:
             self._busy[claim.row.id] = claim.row.process
+            self._lanes.began(claim.lane, claim.row.id)
             self._running[claim.row.id] = tasks.create_task(self._carry(claim))
         return following
 
@@ -101,6 +107,8 @@ class Outbox:
 
     async def _sleep(self, following: str | None) -> None:
         seconds = self._store.patience
+        if self._busy:  # whose peer may have become quiet
+            seconds = self._lanes.patience if seconds is None else min(self._lanes.patience, seconds)
         if following is not None:
             wait = max(0.0, (parse_iso(following) - self._clock.now()).total_seconds()) if following else 0.0
             seconds = wait if seconds is None else min(wait, seconds)
@@ -120,7 +128,22 @@ class Outbox:
         finally:
             self._busy.pop(row.id, None)
             self._running.pop(row.id, None)
+            self._lanes.ended(due.lane, row.id)
             self._awake.set()
+
+    async def _attempt(self, due: Claim, call: Awaitable[T]) -> T:
+        """What the peer answers; its lane hears of that, and whether it has answered at all."""
+        try:
+            async with self._lanes.limit(due.lane, due.row.id):
+                answer = await call
+        except Unreachable:
+            self._lanes.unanswered(due.lane)
+            raise
+        except TimeoutError as error:
+            self._lanes.unanswered(due.lane)
+            raise Unreachable("no answer yet, and many others are waited for") from error
+        self._lanes.answered(due.lane)
+        return answer
 
     async def _deliver(self, process: Process, due: Claim) -> None:
         crashpoint("outbox:before-send")
@@ -128,7 +151,7 @@ class Outbox:
             log.warning("the lease has ended before the message was sent")
             return
         try:
-            answer = await self._send(process, due.row)
+            answer = await self._attempt(due, self._send(process, due.row))
         except KizunaError as error:
             await self._postpone(due, UNREACHABLE, error.detail, "")
             return
@@ -186,7 +209,7 @@ class Outbox:
 
     async def _carry_push(self, process: Process, due: Claim) -> None:
         try:
-            await self._push(process)
+            await self._attempt(due, self._push(process))
         except KizunaError as error:
             await self._postpone(due, UNREACHABLE, error.detail, "")
             return

@@ -194,7 +194,7 @@ async def test_a_page_of_a_catalog_with_definitions_that_do_not_apply(store, cou
 
 
 async def test_an_outbox_step(store, count, backend):
-    """One claim, whatever the number of rows (and a look at what follows, on a server); one commit an answer, without reading the process again."""
+    """A claim chooses and takes, whatever the number of rows (at once on a server, with a look at what follows); one commit an answer, without reading the process again."""
     change = exchange.propose(tables.NEGOTIATION, process(version=0), row("a"), now=NOW)
     await store.commit(exchange.commit(Change(process=change.process, outbox=change.outbox), 0))
 
@@ -205,8 +205,9 @@ async def test_an_outbox_step(store, count, backend):
         raise AssertionError("nothing to push")
 
     outbox = Outbox(store, send, no_push, SystemClock(), lambda: "x")
-    async with count(sqlite=1, postgres=2):
+    async with count(sqlite=2, postgres=2):
         (claim,), _ = await store.claim(iso(SystemClock().now()), 64, frozenset())
+    outbox._lanes.began(claim.lane, claim.row.id)
     async with count(sqlite=3, postgres=1):
         await outbox._carry(claim)
     assert (await store.process("urn:uuid:1")).state == "AGREED"

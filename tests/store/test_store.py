@@ -23,7 +23,7 @@ from connector.processes.model import (
     TokenUse,
     Waiting,
 )
-from connector.store.port import Followed, Membership, ReceivedObject
+from connector.store.port import Followed, Membership, ReceivedObject, Rooms
 from connector.store.sqlite import open_database
 from identity.verify import TokenUse as VerifiedUse
 from identity.wallet.port import CredentialRequest, Held
@@ -36,8 +36,8 @@ NOW = "2026-11-24T09:00:00.000Z"
 
 
 def process(key="urn:uuid:1", **more):
-    values = {"state": "REQUESTED", "version": 1, "peer_pid": "theirs", "created": NOW, "updated": NOW} | more
-    return Process(id=key, participant=ME, kind="negotiation", role="provider", peer=PEER, **values)
+    values = {"state": "REQUESTED", "version": 1, "peer": PEER, "peer_pid": "theirs", "created": NOW, "updated": NOW} | more
+    return Process(id=key, participant=ME, kind="negotiation", role="provider", **values)
 
 
 def commit(found, expected=0, **more):
@@ -165,6 +165,84 @@ async def test_a_claim_brings_the_process_and_takes_no_more_than_it_may(store):
     busy = frozenset({"r0", "urn:uuid:0", "r1", "urn:uuid:1"})
     found, _ = await store.claim(NOW, 10, busy)
     assert [each.row.id for each in found] == ["r2", "r3", "r4"]
+
+
+async def waiting(store, peer, count, due=""):
+    """Processes with a peer, each with a row to send; the names of the rows."""
+    rows = [f"{peer}-{number}" for number in range(count)]
+    for each in rows:
+        key = f"urn:uuid:{each}"
+        await store.commit(commit(process(key, peer=peer, peer_pid=key), outbox=(row(each, key, due),)))
+    return rows
+
+
+async def rooms_left(store, limit, named, other, busy=()):
+    """What a claim with these rooms would take (it is given back), and what it says of the next one."""
+    found, following = await store.claim(NOW, limit, frozenset(busy), Rooms(named, other))
+    for each in found:
+        await store.postpone(each.row.id, each.fence, each.row.due, "", parked=False)
+    return [each.row.id for each in found], following
+
+
+async def test_a_claim_takes_from_each_lane_what_it_has_room_for(store):
+    first, second, third = [await waiting(store, name, 4) for name in ("a", "b", "c")]
+    assert (await rooms_left(store, 10, {"a": 3, "b": 1}, 2))[0] == [*first[:3], *second[:1], *third[:2]]
+
+
+async def test_rows_that_wait_in_a_full_lane_hide_nobody_elses(store):
+    await waiting(store, "a", 40)
+    (mine,) = await waiting(store, "b", 1)
+    later = "2027-01-01T00:00:00.000Z"
+    await waiting(store, "c", 2, later)
+    taken, following = [], ""
+    while following == "":
+        found, following = await rooms_left(
+            store, 8, {"a": 2 - len(taken)} if taken else {}, 2, [f"urn:uuid:{each}" for each in taken]
+        )
+        taken += found
+    assert (taken, following) == (["a-0", "a-1", mine], later)
+    assert await rooms_left(store, 8, {"a": 0}, 2) == ([mine], later)
+    assert await rooms_left(store, 8, {"a": 0, "b": 0}, 2) == ([], later)
+
+
+async def test_a_claim_beside_a_full_lane_takes_one_row_of_a_process_and_no_more_than_it_may(store):
+    await waiting(store, "a", 3)
+    await store.commit(commit(process(peer="b"), outbox=(row("one"), row("two"))))
+    others = await waiting(store, "c", 5)
+    assert (await rooms_left(store, 3, {"a": 0}, 9))[0] == ["one", *others[:2]]
+    assert (await rooms_left(store, 9, {"a": 0}, 9, ["urn:uuid:1"]))[0] == others
+
+
+async def test_pushes_have_a_lane_beside_the_messages_of_their_peer(store):
+    push = OutboxRow(id="push", process="urn:uuid:1", act="push", message="push")
+    await store.commit(commit(process(), outbox=(push,)))
+    await store.commit(commit(process("urn:uuid:2", peer_pid="t2"), outbox=(row("a", "urn:uuid:2"),)))
+    assert (await rooms_left(store, 9, {PEER: 0}, 1))[0] == ["push"]
+    found, _ = await store.claim(NOW, 9, frozenset(), Rooms({}, 1))
+    assert {each.row.id: each.lane for each in found} == {"push": f"push {PEER}", "a": PEER}
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_what_a_claim_costs_does_not_depend_on_what_waits_in_full_lanes(store):
+    async def cost():
+        steps = 0
+
+        def step():
+            nonlocal steps
+            steps += 1
+
+        store._db._reader.set_progress_handler(step, 1)
+        assert (await rooms_left(store, 64, {"a": 0}, 4))[0] == ["b-0"]
+        store._db._reader.set_progress_handler(None, 0)
+        return steps
+
+    await waiting(store, "b", 1)
+    await waiting(store, "a", 10)
+    few = await cost()
+    for number in range(300):
+        key = f"urn:uuid:many-{number}"
+        await store.commit(commit(process(key, peer="a", peer_pid=key), outbox=(row(f"m{number}", key),)))
+    assert await cost() <= few + 10
 
 
 async def test_a_row_that_is_taken_away_cannot_be_postponed_or_dropped(store):

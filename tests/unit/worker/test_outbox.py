@@ -1,7 +1,10 @@
 """The outbox worker (peers.md F08, F09): what each class of answer leads to, order, time, and that nothing is given up."""
 
 import asyncio
+from collections import Counter
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -10,9 +13,10 @@ from connector.dsp.outbound import Answer
 from connector.processes import exchange, tables
 from connector.processes.exchange import Change
 from connector.processes.model import OutboxRow, Process
+from connector.worker.lanes import FIRST
 from connector.worker.outbox import Outbox
 from connector.worker.reactions import BY_STATUS, CAP, REACTIONS, delay, reaction
-from kernel.clock import iso, parse_iso
+from kernel.clock import SystemClock, iso, parse_iso
 from kernel.http import Unreachable
 
 ME, PEER = "did:web:me.example", "did:web:peer.example"
@@ -27,7 +31,7 @@ class Clock:
         return self.moment
 
 
-async def waiting(store, key="urn:uuid:1", state="REQUESTED", message=tables.AGREE, role=""):
+async def waiting(store, key="urn:uuid:1", state="REQUESTED", message=tables.AGREE, role="", peer=PEER):
     """A process with one pending step, a provider's unless it is a new one."""
     role = role or ("provider" if state else "consumer")
     process = Process(
@@ -35,7 +39,7 @@ async def waiting(store, key="urn:uuid:1", state="REQUESTED", message=tables.AGR
         participant=ME,
         kind="negotiation",
         role=role,
-        peer=PEER,
+        peer=peer,
         peer_pid=key if state else "",
         callback="https://p",
         state=state,
@@ -312,6 +316,135 @@ async def test_the_attempt_of_a_withdrawn_row_is_broken_off(store):
         await broken.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+class Mixed(Peer):
+    """Peers of which some take the connection and never answer; `slow` ones answer after a while."""
+
+    def __init__(self, silent=(), slow=()):
+        super().__init__(200)
+        self.silent, self.slow, self.held, self.most = set(silent), set(slow), 0, 0
+
+    async def send(self, process, row):
+        self.held += 1
+        self.most = max(self.most, self.held)
+        try:
+            if process.peer in self.silent:
+                await asyncio.Event().wait()
+            if process.peer in self.slow:
+                await asyncio.sleep(0.3)
+            return await super().send(process, row)
+        finally:
+            self.held -= 1
+
+
+@asynccontextmanager
+async def working(store, peer, patience=0.05):
+    outbox = Outbox(store, peer.send, no_push, SystemClock(), lambda: "urn:uuid:new", patience=patience)
+    task = asyncio.create_task(outbox.run())
+    try:
+        yield outbox
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def settled(store, *keys):
+    """A condition: all these processes have come to AGREED."""
+
+    async def holds():
+        return all([(await store.process(key)).state == "AGREED" for key in keys])
+
+    return holds
+
+
+@pytest.mark.parametrize(("peers", "each"), [(1, 200), (4, 16), (70, 1), (70, 4)])
+async def test_peers_that_never_answer_hold_nobody_up(store, peers, each):
+    silent = [f"did:web:silent{number}.example" for number in range(peers)]
+    for who in silent:
+        for number in range(each):
+            await waiting(store, f"urn:uuid:{who}-{number}", peer=who)
+    healthy = [f"urn:uuid:h{number}" for number in range(20)]
+    peer = Mixed(silent)
+    async with working(store, peer) as outbox:
+        if peers * each > FIRST:
+            await until(partial(holds, peer, min(peers, 16)))
+        for key in healthy:
+            await waiting(store, key, peer=f"did:web:{key[-2:]}.example")
+        await until(settled(store, *healthy))
+        assert peer.most <= 3 * 64
+        assert max(Counter(process for process, *_ in peer.seen).values()) == 1
+        assert len(outbox._busy) >= min(peers, 16)
+
+
+async def holds(peer, count):
+    return peer.held >= count
+
+
+async def test_attempts_that_wait_without_a_slot_are_broken_off_before_they_are_too_many(store):
+    silent = [f"did:web:silent{number}.example" for number in range(12)]
+    for who in silent:
+        for number in range(3):
+            await waiting(store, f"urn:uuid:{who}-{number}", peer=who)
+    peer = Mixed(silent)
+    outbox = Outbox(store, peer.send, no_push, SystemClock(), lambda: "x", parallel=4, patience=0.02)
+    task = asyncio.create_task(outbox.run())
+
+    async def broken_off():
+        return any("many others are waited for" in each.reason for each in await store.outbox())
+
+    await until(broken_off)
+    await waiting(store, "urn:uuid:1")
+    await until(settled(store, "urn:uuid:1"))
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert peer.most <= 3 * 4
+    assert len(await store.outbox()) == 36
+
+
+async def test_a_silent_peer_is_asked_by_one_message_at_a_time_until_it_answers(store):
+    clock = Clock()
+    keys = [f"urn:uuid:{number}" for number in range(12)]
+    for key in keys:
+        await waiting(store, key)
+    peer = Peer(Unreachable("no answer"))
+    held, most = 0, 0
+
+    async def send(process, row):
+        nonlocal held, most
+        held += 1
+        most = max(most, held) if len(peer.seen) > FIRST else most
+        await asyncio.sleep(0.01)
+        held -= 1
+        return await Peer.send(peer, process, row)
+
+    outbox = Outbox(store, send, no_push, clock, lambda: "x", patience=5)
+    task = asyncio.create_task(outbox.run())
+
+    async def all_tried():
+        return all(each.attempts for each in await store.outbox())
+
+    await until(all_tried)
+    assert most == 1
+    peer.answers = [200]
+    clock.moment += timedelta(hours=2)
+    outbox.wake()
+    await until(settled(store, *keys))
+    assert most > 1
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_slow_peer_is_no_silent_one(store):
+    keys = [f"urn:uuid:{number}" for number in range(30)]
+    for key in keys:
+        await waiting(store, key)
+    peer = Mixed(slow=[PEER])
+    async with working(store, peer):
+        await until(settled(store, *keys))
+    assert len(peer.seen) == len(keys)
+    assert peer.most > 2 * FIRST
 
 
 def test_every_status_has_a_reaction_and_the_table_is_without_overlap():

@@ -1,0 +1,131 @@
+"""How many rows of the outbox may be under way to whom, so that nobody waits for what another peer does or leaves.
+
+Rules
+- A lane is a peer's messages, or its pushes. A lane that has nothing under way may begin `first` rows; every answer makes it wider by one, up to three quarters of
+  all slots: the only peer that has work has most of them a few answers later, and several that never answer have few.
+- Without an answer for `patience` seconds a lane is quiet: what it has under way holds no slot any more, and it goes on with at most `first`. A slow peer is not
+  silent: it answers something now and then.
+- An attempt that ends without an answer makes its lane silent: one row at a time, a probe, until it answers.
+- Of rows without a slot no more begin when there are as many as slots. When there are twice as many the oldest are broken off, first where a lane has several,
+  pushes last. In all there are never more than three times as many under way as slots.
+
+What is known here is this process's own, and forgotten at its end: only the pace depends on it. Not done here: when a row is tried again (`reactions`).
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from operator import itemgetter
+from typing import Final
+
+from msgspec import Struct, field
+
+from connector.store.port import Rooms
+
+PATIENCE: Final = 1.0
+FIRST: Final = 4
+
+
+class _Attempt(Struct):
+    began: float
+    limit: asyncio.Timeout | None = None
+    over: bool = False  # broken off
+
+
+class _Lane(Struct):
+    most: int
+    heard: float = 0.0  # since when an answer is awaited
+    silent: bool = False
+    under_way: dict[str, _Attempt] = field(default_factory=dict)
+
+
+class Lanes:
+    """The lanes that have rows under way or are silent; all others are alike."""
+
+    def __init__(self, parallel: int, patience: float = PATIENCE) -> None:
+        """`parallel`: slots."""
+        self.patience = patience
+        self._parallel, self._most = parallel, max(1, parallel * 3 // 4)
+        self._first = min(FIRST, self._most)
+        self._lanes: dict[str, _Lane] = {}
+
+    def began(self, name: str, row: str) -> None:
+        """A row was taken."""
+        lane, now = self._lanes.get(name), time.monotonic()
+        if lane is None:
+            lane = self._lanes[name] = _Lane(self._first)
+        if not lane.under_way:
+            lane.heard = now
+        lane.under_way[row] = _Attempt(now)
+
+    @asynccontextmanager
+    async def limit(self, name: str, row: str) -> AsyncIterator[None]:
+        """The attempt of a row, which may be broken off: `TimeoutError`."""
+        attempt = self._lanes[name].under_way[row]
+        async with asyncio.timeout(None) as limit:
+            attempt.limit = limit
+            try:
+                yield
+            finally:
+                attempt.limit = None
+
+    def answered(self, name: str) -> None:
+        """Whatever the answer was."""
+        lane = self._lanes[name]
+        lane.heard, lane.silent, lane.most = time.monotonic(), False, min(self._most, lane.most + 1)
+
+    def unanswered(self, name: str) -> None:
+        """An attempt has ended without an answer."""
+        lane = self._lanes[name]
+        lane.silent, lane.most = True, self._first
+
+    def ended(self, name: str, row: str) -> None:
+        """The row is done with, or postponed."""
+        lane = self._lanes[name]
+        del lane.under_way[row]
+        if not lane.under_way and not lane.silent:
+            del self._lanes[name]
+
+    def free(self) -> int:
+        """Slots that nobody holds; few are none, since who ends next makes room for several."""
+        every = sum(len(each.under_way) for each in self._lanes.values())
+        held = sum(len(each.under_way) for each in self._lanes.values() if not self._slow(each))
+        free = min(self._parallel - held, 3 * self._parallel - every)
+        return free if free > self._parallel // 16 else 0
+
+    def rooms(self) -> Rooms:
+        """How many rows each lane may begin now."""
+        crowded = len(self._without_slot()) >= self._parallel
+        return Rooms({name: self._room(each, crowded) for name, each in self._lanes.items()}, self._first)
+
+    def thin(self) -> None:
+        """Break off what is too much without a slot."""
+        waiting = self._without_slot()
+        excess = len(waiting) - 2 * self._parallel
+        if excess > 0:
+            for *_, attempt in sorted(waiting, key=itemgetter(slice(3)))[:excess]:
+                if attempt.limit is not None:
+                    attempt.limit.reschedule(0)
+                    attempt.over = True
+
+    def _room(self, lane: _Lane, crowded: bool) -> int:
+        slow = self._slow(lane)
+        if slow and crowded:
+            return 0
+        most = 1 if lane.silent else self._first if slow else lane.most
+        room = most - len(lane.under_way)
+        return room if room > most // 16 else 0
+
+    def _slow(self, lane: _Lane) -> bool:
+        return lane.silent or (bool(lane.under_way) and time.monotonic() - lane.heard >= self.patience)
+
+    def _without_slot(self) -> list[tuple[bool, bool, float, _Attempt]]:
+        """What is under way in slow lanes; what can best be spared has the least first three members."""
+        return [
+            (name.startswith("push "), len(lane.under_way) == 1, attempt.began, attempt)
+            for name, lane in self._lanes.items()
+            if self._slow(lane)
+            for attempt in lane.under_way.values()
+            if not attempt.over
+        ]
