@@ -168,7 +168,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = ""
     page_size: Annotated[int, Meta(description="Datasets in one catalog page.", ge=1, le=1000)] = 50
     max_payload: Annotated[int, Meta(description="Largest dataset taken in or pulled, in bytes.", ge=1)] = 10_737_418_240
-    parallel_sends: Annotated[int, Meta(description="Messages sent at the same time; three quarters of them to one peer at most.", ge=1, le=1024)] = 64
+    parallel_sends: Annotated[
+        int, Meta(description="Messages sent at the same time; three quarters of them to one peer at most.", ge=1, le=1024)
+    ] = 64
     passphrase_file: Annotated[
         str, Meta(description="File with the passphrase of the encrypted keys; empty = the systemd credential, if there is one.")
     ] = ""

@@ -305,15 +305,10 @@ class _CheckedResolver(AbstractResolver):
                 )
         return [
             ResolveResult(
-                hostname=host,
-                host=each,
-                port=port,
-                family=socket.AF_INET6 if ":" in each else socket.AF_INET,
-                proto=0,
-                flags=socket.AI_NUMERICHOST,
+                hostname=host, host=each, port=port, family=socket.AF_INET6 if ":" in each else socket.AF_INET, proto=0, flags=socket.AI_NUMERICHOST,
             )
             for each in found
-        ]
+        ]  # fmt: skip
 
     async def close(self) -> None:
         return
@@ -403,6 +398,7 @@ def _failure(error: Exception, target: URL) -> Blocked | Unreachable:
     if isinstance(cause, Blocked):
         return cause
     why = str(getattr(error, "os_error", error)) or type(error).__name__  # its own words name an object
+    why = "no whole answer in time" if isinstance(error, TimeoutError) else why
     return Unreachable(f"{target.host}: {why}", url=str(target), next_step="check address, network and peer")
 
 

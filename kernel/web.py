@@ -3,6 +3,7 @@
 Rules
 - The error middleware is the one place that catches everything. Known errors answer with their own status and body, unknown ones
   with a bare 500; both are logged, and nothing of the inside goes out.
+- A body that comes slower than `SLOWEST` is not waited for (408); a head has `IDLE` seconds, as a connection without a request has.
 - `serve` starts a listener and says which port is taken (`InUse`).
 - A `Route` carries what its OpenAPI entry needs; `openapi` makes the document from the table, so it cannot lag behind.
 """
@@ -16,7 +17,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from aiohttp import web
+from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Struct
 
@@ -26,6 +27,8 @@ from kernel.errors import InUse, KizunaError, NotFound, TooLarge
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ErrorBody = Callable[[web.Request, KizunaError], web.Response]
 LIMIT = 262_144
+SLOWEST, GRACE = 1_024, 30.0  # bytes a second of a body, looked at every so many seconds
+IDLE = 75.0  # seconds for which a connection is kept without a request; more than our own clients keep theirs
 GOODBYE = 100  # hundredths of a second
 LARGEST_HEADER = 32_768  # a token of 16 KiB fits, and its refusal is ours to word
 log = telemetry.get(__name__)
@@ -59,6 +62,8 @@ def application(
 def _errors(body: ErrorBody) -> Any:
     @web.middleware
     async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not request.content.is_eof():
+            asyncio.get_running_loop().call_later(GRACE, _hurry, request.content, 0)
         try:
             return await handler(request)
         except KizunaError as error:
@@ -78,6 +83,20 @@ def _errors(body: ErrorBody) -> Any:
         return body(request, found)
 
     return errors
+
+
+class TooSlow(KizunaError, TimeoutError):
+    """A body comes too slowly. By its second base the library takes it for the end of the reading."""
+
+    code, status = "too-slow", 408
+
+
+def _hurry(body: StreamReader, before: int) -> None:
+    over = body.is_eof() or body.exception() is not None
+    if not over and body.total_bytes - before < SLOWEST * GRACE:
+        body.set_exception(TooSlow("the request body comes too slowly"))
+    elif not over:
+        asyncio.get_running_loop().call_later(GRACE, _hurry, body, body.total_bytes)
 
 
 class _Status(KizunaError):
@@ -150,7 +169,7 @@ class Listener:
 
 async def serve(app: web.Application, host: str, port: int, ssl_context: ssl.SSLContext | None = None) -> Listener:
     """Listen; port 0 takes a free one. Raises `InUse` naming address and port."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5, keepalive_timeout=75, max_field_size=LARGEST_HEADER)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5, keepalive_timeout=IDLE, max_field_size=LARGEST_HEADER)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port, ssl_context=ssl_context, backlog=512).start()
@@ -158,8 +177,7 @@ async def serve(app: web.Application, host: str, port: int, ssl_context: ssl.SSL
         await runner.cleanup()
         if error.errno in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
             raise InUse(
-                f"cannot listen on {host}:{port}: {error.strerror}",
-                next_step="stop what uses the port, or choose another one",
+                f"cannot listen on {host}:{port}: {error.strerror}", next_step="stop what uses the port, or choose another one"
             ) from error
         raise
     return Listener(runner, int(runner.addresses[0][1]))

@@ -30,6 +30,7 @@ FIRST: Final = 4
 class _Attempt(Struct):
     began: float
     limit: asyncio.Timeout | None = None
+    owed: bool = True  # an answer
     over: bool = False  # broken off
 
 
@@ -37,6 +38,7 @@ class _Lane(Struct):
     most: int
     heard: float = 0.0  # since when an answer is awaited
     silent: bool = False
+    owed: int = 0  # answers
     under_way: dict[str, _Attempt] = field(default_factory=dict)
 
 
@@ -55,20 +57,23 @@ class Lanes:
         lane, now = self._lanes.get(name), time.monotonic()
         if lane is None:
             lane = self._lanes[name] = _Lane(self._first)
-        if not lane.under_way:
+        if not lane.owed:
             lane.heard = now
+        lane.owed += 1
         lane.under_way[row] = _Attempt(now)
 
     @asynccontextmanager
     async def limit(self, name: str, row: str) -> AsyncIterator[None]:
         """The attempt of a row, which may be broken off: `TimeoutError`."""
-        attempt = self._lanes[name].under_way[row]
+        lane = self._lanes[name]
+        attempt = lane.under_way[row]
         async with asyncio.timeout(None) as limit:
             attempt.limit = limit
             try:
                 yield
             finally:
-                attempt.limit = None
+                attempt.limit, attempt.owed = None, False
+                lane.owed -= 1
 
     def answered(self, name: str) -> None:
         """Whatever the answer was."""
@@ -83,7 +88,7 @@ class Lanes:
     def ended(self, name: str, row: str) -> None:
         """The row is done with, or postponed."""
         lane = self._lanes[name]
-        del lane.under_way[row]
+        lane.owed -= lane.under_way.pop(row).owed
         if not lane.under_way and not lane.silent:
             del self._lanes[name]
 
@@ -118,7 +123,7 @@ class Lanes:
         return room if room > most // 16 else 0
 
     def _slow(self, lane: _Lane) -> bool:
-        return lane.silent or (bool(lane.under_way) and time.monotonic() - lane.heard >= self.patience)
+        return lane.silent or (lane.owed > 0 and time.monotonic() - lane.heard >= self.patience)
 
     def _without_slot(self) -> list[tuple[bool, bool, float, _Attempt]]:
         """What is under way in slow lanes; what can best be spared has the least first three members."""

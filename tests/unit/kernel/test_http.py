@@ -406,7 +406,7 @@ async def test_a_server_that_never_answers_is_given_up(ask):
         return web.Response()
 
     async with plain(handler) as port, client(allow=LOOPBACK, require_https=False, timeout=0.05) as found:
-        with pytest.raises(Unreachable):
+        with pytest.raises(Unreachable, match="no whole answer in time"):
             await ask(found, f"http://127.0.0.1:{port}/")
         gate.set()
 
@@ -446,7 +446,7 @@ async def test_a_server_that_drips_is_given_up_by_the_total_time(ask):
         return answer
 
     async with plain(handler) as port, client(allow=LOOPBACK, require_https=False) as found:
-        with pytest.raises(Unreachable):
+        with pytest.raises(Unreachable, match="no whole answer in time"):
             await ask(found, f"http://127.0.0.1:{port}/", timeout=0.05)
         gate.set()
 

@@ -1,5 +1,7 @@
 """kernel.web: one place for errors from which nothing of the inside gets out, limits, the key, listeners, the table's document."""
 
+import asyncio
+import contextlib
 import io
 import json
 import socket
@@ -172,3 +174,73 @@ def test_the_document_says_which_role_and_scope_a_caller_needs_and_how_a_refusal
     assert "role operate, scope things" in found["responses"]["403"]["description"]
     schema = found["responses"]["403"]["content"]["application/problem+json"]["schema"]
     assert set(Conflict("x", next_step="y").problem()) == set(schema["properties"])
+
+
+@contextlib.asynccontextmanager
+async def raw(port, head, *, length=1000):
+    """A connection that a request of the caller's own making is written to."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"POST {head} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode())
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+async def drip(writer, part, pause):
+    with contextlib.suppress(OSError):
+        while True:
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(pause)
+
+
+async def test_a_body_that_drips_is_not_waited_for_and_its_connection_ends(monkeypatch, caplog):
+    monkeypatch.setattr("kernel.web.GRACE", 0.2)
+    listener = await serve(application(ROUTES), "127.0.0.1", 0)
+    async with raw(listener.port, "/echo") as (reader, writer), asyncio.timeout(20):
+        dripping = asyncio.create_task(drip(writer, b" ", 0.02))
+        assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
+        assert b"too-slow" in await reader.readuntil(b"}")
+        dripping.cancel()
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b""
+    await listener.close()
+    assert "Unhandled" not in caplog.text
+
+
+async def test_a_large_body_has_all_the_time_that_it_needs_as_long_as_it_comes_on(monkeypatch):
+    monkeypatch.setattr("kernel.web.GRACE", 0.2)
+    taken = 0
+
+    async def take(request):
+        nonlocal taken
+        async for part in request.content.iter_chunked(65_536):
+            taken += len(part)
+        return web.Response(status=204)
+
+    route = Route(method="POST", path="/take", handler=take, auth="none", summary="Take")
+    listener = await serve(application([route]), "127.0.0.1", 0)
+    async with raw(listener.port, "/take", length=25 * 4096) as (reader, writer), asyncio.timeout(20):
+        for _ in range(25):
+            writer.write(b"x" * 4096)
+            await asyncio.sleep(0.04)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 204 ")
+    await listener.close()
+    assert taken == 25 * 4096
+
+
+async def test_a_head_that_drips_ends_with_the_patience_for_idle_connections(monkeypatch):
+    monkeypatch.setattr("kernel.web.IDLE", 0.3)
+    listener = await serve(application(ROUTES), "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    writer.write(b"POST /echo HTTP/1.1\r\nHost: x\r\nX-Long: ")
+    dripping = asyncio.create_task(drip(writer, b"x", 0.02))
+    async with asyncio.timeout(20):
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b""
+    dripping.cancel()
+    writer.close()
+    await listener.close()

@@ -73,6 +73,20 @@ def test_rows_of_a_quiet_lane_hold_no_slot_and_it_goes_on_with_a_few():
     assert patient.free() == 16
 
 
+async def test_a_lane_whose_rows_are_answered_and_not_settled_yet_is_not_quiet():
+    lanes = Lanes(64, 0)
+    begin(lanes, "a", 2)
+    for row in ("a-0", "a-1"):
+        async with lanes.limit("a", row):
+            assert lanes.free() == 64
+        lanes.answered("a")
+    assert lanes.free() == 62
+    assert lanes.rooms().named["a"] == FIRST + 2 - 2
+    lanes.ended("a", "a-0")
+    lanes.began("a", "a-2")
+    assert lanes.free() == 64
+
+
 def test_few_free_slots_are_none():
     lanes = Lanes(64, LONG)
     begin(lanes, "a", 60)
