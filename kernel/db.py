@@ -245,6 +245,7 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA temp_store=MEMORY")  # what undoes one write of a group is kept in memory, not in a file
     connection.execute("PRAGMA cache_size=-16384")
+    connection.execute("PRAGMA wal_autocheckpoint=4000")  # 16 MB: pages that many commits change are copied once
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA busy_timeout=5000")
     if read_only:

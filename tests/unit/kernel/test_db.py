@@ -198,6 +198,13 @@ async def test_commits_are_synced_to_disk_and_foreign_keys_are_held(database):
     assert await database.write(pragmas) == ["wal", 2, 1]
 
 
+async def test_the_log_before_the_file_is_bounded(database, path):
+    for number in range(20):
+        await database.write(add(f"{number:02}", data=b"x" * 2_000_000))
+    assert path.with_name(f"{path.name}-wal").stat().st_size < 24_000_000
+    assert path.stat().st_size > 20_000_000
+
+
 async def test_a_reader_cannot_write(database):
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         database.read(add("a"))
