@@ -56,10 +56,15 @@ class Peers:
         rules: Callable[[str], PeerRule],
         standing: Standing,
         member: Callable[[], bool] = lambda: True,
+        *,
+        timeout: float = 30.0,
     ) -> None:
-        """`authorization` gives the header for one call to a peer, by its DID; `member` tells whether we hold a member certificate."""
+        """`authorization` gives the header for one call to a peer, by its DID; `member` tells whether we hold a member certificate.
+
+        `timeout`: seconds for one call, to the end of its answer.
+        """
         self.client, self._resolver, self.authorization, self._rules = client, resolver, authorization, rules
-        self._standing, self._member = standing, member
+        self._standing, self._member, self._timeout = standing, member, timeout
 
     def insist(self, peer: str) -> None:
         """Refuse to deal with a participant that the authority keeps out, or that wants a certificate which we have not; raises `KeptOut`, `NotMember`."""
@@ -90,7 +95,7 @@ class Peers:
         self.insist(peer)
         headers = {"Authorization": self.authorization(peer), "Content-Type": "application/json"}
         reply = await self.client.request(
-            method, url, headers=headers, body=body, max_bytes=max_bytes, timeout=30, expect_did=self.pin(peer)
+            method, url, headers=headers, body=body, max_bytes=max_bytes, timeout=self._timeout, expect_did=self.pin(peer)
         )
         if reply.status == 404:
             raise NotFound(f"{peer} has no such thing, or hides it", next_step="see `kizuna catalog show`")
@@ -108,6 +113,7 @@ class Peers:
             row.body,
             self.authorization(process.peer),
             expect_did=self.pin(process.peer),
+            timeout=self._timeout,
             even_revoked=self._standing.barred(process.peer) is not None,
         )
 

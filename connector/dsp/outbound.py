@@ -106,7 +106,7 @@ async def post(
     authorization: str,
     *,
     expect_did: str | None,
-    timeout: float = 30.0,
+    timeout: float,
     even_revoked: bool = False,
 ) -> Answer:
     """Send one message; raises `Unreachable` or `Blocked`."""

@@ -1,4 +1,4 @@
-"""1,000 negotiations with peers that lie, repeat, go silent, excuse themselves, or are away for a week (issue: shows it).
+"""1,000 negotiations with peers that lie, repeat, go silent, excuse themselves, or are away for a week (issue: shows it), and peers that hold connections.
 
 Nothing is lost, nothing is agreed twice, each ends or waits with a stated reason. Real HTTP and a real database; the clock is moved by hand.
 """
@@ -17,7 +17,7 @@ from connector.processes import tables
 from kernel import telemetry
 from kernel.clock import iso, parse_iso
 from policies.odrl import same_terms
-from tests.peer.hostile import CONSUMED, FOR_EVER, PROVIDED, RULES, Hostile
+from tests.peer.hostile import CONSUMED, FOR_EVER, HOLDS, PROVIDED, RULES, Hostile
 from tests.support.company import Company, Directory
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -76,9 +76,9 @@ def kind(behaviours, number):
 class World:
     """The connector under test between two hostile peers, and a third and fourth that are away."""
 
-    def __init__(self, place):
+    def __init__(self, place, **more):
         self.clock, self.directory = Clock(), Directory()
-        self.company = Company(place / "us", "us", self.directory, clock=self.clock, ready_within=7200)
+        self.company = Company(place / "us", "us", self.directory, clock=self.clock, ready_within=7200, **more)
         self.seller, self.buyer, self.away_seller, self.away_buyer = (
             Hostile(place / name, name, self.directory, self.clock) for name in ("seller", "buyer", "gone", "left")
         )
@@ -108,6 +108,7 @@ class World:
             peer = self.away_buyer if name == "away" else self.buyer
             talk = await peer.ask(name, self.company, offer)
             self.expected[talk.theirs] = (name, *AS_PROVIDER[name])
+            return talk.theirs
 
         for start in range(0, count, 50):
             await asyncio.gather(*(one(number) for number in range(start, min(count, start + 50))))
@@ -169,6 +170,81 @@ async def test_a_thousand_negotiations_with_peers_of_every_kind(tmp_path, figure
         + ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
         + f"; up to {max(attempts, default=0)} attempts while a peer was away"
     )
+
+
+async def ask(company, peer, behaviour, number):
+    """A negotiation that this peer, a provider, will treat so; its id."""
+    terms = {"@id": f"{behaviour}:{number}", "@type": "Offer", **RULES}
+    return (await company.commands.negotiate(peer.did, f"urn:dataset:{number}", terms["@id"], terms)).id
+
+
+async def reached(condition):
+    async with asyncio.timeout(100):
+        while not await condition():
+            await asyncio.sleep(0.02)
+
+
+async def test_peers_that_hold_connections_hold_up_nobody_else(tmp_path, figure):
+    """200 messages to ten peers that take the connection and never come to the end of an answer; others finish while all of those are at their first attempt."""
+    telemetry.configure("error")
+    world = World(tmp_path)
+    company, kinds = world.company, list(HOLDS)
+    holders = [Hostile(tmp_path / f"holder{number}", f"holder{number}", world.directory, world.clock) for number in range(10)]
+    async with AsyncExitStack() as stack:
+        for each in (world.seller, world.buyer, *holders):
+            await each.start()
+            stack.push_async_callback(each.stop)
+        await stack.enter_async_context(company.running())
+        for number in range(200):
+            await ask(company, holders[number % 10], kinds[number % 3], number)
+
+        async def held():
+            return all(each.holding for each in holders)
+
+        await reached(held)
+        began = time.monotonic()
+        honest = [await ask(company, world.seller, "honest", number) for number in range(30)]
+        offer = describe.message_offer(await company.publish(title="x"))
+        names = ("honest", "dripshead", "dripsbody") * 10
+        honest += [(await world.buyer.ask(name, company, offer)).theirs for name in names]
+
+        async def finished():
+            return all([(await company.store.process(key)).state == "FINALIZED" for key in honest])
+
+        await reached(finished)
+        seconds = time.monotonic() - began
+        assert [row.attempts for row in await company.store.outbox()] == [0] * 200
+        assert 10 <= sum(each.holding for each in holders) <= 40
+        assert world.seller.failed + world.buyer.failed == []
+    figure(f"60 negotiations beside 200 messages to 10 peers that hold the connection, and 20 callers that drip: {seconds:.1f} s")
+
+
+@pytest.mark.parametrize("behaviour", HOLDS)
+async def test_a_message_to_a_peer_that_holds_the_connection_waits_with_a_stated_reason_and_arrives_in_the_end(tmp_path, behaviour):
+    telemetry.configure("error")
+    world = World(tmp_path, send_timeout=0.3)
+    company, store = world.company, world.company.store
+    async with AsyncExitStack() as stack:
+        await world.seller.start()
+        stack.push_async_callback(world.seller.stop)
+        await stack.enter_async_context(company.running())
+        key = await ask(company, world.seller, behaviour, 1)
+
+        async def tried():
+            return all(row.attempts for row in await store.outbox())
+
+        await reached(tried)
+        shown = process_view(await store.process(key), await store.outbox(key), await store.journal(key))
+        assert shown.state == "NEW"
+        assert "no whole answer in time" in shown.note
+        world.seller.mended = True
+        world.clock.moment += timedelta(hours=1)
+        company.outbox.wake()
+
+        async def finished():
+            return (await store.process(key)).state == "FINALIZED"
+
+        await reached(finished)
 
 
 async def checked(world):

@@ -1,4 +1,4 @@
-"""A peer that behaves as its counterpart's offer or dataset says: it lies, repeats, goes silent, excuses itself, or is away. Both roles, real HTTP, real tokens.
+"""A peer that behaves as its counterpart's offer or dataset says: it lies, repeats, goes silent, excuses itself, holds connections, or is away. Both roles, real HTTP, real tokens.
 
 A behaviour is a coroutine over a `Talk`, one contract negotiation: it sends what it likes and looks at the answers. `provided` begin with a request of the connector
 under test, `consumed` begin with a request of this peer.
@@ -7,6 +7,7 @@ under test, `consumed` begin with a request of this peer.
 import asyncio
 import json
 import uuid
+from contextlib import suppress
 
 from aiohttp import ClientError, ClientSession, TCPConnector, web
 
@@ -16,6 +17,7 @@ from identity.keys import KeyStore
 from identity.wallet.sts import Sts
 from tests.support.ports import free_port
 
+PAUSE = 0.05  # seconds between the bytes that drip
 CONTEXT = ["https://w3id.org/dspace/2025/1/context.jsonld"]
 RULES = {"permission": [{"action": "use"}], "prohibition": [{"action": "distribute"}]}
 SIGNATURE = "https://w3id.org/kizuna/agreement/1#signature"
@@ -129,6 +131,7 @@ class Hostile:
         directory.publish(document(self.did, keys.published(), [Service(f"{self.did}#dsp", "DataService", self.base)]))
         self.talks, self.tasks, self.counterpart = {}, [], None
         self.failed, self.active = [], 0  # what went wrong; calls and pauses under way
+        self.holding, self.mended = 0, False  # connections of others; whether no more are held
 
     async def start(self):
         app = web.Application()
@@ -162,6 +165,12 @@ class Hostile:
         talk = self._first(value) if path == "request" and "callbackAddress" in value else self.talks.get(path.partition("/")[0])
         if talk is None:
             return web.json_response({"@context": CONTEXT, "@type": "ContractNegotiationError"}, status=404)
+        if talk.behaviour in HOLDS and not self.mended:
+            self.holding += 1
+            try:
+                return await HOLDS[talk.behaviour](request)
+            finally:
+                self.holding -= 1
         if talk.excuses:
             status, headers, body = talk.excuses.pop(0)
             if not status:
@@ -172,7 +181,7 @@ class Hostile:
             acknowledged = {"@context": CONTEXT, "@type": "ContractNegotiation", **talk.pids(), "state": "REQUESTED"}
             if not talk.arrived.qsize() and not getattr(talk, "begun", False):
                 talk.begun = True
-                self.run(talk, PROVIDED[talk.behaviour])
+                self.run(talk, PROVIDED.get(talk.behaviour, honest))
             return web.json_response(acknowledged, status=201)
         await talk.arrived.put(value)
         return web.Response()
@@ -214,6 +223,67 @@ class Hostile:
 
 def expect(found, *statuses):
     assert found[0] in statuses, found
+
+
+# holding connections, as a server that is called ----------------------------------------------------------------------
+
+
+async def mute(request):
+    """Takes the message and never answers."""
+    while request.transport is not None:
+        await asyncio.sleep(PAUSE)
+    return web.Response()
+
+
+async def trickles(request):
+    """A good status, and a body without an end."""
+    answer = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await answer.prepare(request)
+    with suppress(OSError):
+        while request.transport is not None:
+            await answer.write(b" ")
+            await asyncio.sleep(PAUSE)
+    return answer
+
+
+async def drips(request):
+    """A head without an end."""
+    request.transport.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+    while request.transport is not None:
+        request.transport.write(b"x")
+        await asyncio.sleep(PAUSE)
+    return web.Response()
+
+
+# the same as a client that calls --------------------------------------------------------------------------------------
+
+
+async def dripping(talk, head):
+    """A connection to the other side on which a request never comes to its end."""
+    _, writer = await asyncio.open_connection("127.0.0.1", talk.to.port)
+    writer.write(head.encode())
+    try:
+        with suppress(OSError):
+            while not writer.is_closing():
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(PAUSE)
+    finally:
+        writer.close()
+
+
+async def drips_its_head(talk):
+    talk.peer.tasks.append(
+        asyncio.create_task(dripping(talk, "POST /dsp/2025-1/negotiations/request HTTP/1.1\r\nHost: x\r\nX-Long: x"))
+    )
+    await talk.conclude()
+
+
+async def drips_its_body(talk):
+    token = talk.peer.sts.token(talk.to.did)
+    head = f"POST /dsp/2025-1/negotiations/request HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: 9999\r\n\r\n"
+    talk.peer.tasks.append(asyncio.create_task(dripping(talk, head)))
+    await talk.conclude()
 
 
 # as provider ---------------------------------------------------------------------------------------------------------
@@ -342,6 +412,7 @@ async def verifies_wrongly(talk):
     expect(await talk.verify(**{SIGNATURE: "e30.e30.AAAA"}), 400)
 
 
+HOLDS = {"mute": mute, "trickles": trickles, "drips": drips}
 FOR_A_WHILE = ("401", "404", "409", "425", "429", "500", "503", "html", "cut")
 FOR_EVER = ("always401", "always404", "always409", "always425", "always429", "always500", "alwayshtml", "forbids")
 PROVIDED = {
@@ -353,5 +424,6 @@ PROVIDED = {
 CONSUMED = {
     "honest": honest, "illegal": accepts_illegally, "reuses": reuses_its_pid, "back": goes_back, "never": never_verifies, "ends": ends_it, "repeats": repeats,
     "foreign": foreign, "otherpid": other_pid, "wrongsignature": verifies_wrongly, "otherterms": nothing, "refuses": nothing, "away": honest,
+    "dripshead": drips_its_head, "dripsbody": drips_its_body,
     **dict.fromkeys(FOR_A_WHILE, honest), **dict.fromkeys(FOR_EVER, nothing),
 }  # fmt: skip

@@ -97,6 +97,7 @@ class Company:
         store=None,
         ready_within=0,
         accepts=(),
+        send_timeout=30.0,
     ):
         self.place, self.asleep = place, False
         self.addresses = {}  # where single peers (DIDs) reach us, if not at `base`
@@ -126,6 +127,7 @@ class Company:
             lambda did: f"Bearer {sts.token(did)}",
             lambda did: PeerRule(did, "off", ("x:y:read",)),
             Standing("did:web:authority.example", RevocationLists(self.clock), silence=60),
+            timeout=send_timeout,
         )
         tokens = DataTokens(self.did, keys.ensure("data"), self.clock, lambda _peer: f"http://127.0.0.1:{self.port}")
         self.tokens = tokens

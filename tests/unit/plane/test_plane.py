@@ -1,5 +1,6 @@
 """The data plane: tokens bound to certificate, use and state; ranges; pulls that go on after faults; files that are whole or not there."""
 
+import asyncio
 import base64
 import errno
 import hashlib
@@ -454,3 +455,54 @@ def test_what_a_crash_left_is_swept(tmp_path):
     (tmp_path / "kept").write_bytes(b"x")
     files.sweep(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+@asynccontextmanager
+async def pushing(tokens, place, monkeypatch, inbox, size):
+    """A push of that many bytes to an inbox of the caller's own making, which may stand still for a second."""
+    monkeypatch.setattr("connector.plane.push.STANDSTILL", 1.0)
+    with (place / "data").open("wb") as file:
+        file.truncate(size)
+    asset = Asset(id="d", participant=ME, profile="", schema="", title={}, size=size, sha256=SHA, source="data", created="")
+    async with asyncio.timeout(40), await asyncio.start_server(inbox, "127.0.0.1", 0, limit=1 << 21) as server:
+        port = server.sockets[0].getsockname()[1]
+        address = tokens.inbox(transfer(role="consumer", state="REQUESTED")) | {"endpoint": f"http://127.0.0.1:{port}/inbox"}
+        client = GuardedClient(Outbound(allow=frozenset({"127.0.0.1"}), require_https=False), tls=lambda: False)
+        yield push(client, place, asset, address, expect_did=None)
+        await client.close()
+
+
+@pytest.mark.parametrize("takes", [0, 8_000_000])
+async def test_a_push_to_an_inbox_that_takes_nothing_more_or_never_answers_ends(tokens, tmp_path, monkeypatch, takes):
+    done, taken = asyncio.Event(), 0
+
+    async def inbox(reader, writer):
+        nonlocal taken
+        while taken < takes and (part := await reader.read(1 << 20)):
+            taken += len(part)
+        await done.wait()
+        writer.close()
+
+    async with pushing(tokens, tmp_path, monkeypatch, inbox, 8_000_000) as pushed:
+        with pytest.raises(Unreachable, match="takes nothing more, or does not answer"):
+            await pushed
+        assert taken >= takes
+        done.set()
+
+
+async def test_a_push_that_goes_on_slowly_has_the_time_that_it_needs(tokens, tmp_path, monkeypatch):
+    size = 80_000_000
+
+    async def inbox(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        taken = 0
+        while taken < size:
+            taken += len(await reader.read(1 << 22))
+            await asyncio.sleep(0.1)
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        writer.close()
+
+    async with pushing(tokens, tmp_path, monkeypatch, inbox, size) as pushed:
+        began = asyncio.get_running_loop().time()
+        await pushed
+        assert asyncio.get_running_loop().time() - began > 1.0
