@@ -42,6 +42,7 @@ PER_HOST = 64  # connections to one host: as many as the outbox sends messages a
 MOST = 256  # connections to all hosts together; no host can have them all
 KEPT = 60.0  # seconds that an idle connection is kept; less than our own servers keep theirs
 _UNTIMED = aiohttp.ClientTimeout()  # for parts of a call that has its time already
+_SAID = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate"}  # with every message that does not say otherwise
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _FAILURES = (TimeoutError, aiohttp.ClientError, HttpProcessingError, OSError, ValueError)
 _shown: WeakKeyDictionary[Any, "_Shown"] = WeakKeyDictionary()  # the certificate of a connection, read once
@@ -358,15 +359,10 @@ async def _lookup(host: str, port: int) -> list[str]:
 
 def _head(target: URL, headers: Mapping[str, str], length: int) -> bytes:
     """Request line and headers; raises `ValueError` for headers that would be more than one line."""
-    lines = [f"{name}: {value}" for name, value in headers.items()]
+    lines = [f"{name}: {value}" for name, value in {**_SAID, **headers}.items()]
     if any(map(_CONTROL.search, lines)):
         raise ValueError("a header has control characters")
-    start = (
-        f"POST {target.raw_path_qs} HTTP/1.1",
-        f"Host: {target.host_port_subcomponent}",
-        "Accept: */*",
-        f"Content-Length: {length}",
-    )
+    start = f"POST {target.raw_path_qs} HTTP/1.1", f"Host: {target.host_port_subcomponent}", f"Content-Length: {length}"
     return "\r\n".join((*start, *lines, "\r\n")).encode()
 
 

@@ -36,15 +36,15 @@ _P: Final[Role] = "provider"
 _C: Final[Role] = "consumer"
 _EITHER: Final = None
 
-# path below /dsp/2025-1, message, kind of process, our role
+# path below /dsp/2025-1, message, kind of process, our role; the most frequent first, since paths with a pid are tried in this order
 POSTS: Final[tuple[tuple[str, type[Message], Kind, Role | None], ...]] = (
     ("/negotiations/request", ContractRequestMessage, _N, None),
     ("/negotiations/offers", ContractOfferMessage, _N, None),
-    ("/negotiations/{pid}/request", ContractRequestMessage, _N, _P),
-    ("/negotiations/{pid}/offers", ContractOfferMessage, _N, _C),
-    ("/negotiations/{pid}/events", ContractNegotiationEventMessage, _N, _EITHER),
     ("/negotiations/{pid}/agreement", ContractAgreementMessage, _N, _C),
     ("/negotiations/{pid}/agreement/verification", ContractAgreementVerificationMessage, _N, _P),
+    ("/negotiations/{pid}/events", ContractNegotiationEventMessage, _N, _EITHER),
+    ("/negotiations/{pid}/request", ContractRequestMessage, _N, _P),
+    ("/negotiations/{pid}/offers", ContractOfferMessage, _N, _C),
     ("/negotiations/{pid}/termination", ContractNegotiationTerminationMessage, _N, _EITHER),
     ("/transfers/request", TransferRequestMessage, _T, None),
     ("/transfers/{pid}/start", TransferStartMessage, _T, _EITHER),

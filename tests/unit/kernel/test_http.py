@@ -492,9 +492,31 @@ async def test_a_message_is_written_as_one_request():
         assert (await found.request("POST", url, headers={"Authorization": "Bearer x"}, body=b"{}")).body == b"ok"
     first, *lines = heard[0].split(b"\r\n")
     assert first == b"POST /a%20b/%C3%BC?q=1 HTTP/1.1"
-    assert sorted(lines) == sorted(
-        [f"Host: 127.0.0.1:{port}".encode(), b"Accept: */*", b"Content-Length: 2", b"Authorization: Bearer x", b"", b"{}"]
-    )
+    assert set(lines) == {
+        f"Host: 127.0.0.1:{port}".encode(), b"Content-Length: 2", b"Accept: */*", b"Accept-Encoding: gzip, deflate", b"Authorization: Bearer x", b"", b"{}",
+    }  # fmt: skip
+    assert len(lines) == 7
+
+
+async def test_a_message_says_what_it_accepts_once():
+    answer = [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"]
+    async with scripted(answer) as (port, heard), client(allow=LOOPBACK, require_https=False) as found:
+        await found.request("POST", f"http://127.0.0.1:{port}/", headers={"Accept": "application/json"}, body=b"{}")
+    assert [line for line in heard[0].split(b"\r\n") if line.startswith(b"Accept:")] == [b"Accept: application/json"]
+
+
+async def test_a_compressed_answer_is_asked_for_and_read(ask):
+    async def handler(request):
+        answer = web.Response(body=b"x" * 10_000)
+        answer.enable_compression()
+        answer.headers["X-Asked"] = request.headers["Accept-Encoding"]
+        return answer
+
+    async with plain(handler) as port, client(allow=LOOPBACK, require_https=False) as found:
+        reply = await ask(found, f"http://127.0.0.1:{port}/")
+    assert reply.body == b"x" * 10_000
+    assert reply.headers["Content-Encoding"] in reply.headers["X-Asked"]
+    assert "gzip" in reply.headers["X-Asked"]
 
 
 @pytest.mark.parametrize(
