@@ -65,21 +65,22 @@ def visible(
 class Sight:
     """What one participant sees at one moment; every distinct access policy is decided once for what the participant is to us."""
 
-    __slots__ = ("_asking", "_decided", "_profile", "_standing")
+    __slots__ = ("_access", "_asking", "_decided", "_standing")
 
     def __init__(
         self, profile: Profile, facts: Mapping[str, Any], now: datetime, party: str = "", relations: Sequence[str] = ()
     ) -> None:
-        self._profile, self._standing = profile, Standing.of(relations)
+        self._access, self._standing = _Access(profile), Standing.of(relations)
         self._asking = _Asking(profile, Request(ACTION, "catalog", facts, now, party=party))
         self._decided: dict[tuple[str, tuple[str, ...]], bool] = {}
 
     def sees(self, offer: OfferTerms, asset: Asset) -> bool:
         """Whether the offer of this asset may be seen."""
-        policy = access_policy(offer, self._profile)
-        if policy is None:
+        access = self._access.of(offer)
+        if access is None:
             return False
-        found = self._standing.towards(asset.products) if self._profile.reads_product(policy) else ()
+        policy, reads = access
+        found = self._standing.towards(asset.products) if reads else ()
         key = _shared(policy, asset.id), found
         if key not in self._decided:
             self._decided[key] = evaluate(policy, self._asking.about(policy, asset.id, found)).permitted
@@ -106,13 +107,26 @@ class _Asking:
         return msgspec.structs.replace(found, target=asset) if policy.scoped else found
 
 
-def access_policy(offer: OfferTerms, profile: Profile) -> Policy | None:
-    """The access policy of an offer, or None where it cannot be read or not be decided in a catalog: nobody sees it then."""
-    try:
-        policy = profile.policy(offer.access)
-    except PolicyError:
-        return None
-    return None if undecidable(policy, "catalog") else policy
+class _Access:
+    """Access policies of offers as a catalog takes them, looked at once for all that say the same."""
+
+    __slots__ = ("_known", "_profile")
+
+    def __init__(self, profile: Profile) -> None:
+        self._profile = profile
+        # by digest: whether a catalog can decide it, and whether it reads the product
+        self._known: dict[str, tuple[bool, bool]] = {}
+
+    def of(self, offer: OfferTerms) -> tuple[Policy, bool] | None:
+        """The access policy of an offer, and whether it reads the product; None where it cannot be read or not be decided in a catalog: nobody sees it then."""
+        try:
+            policy = self._profile.policy(offer.access)
+        except PolicyError:
+            return None
+        known = self._known.get(policy.digest)
+        if known is None:
+            known = self._known[policy.digest] = not undecidable(policy, "catalog"), self._profile.reads_product(policy)
+        return (policy, known[1]) if known[0] else None
 
 
 def _timeless(policy: Policy) -> bool:
@@ -185,10 +199,23 @@ class Shelf:
     `version` counts what was put and dropped. `relations` is what the caller is to us in trade (`policies.profiles.trade`).
     """
 
-    __slots__ = ("_assets", "_callers", "_groups", "_naming", "_offers", "_order", "_profile", "_runs", "_together", "version")
+    __slots__ = (
+        "_access",
+        "_assets",
+        "_callers",
+        "_groups",
+        "_naming",
+        "_offers",
+        "_order",
+        "_profile",
+        "_runs",
+        "_together",
+        "version",
+    )
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
+        self._access = _Access(profile)
         self._groups: dict[str, _Group] = {}
         self._naming: dict[str, set[tuple[str, str]]] = {}  # product -> groups and their parts
         self._runs: dict[str, list[_Key]] = {}  # (asset, offer) in order, by group and by part
@@ -212,10 +239,11 @@ class Shelf:
         if offer.asset != asset.id:
             raise ValueError("the offer is of another asset")
         self.drop(offer.id)
-        policy = access_policy(offer, self._profile)
-        if policy is None:
+        found = self._access.of(offer)
+        if found is None:
             return False
-        name, part, products = self._place(policy, asset)
+        policy, reads = found
+        name, part, products = _place(policy, asset, reads=reads)
         self._changed()
         group = self._groups.setdefault(name, _Group(policy, asset.id, offer.access, products))
         if part:
@@ -230,15 +258,6 @@ class Shelf:
         _, others = self._assets.get(asset.id, (asset, set()))
         self._assets[asset.id] = (asset, others | {offer.id})
         return True
-
-    def _place(self, policy: Policy, asset: Asset) -> tuple[str, str, tuple[str, ...]]:
-        """Group and part of an offer, and the products by which the whole group is decided."""
-        name = _shared(policy, asset.id)
-        if not asset.products or not self._profile.reads_product(policy):
-            return name, "", ()
-        if policy.scoped:
-            return name, "", asset.products
-        return f"{name} product", f"{name} product {' '.join(asset.products)}", ()
 
     def drop(self, offer_id: str) -> None:
         """Take an offer away, if it is there."""
@@ -384,6 +403,16 @@ def _decided(group: _Group, asked: Request) -> _Decided:
     if _timeless(group.policy):
         return _Decided(permitted, _NEVER, _EVER)
     return _Decided(permitted, asked.now, next_change(group.policy, asked) or _EVER)
+
+
+def _place(policy: Policy, asset: Asset, *, reads: bool) -> tuple[str, str, tuple[str, ...]]:
+    """Group and part of an offer, and the products by which the whole group is decided; `reads`: the policy asks for the product."""
+    name = _shared(policy, asset.id)
+    if not asset.products or not reads:
+        return name, "", ()
+    if policy.scoped:
+        return name, "", asset.products
+    return f"{name} product", f"{name} product {' '.join(asset.products)}", ()
 
 
 def _kept(among: OrderedDict[_Name, list[_T]], name: _Name, made: Callable[[], list[_T]]) -> list[_T]:
