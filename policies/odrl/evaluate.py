@@ -23,7 +23,7 @@ Rules
 Not done here: obligations are listed for whoever keeps them, not enforced; facts (`policies.profiles`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from itertools import pairwise
 from types import MappingProxyType
@@ -32,8 +32,8 @@ from typing import Any, Final, Literal
 from msgspec import Struct, field
 
 from policies.odrl.errors import PolicyError
-from policies.odrl.model import Constraint, Duty, Entity, Logical, Permission, Policy, Prohibition, atoms
-from policies.odrl.operands import Operand, Phase
+from policies.odrl.model import Atomic, Constraint, Duty, Entity, Logical, Permission, Policy, Prohibition, atoms
+from policies.odrl.operands import Phase
 from policies.odrl.vocabulary import DATE_TIME, ODRL
 
 LATER: Final = object()
@@ -75,11 +75,10 @@ class Request(Struct, frozen=True):
     remedied: bool = False
     known: dict[str, Any] = field(default_factory=dict)
 
-    def fact(self, operand: Operand) -> Any:
-        """The typed fact of an operand, or None where nothing is known. Read once."""
-        found = self.known.get(operand.iri, self)
-        if found is self:
-            found = _read(self, operand, operand.reader)
+    def fact(self, atom: Atomic) -> Any:
+        """The typed fact that a constraint looks at, or None where nothing is known. Read once."""
+        every((atom,), self, Marks())
+        found = self.known[atom.left]
         return None if found is LATER else found
 
 
@@ -182,17 +181,29 @@ def in_force(rule: Prohibition, request: Request, marks: Marks) -> bool:
     return found in (HOLDS, UNKNOWN)
 
 
-def every(constraints: tuple[Constraint, ...], request: Request, marks: Marks) -> int:
-    """The least state of constraints that must all hold. The hot loop: atomic constraints are decided in place."""
+def every(constraints: tuple[Constraint, ...], request: Request, marks: Marks) -> int:  # noqa: PLR0912  calls would cost more
+    """The least state of constraints that must all hold. The hot loop: facts are read, and atomic constraints decided, in place.
+
+    A fact is read once for a request, and kept typed: None where nothing is known, `LATER` where nothing can be known in this phase.
+    """
     worst, held = HOLDS, 0
     known = request.known
     for each in constraints:
         if each.__class__ is Logical:
             state = _logical(each, request, marks)
         else:
-            fact = known.get(each.left, known)  # type: ignore[union-attr]
-            if fact is known:
-                fact = _read(request, each.operand, each.read)  # type: ignore[union-attr]
+            left = each.left  # type: ignore[union-attr]
+            if left in known:
+                fact = known[left]
+            else:
+                if request.phase not in each.operand.phases:  # type: ignore[union-attr]
+                    fact = LATER
+                elif left == DATE_TIME:
+                    fact = request.now if request.now.tzinfo is not None else None
+                else:
+                    facts = request.facts
+                    fact = each.read(facts[left], request.now) if left in facts else None  # type: ignore[union-attr]
+                known[left] = fact
             if fact is None:
                 found = None
             elif fact is LATER:
@@ -210,23 +221,8 @@ def every(constraints: tuple[Constraint, ...], request: Request, marks: Marks) -
                 state = FAILS
         if state < worst:  # noqa: PLR1730  a call would cost more than the comparison
             worst = state
-    if held:
-        marks.held |= held
+    marks.held |= held
     return worst
-
-
-def _read(request: Request, operand: Operand, reader: Callable[[Any, datetime], Any]) -> Any:
-    """A fact, typed and kept: None where nothing is known, `LATER` where nothing can be known in this phase."""
-    iri = operand.iri
-    if request.phase not in operand.phases:
-        found: Any = LATER
-    elif iri == DATE_TIME:
-        found = request.now if request.now.tzinfo is not None else None
-    else:
-        value = request.facts.get(iri)
-        found = None if value is None else reader(value, request.now)
-    request.known[iri] = found
-    return found
 
 
 def _logical(constraint: Logical, request: Request, marks: Marks) -> int:

@@ -174,7 +174,7 @@ def _node(constraint: Constraint, request: Request) -> ConstraintNode:
 
 
 def _found(atom: Atomic, request: Request) -> tuple[str, ...] | None:
-    fact = request.fact(atom.operand) if request.phase in atom.operand.phases else None
+    fact = request.fact(atom) if request.phase in atom.operand.phases else None
     if fact is None:
         return None
     return tuple(sorted(map(str, fact))) if isinstance(fact, frozenset) else (str(fact),)

@@ -110,10 +110,9 @@ def _text(value: Any, now: datetime) -> Any:
 
 
 def _name(value: Any, now: datetime) -> Any:
-    try:
-        return typed("iri", value)
-    except WrongValue:
-        return _NAME.fact(value, now)
+    if value.__class__ is str and 0 < len(value) <= LONGEST and ":" in value and value.split() == [value]:
+        return value
+    return _NAME.fact(value, now)
 
 
 def _texts(value: Any, now: datetime) -> Any:

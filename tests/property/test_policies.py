@@ -2,11 +2,14 @@
 
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import product
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from policies.odrl import KZ, PHASES, PURPOSE, Operand, PolicyError, Registry, Request, digest, evaluate, parse, same_terms
+from policies.odrl.limits import limited
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 TREE = {"b": ("a",), "c": ("b",)}
@@ -169,6 +172,35 @@ def atom(constraint, given_facts):
         "hasPart": lambda: bool(above(right[0]) & set(found)),
     }
     return table[operator]()
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.sampled_from([[], {}, [1], {"a": "{"}]), st.booleans())
+def test_a_document_may_have_32_levels_however_many_brackets(deep, beside, inner, named):
+    for _ in range(deep):
+        inner = {"[": inner} if named else [inner]
+    document = [inner, *({} for _ in range(beside))]
+    if _levels(document) <= 32:
+        limited(document)
+        return
+    with pytest.raises(PolicyError, match="nested deeper than 32 levels"):
+        limited(document)
+
+
+def _levels(value):
+    return 1 + max(map(_levels, value.values() if isinstance(value, dict) else value if isinstance(value, list) else []), default=0)
+
+
+TEXTS = st.text(st.characters() | st.sampled_from(": \t\u2003\x1c"), max_size=6) | st.sampled_from(
+    ["x" * 1_024, "x:" * 512, "x:" * 513]
+)
+GIVEN = st.one_of(TEXTS, st.none(), st.integers(), st.booleans(), st.lists(st.one_of(TEXTS, st.none(), st.integers()), max_size=3))
+
+
+@given(GIVEN | GIVEN.map(lambda value: tuple(value) if isinstance(value, list) else value) | st.frozensets(TEXTS, max_size=3))
+def test_the_short_ways_of_reading_a_fact_read_what_the_long_one_reads(value):
+    for type_, many in product(("string", "iri"), (False, True)):
+        operand = Operand(iri="x", type=type_, many=many)
+        assert operand.reader(value, NOW) == operand.fact(value, NOW)
 
 
 @settings(max_examples=500, deadline=None)

@@ -17,6 +17,7 @@ REGISTRY = Registry(
 A = {"leftOperand": KZ + "a", "operator": "eq", "rightOperand": "1"}
 B = {"leftOperand": KZ + "b", "operator": "eq", "rightOperand": "1"}
 P = {"leftOperand": PURPOSE, "operator": "isAnyOf", "rightOperand": ["x"]}
+UNFIT = (False, (KZ + "who",))
 YES, NO, UNKNOWN = {"1"}, {"0"}, None
 
 
@@ -192,13 +193,32 @@ def test_an_offer_never_binds_and_a_request_is_not_decided():
 
 
 def test_a_fact_is_read_once_and_only_in_its_phase():
-    operand = REGISTRY.operand(PURPOSE)
+    (atom,) = parse({"permission": [permit(P)]}, operands=REGISTRY).atoms()
     request = Request("use", "negotiation", {PURPOSE: ("x",)}, NOW)
-    assert request.fact(operand) == {"x"}
-    assert request.fact(operand) is request.fact(operand)
+    assert request.fact(atom) == {"x"}
+    assert request.fact(atom) is request.fact(atom)
     assert request.known == {PURPOSE: {"x"}}
-    assert Request("use", "catalog", {PURPOSE: ("x",)}, NOW).fact(operand) is None
-    assert Request("use", "negotiation", {}, NOW).fact(operand) is None
+    assert Request("use", "catalog", {PURPOSE: ("x",)}, NOW).fact(atom) is None
+    assert Request("use", "negotiation", {}, NOW).fact(atom) is None
+
+
+@pytest.mark.parametrize(
+    ("fact", "expected"),
+    [
+        ("did:web:b", (True, ())),
+        ("did:web:a", (False, ())),
+        ("b", UNFIT),
+        ("did: web", UNFIT),
+        (" did:web:b", UNFIT),
+        ("", UNFIT),
+        (5, UNFIT),
+    ],
+)
+def test_a_fact_that_is_no_name_is_unknown_where_a_name_is_expected(fact, expected):
+    registry = Registry([Operand(iri=KZ + "who", type="iri")])
+    other = {"leftOperand": KZ + "who", "operator": "neq", "rightOperand": "did:web:a"}
+    found = evaluate(parse({"permission": [permit(other)]}, operands=registry), Request("use", "transfer", {KZ + "who": fact}, NOW))
+    assert (found.permitted, found.missing) == expected
 
 
 def test_undecidable_operands_are_named_once():

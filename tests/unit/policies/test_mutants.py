@@ -53,9 +53,9 @@ MUTANTS = {
     "permissions always win": (EVALUATE, 'policy.conflict == "perm" or not forbidden', "True"),
     "a contradiction voids nothing": (EVALUATE, 'void = policy.conflict == "invalid"', 'void = policy.conflict == "never"'),
     "deferred constraints count as unknown": (EVALUATE, "worst = min(worst, DEFERRED)", "worst = min(worst, UNKNOWN)"),
-    "phases are ignored": (EVALUATE, "if request.phase not in operand.phases:", "if False:"),
+    "phases are ignored": (EVALUATE, "if request.phase not in each.operand.phases:", "if False:"),
     "units are ignored": ("units", "return Quantity(value, code)", 'return Quantity(value, "any")'),
-    "the clock comes from the facts": (EVALUATE, "elif iri == DATE_TIME:", "elif iri == DATE_TIME and iri not in request.facts:"),
+    "the clock comes from the facts": (EVALUATE, "elif left == DATE_TIME:", "elif left == DATE_TIME and left not in request.facts:"),
 }  # fmt: skip
 SURVIVE_THE_PUBLIC_SUITE = (
     "lt as lteq",
