@@ -2,7 +2,7 @@
 
 Rules: values under a telling name (`token`, `authorization`, `key`, `secret`, `password` and compounds) and values that look like
 a token (three base64url parts) or a private key are replaced before anything is written. `bound` adds context
-(pid, peer, state, message id) to every line of a block.
+(pid, peer, state, message id) to every line of a block. A line is made in one step, and only where it is written.
 """
 
 import json
@@ -11,7 +11,10 @@ import re
 import sys
 from collections.abc import Mapping, MutableMapping
 from contextlib import AbstractContextManager
+from contextvars import ContextVar
+from datetime import UTC, datetime
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, TextIO, cast
 
 import orjson
@@ -26,13 +29,14 @@ _VALUES = re.compile(
     r"kzk_[A-Za-z0-9_-]{20,}|[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*"
 )
 _SHORTEST = 24  # characters of the shortest value that `_VALUES` knows
+_CONTEXT: ContextVar[Mapping[str, Any]] = ContextVar("context of log lines", default=MappingProxyType({}))
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 def configure(level: str = "info", stream: TextIO | None = None, *, final: bool = False) -> None:
     """Set up logging of this process: JSON lines to `stream` (standard error). `final`: it stays so, and each logger is made once."""
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, *_written()],
+        processors=[_line],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=structlog.WriteLoggerFactory(stream or sys.stderr),
         cache_logger_on_first_use=final,
@@ -44,16 +48,9 @@ def _for_libraries(stream: TextIO) -> logging.Handler:
     """What libraries log, in the same form and as clean."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.contextvars.merge_contextvars, structlog.stdlib.add_log_level],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_written()],
-        )
+        structlog.stdlib.ProcessorFormatter(processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _line])
     )
     return handler
-
-
-def _written() -> tuple[structlog.typing.Processor, ...]:
-    return structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"), structlog.processors.format_exc_info, redact, _json
 
 
 def get(name: str) -> structlog.typing.FilteringBoundLogger:
@@ -61,23 +58,41 @@ def get(name: str) -> structlog.typing.FilteringBoundLogger:
     return cast("structlog.typing.FilteringBoundLogger", structlog.get_logger(module=name))
 
 
-def bound(**context: Any) -> AbstractContextManager[None]:
+class bound(AbstractContextManager[None]):  # noqa: N801  read like a function
     """Every line logged inside the block carries this context."""
-    return cast("AbstractContextManager[None]", structlog.contextvars.bound_contextvars(**context))
+
+    __slots__ = ("_before", "_own")
+
+    def __init__(self, **context: Any) -> None:
+        self._own = context
+
+    def __enter__(self) -> None:
+        self._before = _CONTEXT.set({**_CONTEXT.get(), **self._own})
+
+    def __exit__(self, *_: object) -> None:
+        _CONTEXT.reset(self._before)
 
 
-def _json(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
+def _line(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
+    """The line of an event: with its context, level and time, and clean."""
+    if "exc_info" in event:
+        event = structlog.processors.format_exc_info(logger, method, event)
+    now = datetime.now(UTC).isoformat()
+    line = redact({**_CONTEXT.get(), **event, "level": method, "at": now[:-6] + "Z"})
     try:
-        return orjson.dumps(event, default=str).decode()
+        return orjson.dumps(line, default=str).decode()
     except TypeError:  # a lone surrogate, a number of more than 64 bits
-        return json.dumps(event, default=str)
+        return json.dumps(line, default=str)
 
 
-def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def redact(line: dict[str, Any]) -> dict[str, Any]:
     """Replace secrets by name and by shape, at any depth."""
-    for key, value in event.items():
-        event[key] = value if key == "module" else _clean(key, value)  # a dotted name looks like a token
-    return event
+    for key, value in line.items():
+        if type(value) is not str or _told(key):
+            line[key] = _clean(key, value)
+        elif len(value) >= _SHORTEST and key != "module":  # a dotted name looks like a token
+            line[key] = _without(value)
+    return line
 
 
 @lru_cache(maxsize=1024)

@@ -1,5 +1,6 @@
 """kernel.telemetry: one JSON object per line, with its context, and no secret in any of them."""
 
+import asyncio
 import io
 import json
 import logging
@@ -173,6 +174,37 @@ def test_a_line_has_time_level_module_and_the_context_of_its_block(log, lines):
     )
     assert one["at"].endswith("Z")
     assert "pid" not in two
+
+
+def test_blocks_within_blocks_and_beside_them_keep_their_own_context(log, lines):
+    async def other():
+        with telemetry.bound(pid="3"):
+            await asyncio.sleep(0)
+            log.info("other")
+
+    async def all_():
+        with telemetry.bound(pid="1", peer="a"):
+            beside = asyncio.create_task(other())
+            again = telemetry.bound(pid="2")
+            with again:
+                await asyncio.sleep(0)
+                log.info("inner", peer="b")
+                logging.getLogger("some.library").warning("library")
+            log.info("outer")
+            await beside
+
+    asyncio.run(all_())
+    found = {each["event"]: (each.get("pid"), each.get("peer")) for each in lines()}
+    assert found == {"inner": ("2", "b"), "library": ("2", "a"), "outer": ("1", "a"), "other": ("3", "a")}
+
+
+def test_a_line_that_is_not_written_is_not_made(monkeypatch):
+    telemetry.configure("warning", io.StringIO())
+    monkeypatch.setattr(telemetry, "_CONTEXT", None)  # making a line asks for its context
+    log = telemetry.get("test")
+    log.info("one", value=1)
+    with pytest.raises(AttributeError):
+        log.warning("two")
 
 
 def test_a_line_break_in_a_value_does_not_make_a_second_line(log, lines):
