@@ -51,9 +51,11 @@ def _own(value: Any) -> tuple[str, str] | None:
     """Id and timestamp as `parse` would read them; None where they are to be looked at more closely."""
     if not isinstance(value, dict) or "uid" in value:
         return None
-    id_, timestamp = (value.get(name) for name in _OWN)
-    plain = all(type(each) is str and 0 < len(each) <= _LONGEST for each in (id_, timestamp) if each is not None)
-    return (id_ or "", timestamp or "") if plain else None
+    id_, timestamp = value.get("@id"), value.get("timestamp")
+    for each in (id_, timestamp):
+        if each is not None and (type(each) is not str or not 0 < len(each) <= _LONGEST):
+            return None
+    return id_ or "", timestamp or ""
 
 
 def document_hash(value: Any) -> bytes:
