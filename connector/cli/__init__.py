@@ -2,7 +2,7 @@
 
 import typer
 
-from connector.cli import contracts, data, duties, ledgers, setup
+from connector.cli import contracts, data, duties, events, ledgers, setup
 from connector.cli.local import client
 from identity.access import cli as access
 
@@ -13,5 +13,6 @@ def register(app: typer.Typer) -> None:
     data.register(app)
     contracts.register(app)
     duties.register(app)
+    events.register(app)
     ledgers.register(app)
     access.register(app, client)

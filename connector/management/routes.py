@@ -15,6 +15,7 @@ from msgspec import Struct
 from connector.management import views
 from connector.management.contracts import ContractRoutes
 from connector.management.duties import DutyRoutes
+from connector.management.events import EventRoutes, seconds
 from connector.management.ledgers import LedgerRoutes
 from connector.management.wallet import Wallet
 from connector.processes import tables
@@ -157,7 +158,8 @@ class Management:
         rules, obligations = self._connector.rules, self._connector.obligations
         table += DutyRoutes(self._store, obligations, _body).routes(self._route)
         table += LedgerRoutes(self._store, rules.relations, obligations.payments, rules.allotments, _body).routes(self._route)
-        decided = ContractRoutes(self._connector.contracts, _body, lambda request, process: self._shown(process, _seconds(request)))
+        table += EventRoutes(self._store).routes(self._route)
+        decided = ContractRoutes(self._connector.contracts, _body, lambda request, process: self._shown(process, seconds(request)))
         table += [self._route(*row) for row in decided.rows()]
         table += self._connector.access.routes(table)
         table.append(self._route("GET", "/openapi.json", self._description(table), "", "This document"))
@@ -253,7 +255,7 @@ class Management:
 
     async def await_state(self, request: web.Request) -> web.Response:
         wanted = await _body(request, AwaitState)
-        await self._commands.wait(lambda: self._has_come_to(wanted.state), _seconds(request))
+        await self._commands.wait(lambda: self._has_come_to(wanted.state), seconds(request))
         return json_response(await self._store.membership())
 
     async def _has_come_to(self, state: str) -> bool:
@@ -335,12 +337,12 @@ class Management:
             wanted.peer, wanted.dataset, wanted.offer, wanted.terms,
             values=wanted.values, open_to=wanted.bounds, otherwise=wanted.otherwise, approval=wanted.approval,
         )  # fmt: skip
-        return await self._shown(process, _seconds(request))
+        return await self._shown(process, seconds(request))
 
     async def transfer(self, request: web.Request) -> web.Response:
         wanted = await _body(request, NewTransfer)
         process = await self._commands.request_transfer(wanted.agreement, wanted.format)
-        return await self._shown(process, _seconds(request), "STARTED")
+        return await self._shown(process, seconds(request), "STARTED")
 
     async def pull(self, request: web.Request) -> web.Response:
         wanted = await _body(request, PullWanted)
@@ -408,7 +410,7 @@ class Management:
 
     def _showing(self, kind: Kind) -> Any:
         async def showing(request: web.Request) -> web.Response:
-            return await self._shown(await self._commands.process(kind, request.match_info["id"]), _seconds(request))
+            return await self._shown(await self._commands.process(kind, request.match_info["id"]), seconds(request))
 
         return showing
 
@@ -416,13 +418,13 @@ class Management:
         async def stepping(request: web.Request) -> web.Response:
             said, key = await _body(request, Reason), request.match_info["id"]
             moved = await self._commands.step(kind, key, name, said.reason, code=said.code, person=said.person)
-            return await self._shown(moved, _seconds(request))
+            return await self._shown(moved, seconds(request))
 
         return stepping
 
-    async def _shown(self, process: Process, seconds: float, *states: str) -> web.Response:
-        if seconds:
-            await self._commands.wait(lambda: self._commands.is_settled(process.id, *states), seconds)
+    async def _shown(self, process: Process, wait: float, *states: str) -> web.Response:
+        if wait:
+            await self._commands.wait(lambda: self._commands.is_settled(process.id, *states), wait)
         current = await self._store.process(process.id) or process
         waiting, journal = await self._store.outbox(process.id), await self._store.journal(process.id)
         return json_response(views.process_view(current, waiting, journal))
@@ -438,13 +440,6 @@ async def _body(request: web.Request, cls: type[T]) -> T:
         return msgspec.convert(await read_json(request), cls)
     except msgspec.ValidationError as error:
         raise BadInput(str(error), next_step="see /openapi.json") from error
-
-
-def _seconds(request: web.Request) -> float:
-    try:
-        return min(600.0, max(0.0, float(request.query.get("wait", "0"))))
-    except ValueError as error:
-        raise BadInput("wait is not a number of seconds") from error
 
 
 def _id(view: Any) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from math import inf
 from sys import maxsize
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -30,6 +30,7 @@ from identity.wallet.port import CredentialStore
 from policies.duties import Counter, Entry
 
 LEDGER = "ledger"
+EventKind = Literal["negotiation", "transfer", "waiting", "agreement", "duty", "membership", "standing"]
 Notice = Callable[[str, str], None]  # kind and key of what another replica has changed
 
 
@@ -105,6 +106,16 @@ class Followed(Struct, frozen=True, kw_only=True):
     pinned: str = ""
     keys: tuple[str, ...] = ()
     trust: dict[str, str] = {}
+
+
+class Happened(Struct, frozen=True, kw_only=True):
+    """Something that happened (`store.happened`). `id` is its place in the order of commits, empty before it is stored; `at` is when it was written, by the clock of whoever wrote it."""
+
+    id: str = ""
+    at: str = ""
+    kind: EventKind
+    subject: str
+    facts: dict[str, str] = {}
 
 
 class Relation(Struct, frozen=True, kw_only=True):
@@ -227,6 +238,15 @@ class Store(CredentialStore, Protocol):
 
     async def running(self, after: str, limit: int) -> list[Process]:
         """Transfers that have not ended, by id."""
+
+    async def events(self, after: str, limit: int) -> list[Happened]:
+        """What happened after an id (empty: from the first), in the order of commits. What is told now is never followed by something that belongs before it."""
+
+    async def last_event(self) -> str:
+        """The id of the newest event that may be told; empty: there is none."""
+
+    async def settling(self, after: str) -> bool:
+        """Whether there are events after an id, told or not: what is not told yet waits for a transaction that began before it."""
 
     async def document(self, digest: str) -> bytes | None: ...
     async def keep(self, documents: Sequence[Document]) -> None:

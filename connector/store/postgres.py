@@ -64,6 +64,9 @@ _GIVE_BACK: Final = f"UPDATE outbox SET owner = '', leased_until = '' {_FREE.for
 class PostgresStore(SqlStore):
     """The `Store` of one replica of a participant."""
 
+    _after, _order, _newest = "(turn, seq) > (?, ?)", "turn, seq", "turn DESC, seq DESC"
+    _settled = " AND turn < pg_snapshot_xmin(pg_current_snapshot())::text::bigint"  # no transaction that is still open can put one before them
+
     def __init__(self, database: Postgres, participant: str, lease: float) -> None:
         """`lease`: seconds for which a claimed row is ours."""
         super().__init__(participant)

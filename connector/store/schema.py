@@ -191,6 +191,19 @@ class DecisionRecord(SQLModel, table=True):
     body: bytes = Field(sa_type=LargeBinary)
 
 
+class EventRecord(SQLModel, table=True):
+    """What happened, for operators, in the order of commits: `seq` with one writer; on PostgreSQL `turn`, the number of the transaction, then `seq`, with an index (`v0001_first`)."""
+
+    __tablename__ = "event"
+    seq: int | None = Field(default=None, primary_key=True, sa_type=SERIAL)
+    participant: str
+    turn: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
+    at: str
+    kind: str
+    subject: str
+    body: bytes = Field(sa_type=LargeBinary)
+
+
 class DocumentRecord(SQLModel, table=True):
     """Documents that evidence refers to, by their digest."""
 

@@ -6,7 +6,8 @@ Rules
 - What was confirmed or withdrawn leaves the outbox in the same transaction that adds what follows.
 - Texts are compared byte by byte on both (collation "C"), so lists have one order.
 
-Statements of one commit: process, token, journal, outbox (gone), outbox (new), inbox, agreement, duties, counters, decision, one a document; at most one each of the others. Tests pin the number.
+Statements of one commit: process, token, journal, outbox (gone), outbox (new), inbox, agreement, duties, counters, decision, one a document, events; at most one each of the others. Tests pin
+the number.
 """
 
 from abc import ABC, abstractmethod
@@ -32,9 +33,11 @@ from connector.processes.model import (
     Process,
     TokenUse,
 )
-from connector.store.port import Due, Followed, Membership, ReceivedObject, Relation
+from connector.store import happened
+from connector.store.port import Due, Followed, Happened, Membership, ReceivedObject, Relation
 from identity.verify import TokenUse as VerifiedUse
 from identity.wallet.port import CredentialRequest, Held
+from kernel.clock import SystemClock, iso
 from kernel.errors import Conflict, KizunaError, Unauthorized
 from policies.duties import Counter, Entry
 from policies.odrl.record import FIRST
@@ -67,6 +70,7 @@ _COUNTER: Final = "INSERT INTO counter (participant, agreement, operand, version
 _DECISION: Final = "INSERT INTO decision (participant, agreement, seq, hash, transfer, body) VALUES (?,?,?,?,?,?)"
 _PAYMENT: Final = "INSERT INTO payment (participant, id, agreement, body) VALUES (?,?,?,?)"
 _ALLOTMENT: Final = "INSERT INTO allotment (participant, id, version, body) VALUES (?,?,?,?)"
+_EVENT: Final = "INSERT INTO event (participant, at, kind, subject, body) VALUES "
 _NEWEST_DUTY: Final = (
     "NOT EXISTS (SELECT 1 FROM duty n WHERE n.participant = d.participant AND n.agreement = d.agreement AND n.path = d.path"
     " AND n.version > d.version)"
@@ -87,8 +91,11 @@ _DOCUMENT: Final = "INSERT INTO document (participant, digest, body) VALUES (?,?
 class SqlStore(ABC):
     """The `Store` of one participant, but for what differs between the databases."""
 
+    _after, _order, _newest = "seq > ?", "seq", "seq DESC"  # of events, as they are committed
+    _settled = ""  # which of them may be told, where they become visible in another order
+
     def __init__(self, participant: str) -> None:
-        self._me = participant
+        self._me, self._clock = participant, SystemClock()
         self._watchers: list[Callable[[str, str], None]] = []
 
     @abstractmethod
@@ -198,7 +205,11 @@ class SqlStore(ABC):
             made.append(self._allotment(commit.allotted))
         if commit.payment is not None:
             made.append(self._payment(commit.payment))
-        return made + self._documents(commit.documents)
+        return (
+            made
+            + self._documents(commit.documents)
+            + self._events(happened.of_commit(commit), commit.process.updated if commit.journal else "")
+        )
 
     def _documents(self, documents: Sequence[Document]) -> list[Statement]:
         return [(_DOCUMENT, (self._me, each.digest, each.body)) for each in documents]
@@ -254,6 +265,34 @@ class SqlStore(ABC):
         sql = "UPDATE outbox SET due = '', parked = false WHERE id = ? AND participant = ? RETURNING id"
         return bool(await self._write((sql, (row, self._me))))
 
+    # what happened ---------------------------------------------------------------------------------------------------
+
+    def _events(self, told: Iterable[Happened], at: str = "") -> list[Statement]:
+        found = tuple(told)
+        at = at or (iso(self._clock.now()) if found else "")
+        rows = [(self._me, at, each.kind, each.subject, encode(each.facts)) for each in found]
+        return [_several(_EVENT, "(?,?,?,?,?)", rows)] if rows else []
+
+    async def events(self, after: str, limit: int) -> list[Happened]:
+        sql = f"SELECT turn, seq, at, kind, subject, body FROM event WHERE participant = ? AND {self._after}{self._settled} ORDER BY {self._order} LIMIT ?"  # noqa: S608  constants
+        rows = await self._rows(sql, self._me, *self._place(after), limit)
+        return [
+            Happened(id=f"{turn}.{seq}", at=at, kind=kind, subject=subject, facts=msgspec.msgpack.decode(body))
+            for turn, seq, at, kind, subject, body in rows
+        ]
+
+    async def last_event(self) -> str:
+        sql = f"SELECT turn, seq FROM event WHERE participant = ?{self._settled} ORDER BY {self._newest} LIMIT 1"  # noqa: S608  constants
+        rows = await self._rows(sql, self._me)
+        return f"{rows[0][0]}.{rows[0][1]}" if rows else ""
+
+    async def settling(self, after: str) -> bool:
+        sql = f"SELECT 1 FROM event WHERE participant = ? AND {self._after} LIMIT 1"  # noqa: S608  constants
+        return bool(await self._rows(sql, self._me, *self._place(after)))
+
+    def _place(self, after: str) -> tuple[int, ...]:
+        return happened.place(after)[-self._after.count("?") :]
+
     # agreements, assets, offers --------------------------------------------------------------------------------------
 
     async def agreement(self, key: str) -> Agreement | None:
@@ -267,7 +306,9 @@ class SqlStore(ABC):
 
     async def save_agreement(self, agreement: Agreement) -> None:
         sql = "UPDATE agreement SET due = ?, body = ? WHERE id = ? AND participant = ?"
-        await self._write((sql, (agreement.due, encode(agreement), agreement.id, self._me)))
+        known = await self.agreement(agreement.id) if agreement.retired is not None else None
+        ended = [happened.of_agreement(agreement, "retired")] if known is not None and known.retired is None else []
+        await self._write((sql, (agreement.due, encode(agreement), agreement.id, self._me)), *self._events(ended))
 
     async def agreements_due(self, now: str, limit: int) -> list[Agreement]:
         sql = "SELECT body FROM agreement WHERE participant = ? AND due <> '' AND due <= ? ORDER BY due LIMIT ?"
@@ -299,7 +340,7 @@ class SqlStore(ABC):
         return await self._many(Entry, sql, self._me, after, limit)
 
     async def save_duties(self, entries: Sequence[Entry]) -> None:
-        await self._write(self._duties(entries))
+        await self._write(self._duties(entries), *self._events(happened.of_duties(entries)))
         self._tell({(each.agreement, "") for each in entries})
 
     def _duties(self, entries: Sequence[Entry]) -> Statement:
@@ -326,7 +367,8 @@ class SqlStore(ABC):
         return await self._one(Payment, "SELECT body FROM payment WHERE participant = ? AND id = ?", self._me, key)
 
     async def add_payment(self, payment: Payment, counter: Counter, duties: Sequence[Entry] = ()) -> None:
-        await self._write(self._counters([counter]), *([self._duties(duties)] if duties else []), self._payment(payment))
+        changed = [self._duties(duties), *self._events(happened.of_duties(duties))] if duties else []
+        await self._write(self._counters([counter]), *changed, self._payment(payment))
         self._tell([(payment.agreement, "")])
 
     def _payment(self, found: Payment) -> Statement:
@@ -443,14 +485,16 @@ class SqlStore(ABC):
 
     async def save_membership(self, membership: Membership) -> None:
         sql = "INSERT INTO membership (participant, body) VALUES (?,?) ON CONFLICT (participant) DO UPDATE SET body = excluded.body"
-        await self._write((sql, (self._me, encode(membership))), *self._told("membership", ""))
+        events = self._events(happened.of_membership(await self.membership(), membership, self._me))
+        await self._write((sql, (self._me, encode(membership))), *events, *self._told("membership", ""))
 
     async def followed(self) -> Followed:
         return await self._one(Followed, "SELECT body FROM followed WHERE participant = ?", self._me) or Followed()
 
     async def save_followed(self, followed: Followed) -> None:
         sql = "INSERT INTO followed (participant, body) VALUES (?,?) ON CONFLICT (participant) DO UPDATE SET body = excluded.body"
-        await self._write((sql, (self._me, encode(followed))))
+        events = self._events(happened.of_standing(await self.followed(), followed))
+        await self._write((sql, (self._me, encode(followed))), *events)
 
     async def held(self) -> list[Held]:
         return await self._many(Held, "SELECT body FROM credential WHERE participant = ? ORDER BY seq DESC", self._me)

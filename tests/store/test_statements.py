@@ -92,7 +92,7 @@ async def test_the_largest_commit(store, count):
         token=TokenUse(PEER, "j", 9_999_999_999),
         agreement=agreement(),
     )
-    async with count(sqlite=7, postgres=1):
+    async with count(sqlite=8, postgres=1):
         await store.commit(made)
 
 
@@ -125,21 +125,21 @@ async def serving(store, catalog=None):
 
 
 async def test_an_inbound_message(store, count):
-    """Token, process, inbox, commit. A first message has no inbox to look into; a repeat spends its token instead of the commit.
+    """Token, process, inbox, commit (its events too). A first message has no inbox to look into; a repeat spends its token instead of the commit.
 
     The embedded store keeps the process that it committed before.
     """
     offer = {"@id": "o", "@type": "Offer", "target": "d", "permission": [{"action": "use"}]}
     first = messages.encode("ContractRequestMessage", **{"@id": "urn:uuid:a"}, consumerPid="c", offer=offer, callbackAddress=BASE)
     async with serving(store) as post:
-        async with count(sqlite=2 + 5, postgres=2 + 1):
+        async with count(sqlite=2 + 6, postgres=2 + 1):
             status, begun = await post("/negotiations/request", first)
         assert status == 201
         ended = messages.encode(
             "ContractNegotiationTerminationMessage", **{"@id": "urn:uuid:b"}, consumerPid="c", providerPid=begun["providerPid"]
         )
         path = f"/negotiations/{begun['providerPid']}/termination"
-        async with count(sqlite=2 + 5, postgres=3 + 1):
+        async with count(sqlite=2 + 6, postgres=3 + 1):
             status, _ = await post(path, ended)
         assert status == 200
         async with count(sqlite=3, postgres=4):
@@ -208,7 +208,7 @@ async def test_an_outbox_step(store, count, backend):
     async with count(sqlite=2, postgres=2):
         (claim,), _ = await store.claim(iso(SystemClock().now()), 64, frozenset())
     outbox._lanes.began(claim.lane, claim.row.id)
-    async with count(sqlite=3, postgres=1):
+    async with count(sqlite=4, postgres=1):
         await outbox._carry(claim)
     assert (await store.process("urn:uuid:1")).state == "AGREED"
     assert not await store.outbox()

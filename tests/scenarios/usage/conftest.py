@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from types import SimpleNamespace
 
 import pytest
+from aiohttp import web
 from typer.testing import CliRunner
 
 from connector.management.routes import Management
@@ -49,7 +50,20 @@ async def kizuna(pair, tmp_path):
     (place / "connector.toml").write_text(
         f'name = "x"\nprofile = "battery"\nauthority = "did:web:a"\npublic_port = 1\nmember_port = 2\nmanagement_port = {port}\n'
     )
-    listener = await serve(application(table, middlewares=[access.guard(table)]), "127.0.0.1", port)
+    asked, listeners = [], []
+
+    @web.middleware
+    async def noting(request, handler):
+        asked.append(request.path)
+        return await handler(request)
+
+    async def back():
+        listeners.append(await serve(application(table, middlewares=[noting, access.guard(table)]), "127.0.0.1", port))
+
+    async def away():
+        await listeners.pop().close()
+
+    await back()
 
     async def run(*words):
         done = await asyncio.to_thread(lambda: CliRunner().invoke(command_line(), [*words, "--dir", str(place), "--json"]))
@@ -63,6 +77,7 @@ async def kizuna(pair, tmp_path):
     async def text(*words):
         return (await asyncio.to_thread(lambda: CliRunner().invoke(command_line(), [*words, "--dir", str(place)]))).stdout
 
-    run.post, run.text = post, text
+    run.post, run.text, run.asked, run.away, run.back = post, text, asked, away, back
+    run.place, run.address = place, f"http://127.0.0.1:{port}"
     yield run
-    await listener.close()
+    await away()

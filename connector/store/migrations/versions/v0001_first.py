@@ -34,7 +34,7 @@ TABLES = (
         "membership",
         "followed",
     ],
-    *["access_key", "audit", "audit_head"],
+    *["access_key", "audit", "audit_head", "event"],
 )
 
 
@@ -44,6 +44,9 @@ def upgrade() -> None:
     SQLModel.metadata.create_all(op.get_bind(), tables=[SQLModel.metadata.tables[name] for name in TABLES])
     for statement in APPEND_ONLY[op.get_bind().dialect.name]:
         op.execute(statement)
+    if op.get_bind().dialect.name == "postgresql":  # numbers of a sequence become visible in another order than they are given out
+        op.execute("ALTER TABLE event ALTER COLUMN turn SET DEFAULT pg_current_xact_id()::text::bigint")
+        op.create_index("event_order", "event", ["participant", "turn", "seq"])
 
 
 def downgrade() -> None:
