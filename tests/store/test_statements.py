@@ -255,12 +255,12 @@ async def test_an_agreement_that_was_read(store, count):
 
 
 async def test_the_offer_of_a_request(store, count):
-    """None where it is on the shelf."""
+    """None where it is on the shelf; else the offer, and the asset that says its products."""
     rules = Rules(store, load("base"), SystemClock(), participant=ME, name="me", endpoint=lambda _: BASE)
     asset = Asset(id="d", participant=ME, profile="", schema="", title={"en": "x"}, size=1, sha256="0", source="", created=NOW)
     offer = OfferTerms(id="o", asset="d", access=OPEN, contract=OPEN)
     await store.add_offer(offer)
-    async with count(sqlite=1, postgres=1):
+    async with count(sqlite=2, postgres=2):
         found = await rules.for_request(participant(PEER), "o")
     assert found._offer == offer
     rules.put(offer, asset)
