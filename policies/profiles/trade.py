@@ -38,6 +38,8 @@ class Standing(Struct, frozen=True):
 
     def towards(self, products: Sequence[str]) -> tuple[str, ...]:
         """What it is for a dataset with these products; nothing for one without."""
+        if not products:
+            return ()
         if len(products) == 1:
             return self.named.get(products[0], self.unnamed)
         return tuple(sorted({kind for each in products for kind in self.named.get(each, self.unnamed)}))

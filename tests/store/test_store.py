@@ -399,7 +399,9 @@ async def test_lists_are_paged_by_key(store):
 
 
 async def test_assets_and_offers(store):
-    asset = Asset(id="d", participant=ME, profile="p", schema="", title={"en": "x"}, size=1, sha256="00", source="s", created=NOW)
+    asset = Asset(
+        id="d", participant=ME, profile="p", schema="", title={"en": "x"}, size=1, sha256="00", source="s", created=NOW, products=("a", "urn:b")
+    )  # fmt: skip
     offer = OfferTerms(id="o", asset="d", access={}, contract={"permission": []})
     await store.add_asset(asset)
     await store.add_offer(offer)
