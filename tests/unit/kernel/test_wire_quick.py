@@ -45,7 +45,9 @@ def _written(inner):
     """Lists and objects as they may be written: names in two spellings, blanks or none."""
     blank = st.sampled_from(["", "", "", " "])
     names = st.sampled_from(['"a"', '"b"', '"\\u0061"', '"é"', '":"', '""'])
-    member = st.tuples(names, blank, inner).map(lambda parts: f"{parts[0]}:{parts[1]}{parts[2]}")
+    member = st.tuples(names, st.sampled_from(["", "", " ", "\n "]), blank, inner).map(
+        lambda parts: f"{parts[0]}{parts[1]}:{parts[2]}{parts[3]}"
+    )
     return st.lists(inner, max_size=3).map(lambda each: f"[{','.join(each)}]") | st.tuples(st.lists(member, max_size=3), blank).map(
         lambda parts: f"{{{(',' + parts[1]).join(parts[0])}}}"
     )
@@ -53,7 +55,7 @@ def _written(inner):
 
 @given(
     st.recursive(
-        st.sampled_from(["1", "1.0", "1.50", "1e2", "-0", "null", "true", '"x"', '"\\u00e9"', '"é"', '"{"', '""']), _written
+        st.sampled_from(["1", "1.0", "1.50", "1e2", "-0", "null", "true", '"x"', '"\\u00e9"', '"é"', '"{"', '":x"', '""']), _written
     )
 )
 def test_whatever_the_writing_a_repeated_member_is_refused_and_no_other_document(text):
@@ -74,7 +76,14 @@ def _once(pairs):
 
 def test_a_text_that_begins_with_a_colon_does_not_hide_a_repeated_member():
     assert wire.loads(b'{"a":":","b":[":x",":y"]}') == {"a": ":", "b": [":x", ":y"]}
-    for raw in (b'{"a":1,"a" :":"}', b'{"a":":","a":1}', b'{"a":1,"a":2}', b'[":",{"a":1,"a"\t:2}]'):
+    for raw in (
+        b'{"a":1,"a" :":"}',
+        b'{"a":":","a":1}',
+        b'{"a":1,"a":2}',
+        b'[":",{"a":1,"a"\t:2}]',
+        b'{"a"  :":x","a"  :1}',
+        b'{"a" \n:":x","a": 1}',
+    ):
         with pytest.raises(BadInput, match="same member twice"):
             wire.loads(raw)
 
