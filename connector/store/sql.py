@@ -12,7 +12,7 @@ the number.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 import msgspec
 
@@ -57,6 +57,12 @@ _INSERT: Final = (
     "INSERT INTO process (id, participant, kind, role, peer, peer_pid, state, version, created, waiting, agreement, body)"
     " VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
 )
+# The kind stands in the text: bound as a value, SQLite would compile the statement again at every use, to see whether the index of one kind alone will do.
+_OF_KIND: Final = {kind: f"SELECT body FROM process WHERE participant = ? AND kind = '{kind}'" for kind in get_args(Kind)}  # noqa: S608  two kinds
+_OF_PEER: Final = {
+    kind: f"{found} AND peer = ? AND role IN ('consumer', 'provider') AND peer_pid = ? AND peer_pid <> ''"
+    for kind, found in _OF_KIND.items()  # both roles by name, or the index would be walked through all of the peer's processes
+}
 _JOURNAL: Final = "INSERT INTO journal (process, seq, participant, before, after, message, sender, message_id, at, person) VALUES "
 _OUTBOX: Final = (
     "INSERT INTO outbox (id, participant, process, lane, act, message, path, body, due, attempts, reason, parked, owner, leased_until,"
@@ -116,21 +122,14 @@ class SqlStore(ABC):
         return await self._one(Process, "SELECT body FROM process WHERE id = ? AND participant = ?", key, self._me)
 
     async def process_of_peer(self, peer: str, kind: Kind, peer_pid: str) -> Process | None:
-        sql = (
-            "SELECT body FROM process WHERE participant = ? AND peer = ? AND kind = ? AND role IN ('consumer', 'provider')"
-            " AND peer_pid = ? AND peer_pid <> ''"  # both roles by name, or the index would be walked through all of the peer's processes
-        )
-        return await self._one(Process, sql, self._me, peer, kind, peer_pid)
+        return await self._one(Process, _OF_PEER[kind], self._me, peer, peer_pid)
 
     async def processes(self, kind: Kind, after: str, limit: int, *, waiting: bool = False) -> list[Process]:
         known = await self.process(after) if after else None
         bound, tie = (known.created, known.id) if known else (LAST, LAST)
         which = " AND waiting" if waiting else ""
-        sql = (
-            f"SELECT body FROM process WHERE participant = ? AND kind = ? AND (created, id) < (?, ?){which}"  # noqa: S608  both stand here
-            " ORDER BY created DESC, id DESC LIMIT ?"
-        )
-        return await self._many(Process, sql, self._me, kind, bound, tie, limit)
+        sql = f"{_OF_KIND[kind]} AND (created, id) < (?, ?){which} ORDER BY created DESC, id DESC LIMIT ?"
+        return await self._many(Process, sql, self._me, bound, tie, limit)
 
     async def open_with(self, peer: str) -> list[Process]:
         sql = (

@@ -78,6 +78,40 @@ def agreement(**policy):
     )
 
 
+async def test_reads_of_the_hot_path_are_compiled_once(store, backend):
+    """SQLite compiles a statement again at every use when its plan could depend on a bound value, which costs five times as much as running it."""
+    if backend != "sqlite":
+        pytest.skip("the server plans by itself")
+    compiled = []
+    store._db._reader.set_authorizer(lambda *what: compiled.append(what) or 0)
+
+    async def read(key):
+        await store.process(key)
+        await store.process_of_peer(key, "negotiation", key)
+        await store.processes("transfer", key, 10)
+        await store.processes("negotiation", key, 10, waiting=True)
+        await store.transfers_of(key)
+        await store.open_with(key)
+        await store.running(key, 10)
+        await store.replay(key, key, key)
+        await store.seen(key, key)
+        await store.journal(key)
+        await store.claim(key, 10, frozenset({key}))
+        await store.outbox(key)
+        await store.agreement(key)
+        await store.agreements_due(key, 10)
+        await store.ledger(key)
+        await store.duties(key, 10, timed=True)
+        await store.offer(key)
+        await store.membership()
+
+    await read("first")
+    assert compiled
+    compiled.clear()
+    await read("second")
+    assert compiled == []
+
+
 async def test_the_largest_commit(store, count):
     """Two steps and our next one, with inbox, token and agreement: one statement a table, one in all on a server."""
     await store.commit(Commit(process=process(), expected=0, outbox=(row("a"),)))
