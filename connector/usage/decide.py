@@ -12,11 +12,13 @@ Rules
 Not done here: storing (`connector.store`), acting on what changes by itself (`connector.worker.monitor`).
 """
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
+import orjson
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -38,6 +40,9 @@ from policies.profiles import Profile
 
 RUNNING = (ODRL + "elapsedTime", ODRL + "delayPeriod")
 RECIPIENT = ODRL + "recipient"
+_CAPACITY = 1_024
+K = TypeVar("K")
+V = TypeVar("V")
 log = telemetry.get(__name__)
 
 
@@ -48,26 +53,54 @@ class Stated(Struct, frozen=True):
     recipients: Sequence[str] = ()
 
 
+class _Read(Struct, frozen=True):
+    """What an agreement says, of this very policy as it was stored."""
+
+    of: Mapping[str, Any]
+    policy: Policy
+    stated: Stated
+    began: datetime
+
+
 class Usage:
-    """Facts and decisions of one participant."""
+    """Facts and decisions of one participant. What agreements and claims say is read once, as long as they are those that it was read of."""
 
     def __init__(
         self, profile: Profile, clock: Clock, relations: Relations, asset: Callable[[str], Awaitable[Asset | None]]
     ) -> None:
         """`asset` finds a dataset of ours."""
         self._profile, self._clock, self._relations, self._asset = profile, clock, relations, asset
+        self._agreements: OrderedDict[str, _Read] = OrderedDict()
+        self._claimed: OrderedDict[bytes, dict[str, Any]] = OrderedDict()
 
     def policy(self, agreement: Agreement) -> Policy:
         """The agreement's policy; raises `PolicyError`."""
-        return self._profile.policy(agreement.policy)
+        return self._read(agreement).policy
+
+    def _read(self, agreement: Agreement) -> _Read:
+        known = self._agreements.get(agreement.id)
+        if known is None or known.of is not agreement.policy:
+            policy = self._profile.policy(agreement.policy)
+            known = _Read(agreement.policy, policy, _stated(policy), moment(agreement))
+            _keep(self._agreements, agreement.id, known)
+        return known
+
+    def _facts(
+        self, claims: Claims, purposes: Sequence[str], participant: str, traded: Mapping[str, Sequence[str]]
+    ) -> dict[str, Any]:
+        key = orjson.dumps((claims, purposes, participant, traded))
+        found = self._claimed.get(key)
+        if found is None:
+            found = self._profile.facts(claims, purpose=purposes, participant=participant, **traded)
+            _keep(self._claimed, key, found)
+        return found
 
     def stated(self, terms: Mapping[str, Any]) -> Stated:
         """The purposes and recipients that terms bind the consumer to; none where they cannot be read."""
         try:
-            policy = self._profile.policy(terms)
+            return _stated(self._profile.policy(terms))
         except PolicyError:
             return Stated()
-        return Stated(policy.values(PURPOSE), policy.values(RECIPIENT))
 
     def opened(self, agreement: Agreement) -> Ledger:
         """The duties and counters with which an agreement begins."""
@@ -79,7 +112,7 @@ class Usage:
         counters = counted(agreement.id, policy)
         if all(each.operand != PAID for each in counters):
             counters += filter(None, [account(agreement.id, policy, agreement.provider)])
-        return Ledger(duties=tuple(opened(agreement.id, policy, moment(agreement))), counters=tuple(counters))
+        return Ledger(duties=tuple(opened(agreement.id, policy, self._read(agreement).began)), counters=tuple(counters))
 
     def owing(self, agreement: Agreement, path: str) -> str:
         """The DID of who owes a duty: the consumer, unless the duty names the provider as its assignee."""
@@ -106,14 +139,12 @@ class Usage:
         products: Sequence[str] = (),
     ) -> Request:
         """What is asked of the agreement's policy; purposes and recipients are those of the agreement unless stated. Raises `PolicyError`."""
-        policy, now = self.policy(agreement), self._clock.now()
-        stated = stated or self.stated(agreement.policy)
-        duties, _ = ticked(ledger.duties, policy, now)
-        known = self._profile.facts(
-            claims, purpose=stated.purposes, participant=agreement.consumer, **self._traded(agreement, now, products)
-        )
+        read, now = self._read(agreement), self._clock.now()
+        stated = stated or read.stated
+        duties, _ = ticked(ledger.duties, read.policy, now)
+        known = dict(self._facts(claims, stated.purposes, agreement.consumer, self._traded(agreement, now, products)))
         known |= {RECIPIENT: stated.recipients} if stated.recipients else {}
-        known |= facts(ledger.counters) | dict.fromkeys(RUNNING, moment(agreement))
+        known |= facts(ledger.counters) | dict.fromkeys(RUNNING, read.began)
         return Request(ACTION, phase, known, now, party=agreement.consumer, target=agreement.dataset, duties=states(duties))
 
     def _traded(self, agreement: Agreement, now: datetime, products: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -141,6 +172,17 @@ class Usage:
             raise PolicyRefused(decision.explain())
         made = Decided(agreement=agreement.id, seq=ledger.decided + 1, record=record(decision, agreement.policy, ledger.last))
         return Grant(agreement=agreement, decided=made, claims=dict(shown), counters=tuple(after))
+
+
+def _stated(policy: Policy) -> Stated:
+    return Stated(policy.values(PURPOSE), policy.values(RECIPIENT))
+
+
+def _keep(known: OrderedDict[K, V], key: K, value: V) -> None:
+    known[key] = value
+    known.move_to_end(key)
+    if len(known) > _CAPACITY:
+        known.popitem(last=False)
 
 
 def moment(agreement: Agreement) -> datetime:
