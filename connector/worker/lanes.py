@@ -12,10 +12,7 @@ Rules
 What is known here is this process's own, and forgotten at its end: only the pace depends on it. Not done here: when a row is tried again (`reactions`).
 """
 
-import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from operator import itemgetter
 from typing import Final
 
@@ -28,8 +25,8 @@ FIRST: Final = 4
 
 
 class _Attempt(Struct):
+    row: str
     began: float
-    limit: asyncio.Timeout | None = None
     owed: bool = True  # an answer
     over: bool = False  # broken off
 
@@ -60,30 +57,23 @@ class Lanes:
         if not lane.owed:
             lane.heard = now
         lane.owed += 1
-        lane.under_way[row] = _Attempt(now)
+        lane.under_way[row] = _Attempt(row, now)
 
-    @asynccontextmanager
-    async def limit(self, name: str, row: str) -> AsyncIterator[None]:
-        """The attempt of a row, which may be broken off: `TimeoutError`."""
-        lane = self._lanes[name]
-        attempt = lane.under_way[row]
-        async with asyncio.timeout(None) as limit:
-            attempt.limit = limit
-            try:
-                yield
-            finally:
-                attempt.limit, attempt.owed = None, False
-                lane.owed -= 1
-
-    def answered(self, name: str) -> None:
+    def answered(self, name: str, row: str) -> None:
         """Whatever the answer was."""
-        lane = self._lanes[name]
+        lane = self._over(name, row)
         lane.heard, lane.silent, lane.most = time.monotonic(), False, min(self._most, lane.most + 1)
 
-    def unanswered(self, name: str) -> None:
-        """An attempt has ended without an answer."""
-        lane = self._lanes[name]
+    def unanswered(self, name: str, row: str) -> None:
+        """The attempt has ended without an answer."""
+        lane = self._over(name, row)
         lane.silent, lane.most = True, self._first
+
+    def _over(self, name: str, row: str) -> _Lane:
+        lane = self._lanes[name]
+        lane.under_way[row].owed = False
+        lane.owed -= 1
+        return lane
 
     def ended(self, name: str, row: str) -> None:
         """The row is done with, or postponed."""
@@ -104,15 +94,14 @@ class Lanes:
         crowded = len(self._without_slot()) >= self._parallel
         return Rooms({name: self._room(each, crowded) for name, each in self._lanes.items()}, self._first)
 
-    def thin(self) -> None:
-        """Break off what is too much without a slot."""
+    def excess(self) -> list[str]:
+        """Rows whose attempts are to be broken off now, since too many are under way without a slot; each is named once."""
         waiting = self._without_slot()
         excess = len(waiting) - 2 * self._parallel
-        if excess > 0:
-            for *_, attempt in sorted(waiting, key=itemgetter(slice(3)))[:excess]:
-                if attempt.limit is not None:
-                    attempt.limit.reschedule(0)
-                    attempt.over = True
+        chosen = [each for *_, each in sorted(waiting, key=itemgetter(slice(3)))[:excess] if each.owed] if excess > 0 else []
+        for attempt in chosen:
+            attempt.over = True
+        return [attempt.row for attempt in chosen]
 
     def _room(self, lane: _Lane, crowded: bool) -> int:
         slow = self._slow(lane)

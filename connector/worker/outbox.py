@@ -66,6 +66,7 @@ class Outbox:
         self._awake = asyncio.Event()
         self._busy: dict[str, str] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._given_up: set[str] = set()  # rows whose attempts are broken off because too many wait for an answer
         store.on_commit(self._awake.set)
 
     def wake(self) -> None:
@@ -87,7 +88,9 @@ class Outbox:
     async def _look(self, tasks: asyncio.TaskGroup) -> str | None:
         """Begin what is due; the time of what follows."""
         await self._cut()
-        self._lanes.thin()
+        self._given_up |= (excess := set(self._lanes.excess()))
+        for key in excess:
+            self._running[key].cancel()
         if not (free := self._lanes.free()):
             return None
         taken = frozenset(self._busy) | frozenset(self._busy.values())
@@ -96,6 +99,8 @@ class Outbox:
             self._busy[claim.row.id] = claim.row.process
             self._lanes.began(claim.lane, claim.row.id)
             self._running[claim.row.id] = tasks.create_task(self._carry(claim))
+        if claims:
+            await asyncio.sleep(0)  # now all have begun: what is broken off before would never end
         return following
 
     async def _cut(self) -> None:
@@ -128,21 +133,23 @@ class Outbox:
         finally:
             self._busy.pop(row.id, None)
             self._running.pop(row.id, None)
+            self._given_up.discard(row.id)
             self._lanes.ended(due.lane, row.id)
             self._awake.set()
 
     async def _attempt(self, due: Claim, call: Awaitable[T]) -> T:
         """What the peer answers; its lane hears of that, and whether it has answered at all."""
         try:
-            async with self._lanes.limit(due.lane, due.row.id):
-                answer = await call
+            answer = await call
         except Unreachable:
-            self._lanes.unanswered(due.lane)
+            self._lanes.unanswered(due.lane, due.row.id)
             raise
-        except TimeoutError as error:
-            self._lanes.unanswered(due.lane)
+        except asyncio.CancelledError as error:
+            if due.row.id not in self._given_up or self._running[due.row.id].uncancel():
+                raise
+            self._lanes.unanswered(due.lane, due.row.id)
             raise Unreachable("no answer yet, and many others are waited for") from error
-        self._lanes.answered(due.lane)
+        self._lanes.answered(due.lane, due.row.id)
         return answer
 
     async def _deliver(self, process: Process, due: Claim) -> None:

@@ -1,7 +1,5 @@
 """How many rows may be under way to whom (`connector.worker.lanes`). Without patience every lane that owes an answer is quiet at once."""
 
-import asyncio
-
 import pytest
 
 from connector.worker.lanes import FIRST, Lanes
@@ -14,6 +12,14 @@ def begin(lanes, name, count):
         lanes.began(name, f"{name}-{number}")
 
 
+def answer(lanes, name, times):
+    """So many answers to others of its rows."""
+    for _ in range(times):
+        lanes.began(name, "other")
+        lanes.answered(name, "other")
+        lanes.ended(name, "other")
+
+
 def test_a_lane_that_is_not_known_begins_a_few():
     rooms = Lanes(64).rooms()
     assert (rooms.named, rooms.other) == ({}, FIRST)
@@ -24,16 +30,14 @@ def test_every_answer_makes_a_lane_wider_up_to_three_quarters_of_the_slots(paral
     lanes = Lanes(parallel, LONG)
     assert lanes.rooms().other == first
     lanes.began("a", "r")
-    for _ in range(most * 2):
-        lanes.answered("a")
+    answer(lanes, "a", most * 2)
     assert lanes.rooms().named["a"] + 1 == most if most > 1 else lanes.rooms().named["a"] == 0
 
 
 def test_a_little_room_in_a_wide_lane_is_none():
     lanes = Lanes(64, LONG)
     begin(lanes, "a", 45)
-    for _ in range(64):
-        lanes.answered("a")
+    answer(lanes, "a", 64)
     assert lanes.rooms().named["a"] == 0
     lanes.ended("a", "a-0")
     assert lanes.rooms().named["a"] == 4
@@ -43,8 +47,8 @@ def test_a_lane_without_rows_is_forgotten_unless_it_is_silent():
     lanes = Lanes(64, LONG)
     begin(lanes, "a", 1)
     begin(lanes, "b", 1)
-    lanes.answered("a")
-    lanes.unanswered("b")
+    lanes.answered("a", "a-0")
+    lanes.unanswered("b", "b-0")
     lanes.ended("a", "a-0")
     lanes.ended("b", "b-0")
     assert lanes.rooms().named == {"b": 1}
@@ -53,13 +57,12 @@ def test_a_lane_without_rows_is_forgotten_unless_it_is_silent():
 def test_a_silent_lane_gets_a_probe_until_it_answers_and_begins_anew_then():
     lanes = Lanes(64, LONG)
     begin(lanes, "a", 2)
-    for _ in range(64):
-        lanes.answered("a")
-    lanes.unanswered("a")
+    answer(lanes, "a", 64)
+    lanes.unanswered("a", "a-0")
     assert lanes.rooms().named["a"] < 1
     lanes.ended("a", "a-0")
     assert lanes.rooms().named["a"] == 0
-    lanes.answered("a")
+    lanes.answered("a", "a-1")
     assert lanes.rooms().named["a"] == FIRST + 1 - 1
 
 
@@ -73,13 +76,12 @@ def test_rows_of_a_quiet_lane_hold_no_slot_and_it_goes_on_with_a_few():
     assert patient.free() == 16
 
 
-async def test_a_lane_whose_rows_are_answered_and_not_settled_yet_is_not_quiet():
+def test_a_lane_whose_rows_are_answered_and_not_settled_yet_is_not_quiet():
     lanes = Lanes(64, 0)
     begin(lanes, "a", 2)
     for row in ("a-0", "a-1"):
-        async with lanes.limit("a", row):
-            assert lanes.free() == 64
-        lanes.answered("a")
+        assert lanes.free() == 64
+        lanes.answered("a", row)
     assert lanes.free() == 62
     assert lanes.rooms().named["a"] == FIRST + 2 - 2
     lanes.ended("a", "a-0")
@@ -98,7 +100,7 @@ def test_few_free_slots_are_none():
 def test_no_more_rows_begin_in_quiet_lanes_when_there_are_as_many_as_slots():
     lanes = Lanes(8, 0)
     begin(lanes, "a", 1)
-    lanes.unanswered("a")
+    lanes.unanswered("a", "a-0")
     lanes.ended("a", "a-0")
     begin(lanes, "b", 4)
     assert lanes.rooms().named["a"] == 1
@@ -106,28 +108,21 @@ def test_no_more_rows_begin_in_quiet_lanes_when_there_are_as_many_as_slots():
     assert (lanes.rooms().named, lanes.rooms().other, lanes.free()) == ({"a": 0, "b": 0, "c": 0}, 4, 8)
 
 
-async def test_what_is_too_much_is_broken_off_oldest_first_where_several_wait_and_pushes_last():
-    lanes, broken = Lanes(4, 0), []
+def test_what_is_too_much_is_broken_off_oldest_first_where_several_wait_and_pushes_last():
+    lanes = Lanes(4, 0)
+    for name, count in (("push a", 3), ("b", 1), ("c", 4), ("d", 3)):
+        begin(lanes, name, count)
+    assert lanes.excess() == ["c-0", "c-1", "c-2"]
+    assert lanes.excess() == [], "each is named once"
+    begin(lanes, "e", 1)
+    lanes.answered("c", "c-3")
+    assert lanes.excess() == [], "what is answered ends by itself"
+    begin(lanes, "f", 2)
+    assert lanes.excess() == ["d-0", "d-1"]
 
-    async def attempt(name, row):
-        try:
-            async with lanes.limit(name, row):
-                await asyncio.Event().wait()
-        except TimeoutError:
-            broken.append(row)
-            lanes.ended(name, row)
 
-    async with asyncio.TaskGroup() as tasks:
-        waiting = []
-        for name, count in (("push a", 3), ("b", 1), ("c", 4), ("d", 3)):
-            begin(lanes, name, count)
-            waiting += [tasks.create_task(attempt(name, f"{name}-{number}")) for number in range(count)]
-        for wanted in (["c-0", "c-1", "c-2"], []):
-            await asyncio.sleep(0)
-            lanes.thin()
-            lanes.thin()  # what is being broken off is so once
-            await asyncio.sleep(0.01)
-            assert broken == wanted
-            broken.clear()
-        for each in waiting:
-            each.cancel()
+def test_an_attempt_that_is_over_is_not_broken_off():
+    lanes = Lanes(1, 0)
+    begin(lanes, "a", 4)
+    lanes.answered("a", "a-0")
+    assert lanes.excess() == ["a-1"]
