@@ -57,7 +57,7 @@ class Peers:
         standing: Standing,
         member: Callable[[], bool] = lambda: True,
         *,
-        timeout: float = 30.0,
+        timeout: float = outbound.PATIENCE,
     ) -> None:
         """`authorization` gives the header for one call to a peer, by its DID; `member` tells whether we hold a member certificate.
 

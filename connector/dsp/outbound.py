@@ -37,6 +37,7 @@ _TRANSFER_PATHS: Final = {
 }
 _ENDINGS: Final = (tables.END_NEGOTIATION, tables.END_TRANSFER, tables.SUSPEND)
 _MOST: Final = 65_536
+PATIENCE: Final = 30.0  # seconds for one call, to the end of its answer
 
 
 class Answer(Struct, frozen=True):
@@ -106,7 +107,7 @@ async def post(
     authorization: str,
     *,
     expect_did: str | None,
-    timeout: float,
+    timeout: float = PATIENCE,
     even_revoked: bool = False,
 ) -> Answer:
     """Send one message; raises `Unreachable` or `Blocked`."""
