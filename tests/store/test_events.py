@@ -45,8 +45,11 @@ def duty(version=0, **more):
     return Entry(**{"agreement": "a", "path": "/obligation/0", "action": "urn:act", "origin": "obligation", "state": "active", "version": version} | more)  # fmt: skip
 
 
-async def kinds(store, after=""):
-    return [each.kind for each in await store.events(after, 100)]
+async def settled(store):
+    """What was written is told: on PostgreSQL it waits for every open transaction of the server, and so for those of other tests."""
+    async with asyncio.timeout(60):
+        while await store.settling(await store.last_event()):
+            await asyncio.sleep(0.02)
 
 
 async def test_a_commit_tells_of_its_steps_of_whom_it_waits_for_and_of_what_it_concludes(store, reopen):
@@ -56,6 +59,7 @@ async def test_a_commit_tells_of_its_steps_of_whom_it_waits_for_and_of_what_it_c
     ended = replace(process(version=3, state="FINALIZED"), waiting=None)
     await store.commit(Commit(process=ended, expected=2, journal=(step("OFFERED", "FINALIZED"),), agreement=agreement(), duties=(duty(due=NOW), duty(path="/x", state="inactive"))))  # fmt: skip
     again = await reopen()
+    await settled(again)
     told = await again.events("", 100)
     assert [(each.kind, each.subject) for each in told] == [
         *[("negotiation", "urn:uuid:1")] * 2,
@@ -74,6 +78,7 @@ async def test_a_commit_tells_of_its_steps_of_whom_it_waits_for_and_of_what_it_c
 
 async def test_other_writes_tell_too_each_once(store):
     await store.commit(Commit(process=process(), expected=0, agreement=agreement(), duties=(duty(),), counters=(Counter(agreement="a", operand="payAmount", limit=""),)))  # fmt: skip
+    await settled(store)
     after = await store.last_event()
     await store.save_duties([duty(1, state="overdue", due=NOW)])
     paid = Payment(id="p", agreement="a", amount="5", unit="EUR", evidence="e", person="x", at=NOW)
@@ -84,6 +89,7 @@ async def test_other_writes_tell_too_each_once(store):
         await store.save_membership(Membership(state="ACTIVE"))
         await store.save_followed(Followed(after=7, barred={PEER: "suspended"}))
     await store.save_followed(Followed(after=8))
+    await settled(store)
     told = await store.events(after, 100)
     assert [(each.kind, each.subject, each.facts.get("state", each.facts.get("what"))) for each in told] == [
         ("duty", duty().id, "overdue"),
@@ -98,6 +104,7 @@ async def test_other_writes_tell_too_each_once(store):
 
 async def test_what_is_not_committed_is_not_told(store):
     await store.commit(stepped())
+    await settled(store)
     after = await store.last_event()
     with pytest.raises(VersionConflict):
         await store.commit(Commit(process=process(version=2), expected=9, journal=(step(),)))
@@ -110,6 +117,7 @@ async def test_pages_go_on_where_the_last_one_ended(store):
     assert (await store.last_event(), await store.events("", 10)) == ("", [])
     for number in range(7):
         await store.commit(stepped(f"urn:uuid:{number}"))
+    await settled(store)
     found, after = [], ""
     while page := await store.events(after, 3):
         found += page
@@ -158,6 +166,7 @@ async def waits(api):
 async def test_now_the_last_id_and_the_header_say_where_to_go_on(store, api):
     for number in range(3):
         await store.commit(stepped(f"urn:uuid:{number}"))
+    await settled(store)
     _, all_of_them = await got(api)
     first, second, third = [each["id"] for each in all_of_them["items"]]
     assert all_of_them["next"] == third
@@ -251,6 +260,7 @@ async def test_every_replica_tells_of_what_any_has_written(tables):
         async with asyncio.timeout(10):
             assert [each.subject for each in await heard] == ["urn:uuid:1"]
         await second.commit(stepped("urn:uuid:2"))
+        await settled(first)
         assert await first.events("", 10) == await second.events("", 10)
     finally:
         await first.close()
@@ -299,6 +309,7 @@ async def test_many_writers_at_once_and_a_follower_that_hears_everything_once_in
         async with asyncio.timeout(30):
             found = await following
         assert sorted(each.subject for each in found) == sorted(f"urn:uuid:{n}" for n in range(total))
+        await settled(stores[1])
         assert found == await stores[1].events("", 100)
     finally:
         for each in stores:
