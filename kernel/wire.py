@@ -19,9 +19,7 @@ from kernel.errors import BadInput, TooLarge
 
 LIMIT = 262_144
 DEPTH = 32
-_SHORT = (
-    32 * 1024
-)  # of longer texts the second one is not worth its memory: the library reserves some 190 bytes for each number of a list
+_SHORT = 32 * 1024  # of longer ones the text is not made again: the library reserves some 190 bytes for each number of a list
 _SAFE = 2**53
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"(\s*:)?)?')  # an unclosed string is one match too: never scanned twice
 _BLANKS = re.compile(rb'"[ \t\n\r]+:')

@@ -53,8 +53,13 @@ class Relay:
         for task in self._open:
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
+        for _ in range(3):  # what was accepted just before begins, and ends; transports say goodbye
+            await asyncio.sleep(0)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._server is None:  # cut since it was accepted
+            writer.transport.abort()
+            return
         task = asyncio.current_task()
         if task is not None:
             self._open.add(task)
