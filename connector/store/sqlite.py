@@ -108,11 +108,10 @@ class SqliteStore(SqlStore):
         try:
             await super().save_agreement(agreement)
         except asyncio.CancelledError:  # it is written all the same, and nobody is told when: not kept any more
+            self._saving[agreement.id] += 1
             raise
-        except BaseException:
+        finally:
             self._saving[agreement.id] -= 1
-            raise
-        self._saving[agreement.id] -= 1
 
     async def commit(self, commit: Commit) -> None:
         statements, key = self.statements(commit), commit.process.id
