@@ -224,6 +224,15 @@ class Company:
         assert found.state in states, (found.state, found.note, found.pending)
         return found
 
+    async def refused_signature(self, key):
+        """Once our process says that the peer has refused our signature."""
+
+        async def said():
+            return "wrong-signature" in (await self.store.process(key)).note
+
+        await self.commands.wait(said, 5)
+        assert await said()
+
     async def counterpart(self, other, key):
         """The peer's process of one of ours."""
         async with asyncio.timeout(5):

@@ -35,6 +35,11 @@ async def contract(seller, buyer, products=(), **rules):
     offer = replace(made, id=key, contract={"@id": key, "@type": "Offer", "permission": [use()], **rules})
     await seller.store.add_offer(offer)
     seller.rules.put(offer, await seller.store.asset(offer.asset))
+    return await finalized(seller, buyer, offer)
+
+
+async def finalized(seller, buyer, offer):
+    """The id of the agreement that both have made under an offer."""
     process = await buyer.commands.negotiate(seller.did, offer.asset, offer.id, None)
     process = await buyer.until(process.id, "FINALIZED")
     await seller.until(process.peer_pid, "FINALIZED")

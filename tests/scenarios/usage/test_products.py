@@ -18,7 +18,7 @@ from policies.odrl import KZ
 from tests.scenarios.usage.test_relations import enter
 from tests.support.company import MEMBER
 from tests.support.participant import participant
-from tests.support.usage import NOW, atom, contract, eventually, settled, transfer, use
+from tests.support.usage import NOW, atom, contract, eventually, finalized, settled, transfer, use
 
 BUYER = atom(f"{KZ}productRelation", "eq", "customer")
 
@@ -37,11 +37,14 @@ async def seen(seller, buyer):
     return {each["@id"]: describe.products(each) for each in found.get("dataset", ())}
 
 
-async def finalized(seller, buyer, offer):
-    process = await buyer.commands.negotiate(seller.did, offer.asset, offer.id, None)
-    process = await buyer.until(process.id, "FINALIZED")
-    await seller.until(process.peer_pid, "FINALIZED")
-    return process.data["agreement"]["@id"]
+async def begun(seller, buyer, watched=1, **relation):
+    """A transfer of the buyer of cell-A, and the seller's side of it, once the monitor watches so many instants."""
+    await enter(seller, buyer, product="cell-A", **relation)
+    agreement = await contract(seller, buyer, products=["cell-A"], permission=[use(BUYER)])
+    running = await transfer(buyer, agreement)
+    process = await seller.until(running.peer_pid, "STARTED")
+    await settled(seller, watched)
+    return running, process
 
 
 async def test_each_dataset_goes_to_the_buyer_of_its_product_under_one_policy(pair):
@@ -102,11 +105,7 @@ async def test_a_data_token_is_renewed_only_while_the_product_is_bought(pair, cl
     """The monitor sleeps here by the clock on the wall, so that the renewal comes first."""
     seller, buyer = pair
     end = NOW + timedelta(days=5)
-    await enter(seller, buyer, product="cell-A", until=iso(end))
-    agreement = await contract(*pair, products=["cell-A"], permission=[use(BUYER)])
-    running = await transfer(buyer, agreement)
-    process = await seller.until(running.peer_pid, "STARTED")
-    await settled(seller, 1)
+    running, process = await begun(*pair, until=iso(end))
     who = participant(buyer.did, claims=MEMBER)
     process = await seller.running_transfers.renewed(process, who)
     clock.moment = end
@@ -117,12 +116,8 @@ async def test_a_data_token_is_renewed_only_while_the_product_is_bought(pair, cl
 
 async def test_a_relation_for_another_product_ends_without_a_consequence(pair):
     seller, buyer = pair
-    await enter(seller, buyer, product="cell-A")
     other = await enter(seller, buyer, product="cell-B")
-    agreement = await contract(*pair, products=["cell-A"], permission=[use(BUYER)])
-    running = await transfer(buyer, agreement)
-    await seller.until(running.peer_pid, "STARTED")
-    await settled(seller)
+    running, _ = await begun(*pair, watched=0)
     await seller.rules.relations.end(other.id, "Sato", "")
     await settled(seller)
     assert (await seller.store.process(running.peer_pid)).state == "STARTED"
@@ -131,24 +126,16 @@ async def test_a_relation_for_another_product_ends_without_a_consequence(pair):
 async def test_an_end_that_lies_ahead_is_an_instant(pair, clock):
     seller, buyer = pair
     end = NOW + timedelta(days=5)
-    await enter(seller, buyer, product="cell-A", until=iso(end))
-    agreement = await contract(*pair, products=["cell-A"], permission=[use(BUYER)])
-    running = await transfer(buyer, agreement)
-    await seller.until(running.peer_pid, "STARTED")
-    await settled(seller, 1)
+    running, _ = await begun(*pair, until=iso(end))
     clock.moment = end
     await seller.monitor.turn()
     await buyer.until(running.id, "TERMINATED")
 
 
 async def test_uses_are_drawn_by_who_buys_the_product_alone(pair, clock):
-    seller, buyer = pair
+    seller, _ = pair
     end = NOW + timedelta(days=5)
-    await enter(seller, buyer, product="cell-A", until=iso(end))
-    agreement = await contract(*pair, products=["cell-A"], permission=[use(BUYER)])
-    running = await transfer(buyer, agreement)
-    await seller.until(running.peer_pid, "STARTED")
-    await settled(seller, 1)
+    running, _ = await begun(*pair, until=iso(end))
     assert (await seller.rules.allotments.draw("a-1", running.peer_pid, "plane", 3)).amount == 3
     clock.moment = end
     with pytest.raises(PolicyRefused):

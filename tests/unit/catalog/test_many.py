@@ -2,12 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
-from catalog import offers
 from catalog.dcat import Asset, OfferTerms
 from catalog.offers import Shelf
-from policies.odrl import evaluate
 from policies.profiles import load
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
@@ -36,13 +32,6 @@ def shelf(*groups):
     for place, (policy, numbers) in enumerate(groups):
         for number in numbers:
             made.put(OfferTerms(id=f"o{place}-{number:04}", asset=f"a{number:04}", access=policy, contract={}), asset(number))
-    return made
-
-
-@pytest.fixture
-def decisions(monkeypatch):
-    made = []
-    monkeypatch.setattr(offers, "evaluate", lambda policy, request: made.append(policy.digest) or evaluate(policy, request))
     return made
 
 

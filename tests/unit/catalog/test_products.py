@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalog import dcat, describe, offers
+from catalog import dcat, describe
 from catalog.dcat import Asset, OfferTerms
 from catalog.offers import LAST, Shelf, visible
 from kernel.errors import BadInput
-from policies.odrl import KZ, evaluate
+from policies.odrl import KZ
 from policies.profiles import load
 from tests.unit.catalog.test_catalog import ENDPOINT, PROVIDER, validator
 from tests.unit.catalog.test_catalog import asset as described_asset
@@ -133,13 +133,6 @@ def test_a_shelf_shows_what_deciding_every_offer_shows(steps, callers):
                     assert [(a.id, [t.id for t in terms]) for a, terms in found] == wanted
                 assert [a.id for a, _ in shelf.visible(FACTS, now, after="a0004", relations=relations)] == [key for key, _ in wanted if key > "a0004"]  # fmt: skip
     assert sorted(shelf._runs) == sorted({name for each in shelf._offers.values() for name in (each.group, each.part) if name})
-
-
-@pytest.fixture
-def decisions(monkeypatch):
-    made = []
-    monkeypatch.setattr(offers, "evaluate", lambda policy, request: made.append(policy.digest) or evaluate(policy, request))
-    return made
 
 
 def test_the_number_of_products_costs_no_decisions(decisions):
