@@ -226,7 +226,7 @@ def wire_up(
         page_key=(directory / install.PAGE_KEY).read_bytes(),
         passes_over=skipped.__contains__,
         stated=obligations.taken,
-        witness=Witness(resolver, status, own_document, clock),
+        witness=Witness(resolver, status, own_document),
     )
     commands = Commands(
         directory=payloads,

@@ -1,8 +1,8 @@
 """Evidence of contracts, collected while they are made: who showed what, with which keys, and what the status lists said (`bundle` is its form for others).
 
 Rules
-- With every message that commits a party (request, agreement, verification) the process keeps a record of what that party showed: its DID document, its
-  credentials, and the status lists that its authentication relied on. Documents are stored once, by digest.
+- With every message that commits a party (request, agreement, verification) the process keeps the digest of a record of what that party showed: its DID document,
+  its credentials, and the status lists that its authentication relied on. The record and what it names are documents, stored once, by digest.
 - The DID document is kept as it was read: methods, relationships, services; what else stood in it is not.
 - Our own document is kept with the record, so that our signature can be verified after our keys have gone.
 - A bundle holds the policies that the terms were written from, where our profile has had them (`rules.Rules.fill`).
@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
-from connector.contracts.bundle import KIND, digest, sealed
+from connector.contracts.bundle import KIND, LARGEST, digest, sealed
 from connector.processes.evidence import Proof, Sign
 from connector.processes.model import Agreement, Document, JournalRow
 from connector.store.port import Store
@@ -47,16 +47,16 @@ class _Shown(Struct, frozen=True):
     version: int  # of the lists
     credentials: tuple[Credential, ...]
     document: DidDocument
-    record: dict[str, Any]
+    record: str
     documents: tuple[Document, ...]
 
 
 class Witness:
     """Collects what callers show. What was collected lately is used again while nothing of it has changed."""
 
-    def __init__(self, resolver: Resolving, lists: Lists, own: Callable[[], Mapping[str, Any]], clock: Clock) -> None:
+    def __init__(self, resolver: Resolving, lists: Lists, own: Callable[[], Mapping[str, Any]]) -> None:
         """`own` gives our published DID document."""
-        self._resolver, self._lists, self._own, self._clock = resolver, lists, own, clock
+        self._resolver, self._lists, self._own = resolver, lists, own
         self._known: OrderedDict[str, _Shown] = OrderedDict()
         self._stored: set[str] = set()
 
@@ -75,7 +75,7 @@ class Witness:
             known = await self._collect(who, document)
             self._keep(who.did, known)
         missing = tuple(each for each in known.documents if each.digest not in self._stored)
-        return Proof(document, {**known.record, "at": iso(self._clock.now())}, missing)
+        return Proof(document, known.record, missing)
 
     def stored(self, documents: Iterable[Document]) -> None:
         """These are durable: they need not be written again."""
@@ -112,7 +112,7 @@ class Witness:
             }
             for each, found in lists
         ]
-        record = {"holder": who.did, "identities": identities, "credentials": credentials}
+        record = keep(wire.dumps({"holder": who.did, "identities": identities, "credentials": credentials}).decode())
         return _Shown(version, who.credentials, document, record, tuple(kept.values()))
 
     def _keep(self, did: str, shown: _Shown) -> None:
@@ -157,7 +157,7 @@ class Exporter:
         """Everything that proves the agreement, sealed."""
         process = await self._store.process(agreement.negotiation)
         data = process.data if process is not None else {}
-        shown = data.get("shown") or {}
+        shown = await self._shown(data)
         own = wire.dumps(dict(self._own())).decode()
         identities = {self._me: digest(own.encode()), **shown.get("identities", {})}
         texts = {digest(own.encode()): own}
@@ -185,6 +185,12 @@ class Exporter:
             "documents": texts,
         }
         return sealed(found, self._sign, party=self._me, at=now)
+
+    async def _shown(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """What the peer showed last when it committed itself; empty where nothing was kept."""
+        kept = data.get("shown")
+        text = await self._store.document(kept["record"]) if kept else None
+        return {**wire.loads(text, limit=LARGEST), "at": kept["at"]} if kept and text is not None else {}
 
 
 def _stated(signature: str) -> dict[str, str]:

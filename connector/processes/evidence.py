@@ -38,10 +38,10 @@ class SignatureWrong(ProcessError):
 
 
 class Proof(Struct, frozen=True):
-    """What a peer showed with a message: its DID document, a record to keep with the process, and the documents that the record names."""
+    """What a peer showed with a message: its DID document, the digest of the record of it, and the documents to keep: the record, and those that it names."""
 
     document: DidDocument
-    record: dict[str, Any]
+    record: str
     documents: tuple[Document, ...]
 
 

@@ -14,8 +14,8 @@ Rules
 `data` of a process: offer (on the table), offerId, dataset; asked (the consumer's last terms), offered (the provider's, once it made some of its own in this
 negotiation), offeredBy (the person who made them), approvedBy (who approved the terms on the table), leeway (what the consumer leaves open), countered (it has
 answered other terms by itself), described (consumer), approval (who has to), agreement, agreementHash, ending (code and reason as the peer sent them),
-ownSignature and peerSignature (over the agreement), shown (what the peer showed with its last message that commits it), inherited (by name, the digest of each
-policy that the terms on the table were written from, as far as we know; at the consumer what the provider has signed).
+ownSignature and peerSignature (over the agreement), shown (the digest of the record of what the peer showed with its last message that commits it, and when),
+inherited (by name, the digest of each policy that the terms on the table were written from, as far as we know; at the consumer what the provider has signed).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -140,7 +140,7 @@ def handle(
     if isinstance(change, Replay):
         return change
     _same_dataset(before, received)
-    change = _witnessed(change, received)
+    change = _witnessed(change, received, context.now)
     judgement = _judged(change.process, context) if change.process.state == "REQUESTED" else None
     said = _said(change.process, judgement) if judgement is not None else {}
     change = replace(change, process=replace(change.process, note=received.reason, data={**change.process.data, **said}))
@@ -156,12 +156,12 @@ def _said(process: Process, judgement: Judgement) -> dict[str, Any]:
     return found
 
 
-def _witnessed(change: Change, received: Received) -> Change:
+def _witnessed(change: Change, received: Received, now: str) -> Change:
     """The change with what the peer showed; its signature is checked. Raises `SignatureWrong`."""
     proof, process = received.proof, change.process
     if proof is None:
         return change
-    sets: dict[str, Any] = {"shown": proof.record}
+    sets: dict[str, Any] = {"shown": {"record": proof.record, "at": now}}
     if received.signature:
         agreement, hash_ = process.data["agreement"], process.data["agreementHash"]
         stated = evidence.check(received.signature, proof.document, agreement, hash_, party=received.peer, role=received.sender)

@@ -18,7 +18,6 @@ from identity.status import MINIMUM_BITS, BitString, list_subject
 from identity.vc import StatusEntry, issue, parse_vc
 from kernel import wire
 from kernel.cli import application as command_line
-from kernel.clock import SystemClock
 from tests.support.company import Company, Directory
 from tests.support.participant import participant
 
@@ -77,14 +76,15 @@ async def test_what_was_shown_is_collected_anew_only_when_a_credential_or_a_list
     buyer, directory = "did:web:buyer.example", Directory()
     authority = Authority(tmp_path / "authority", directory)
     directory.publish(document(buyer, [], []))
-    witness = Witness(directory, authority, lambda: {"id": "did:web:seller.example"}, SystemClock())
+    witness = Witness(directory, authority, lambda: {"id": "did:web:seller.example"})
     first, second = ((authority.credential(buyer, index),) for index in (0, 1))
 
     async def collected(credentials):
         """How often lists were asked for until now, and whether the record names these credentials."""
         proof = await witness.of(participant(buyer, credentials=credentials), "")
         texts = {each.digest: each.body.decode() for each in proof.documents}
-        assert [texts[each["credential"]] for each in proof.record["credentials"]] == [each.raw for each in credentials]
+        record = json.loads(texts[proof.record])
+        assert [texts[each["credential"]] for each in record["credentials"]] == [each.raw for each in credentials]
         return authority.asked
 
     assert [await collected(each) for each in (first, first, second, second)] == [1, 1, 2, 2], "two credentials under one list"
@@ -109,6 +109,21 @@ async def test_each_side_keeps_the_others_signature_and_its_bundle_holds(world):
         (shown,) = found["shown"]["credentials"]
         assert found["shown"]["holder"] == (buyer if side is seller else seller).did
         assert parse_vc(found["documents"][shown["credential"]]).subject["id"] == found["shown"]["holder"]
+
+
+async def test_what_was_shown_is_a_document_that_is_kept_once(world):
+    seller, buyer, first, _, _ = world
+    one = (await buyer.store.agreement(first)).negotiation
+    (offer,) = await seller.store.offers("", 2)
+    two = (await buyer.commands.negotiate(seller.did, offer.asset, offer.id, None)).id
+    await buyer.until(two, "FINALIZED")
+    shown = [(await buyer.store.process(each)).data["shown"] for each in (one, two)]
+    assert shown[0]["record"] == shown[1]["record"]
+    assert shown[0]["at"] < shown[1]["at"]
+    record = json.loads(await buyer.store.document(shown[0]["record"]))
+    assert record["holder"] == seller.did
+    found = await buyer.contracts.evidence(first)
+    assert found["shown"] == {"holder": seller.did, "credentials": record["credentials"], "at": shown[0]["at"]}
 
 
 def changed(found, path, value):

@@ -131,7 +131,7 @@ class Company:
         )
         tokens = DataTokens(self.did, keys.ensure("data"), self.clock, lambda _peer: f"http://127.0.0.1:{self.port}")
         self.tokens = tokens
-        self.witness = Witness(directory, lists, lambda: self.published, self.clock)
+        self.witness = Witness(directory, lists, lambda: self.published)
         self.holdings = Holdings(self.store, self.rules.usage, self.clock, place)
         self.statements = Statements(self.store, self._new_id, signs(contract, STATEMENT), directory.resolve)
         self.obligations = Obligations(self.store, self.rules.usage, self.holdings, self.clock, self.statements)
