@@ -1,13 +1,15 @@
-"""SQLite, embedded: one process owns the file, one thread writes it, many writes share one durable commit.
+"""SQLite, embedded: one process owns the file, one connection writes it, many writes share one durable commit.
 
 Rules
 - The file is locked for its process (`InUse` names the reason). WAL, `synchronous=FULL`: a commit that returned is on disk.
-- `write` queues a function; the writer thread runs all that wait inside one transaction. One that raises is undone alone and hears its own error:
-  where it had changed something, all of them run once more, each in a savepoint of its own (rare, and savepoints cost a fifth of all writing), so
-  that a function may run twice. When the commit itself fails, all of them hear that.
+- `write` queues a function. What a turn of the loop has asked for, and all that comes while a commit is on its way to the disk, runs in one transaction on the loop's
+  thread; only its COMMIT, which waits for the disk, runs in a thread of its own. Statements there would have to take the interpreter's lock back from the loop after
+  each: a sixth of a busy connector's CPU went into that. One that raises is undone alone and hears its own error: where it had changed something, all of them run once
+  more, each in a savepoint of its own (rare, and savepoints cost a fifth of all writing), so that a function may run twice. When the commit fails, all of them hear that.
 - What `accompany` names for a write travels with it: both are durable, or neither.
 - `read` runs at once on the caller's thread, on a connection of its own: it sees what is committed, and never waits for writers.
 - A file of a newer revision is refused (`NewerData`); an older one is upgraded before anything else happens.
+- One event loop at a time writes; what one that has ended had asked for is written with what the next asks for, or by `close`.
 
 Not done here: migrations (`kernel.migrate`), queries (`store` packages).
 """
@@ -27,8 +29,8 @@ from kernel.faults import crashpoint
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], Any]
-_Job = tuple[Work, "asyncio.Future[Any]", asyncio.AbstractEventLoop]
-_Outcome = tuple["asyncio.Future[Any]", asyncio.AbstractEventLoop, Any, BaseException | None]
+_Job = tuple[Work, "asyncio.Future[Any]"]
+_Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
 GROUP = 256
 
 
@@ -36,7 +38,7 @@ class Rider(Protocol):
     """What belongs into the transaction of somebody else's write."""
 
     def ride(self, connection: sqlite3.Connection) -> None:
-        """On the writer's thread, after the write itself."""
+        """After the write itself."""
 
     def arrived(self) -> None:
         """On the loop, once both are durable."""
@@ -48,15 +50,15 @@ class Database:
     def __init__(self, path: Path, lock: int) -> None:
         self.path = path
         self._lock = lock
-        self._reader = _connect(path, read_only=True)
-        self._queue: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
-        self._gathered: list[_Job] = []
-        self._turn: asyncio.AbstractEventLoop | None = None
+        self._reader, self._writer = _connect(path, read_only=True), _connect(path, read_only=False)
+        self._waiting: list[_Job] = []
+        self._under_way = False  # a group, from its first statement until its COMMIT has ended
+        self._commits: queue.SimpleQueue[list[_Outcome] | None] = queue.SimpleQueue()
         self._listeners: list[Callable[[], None]] = []
         self._quiet: set[asyncio.Future[Any]] = set()  # writes that listeners need not hear of
         self._rider: Callable[[], Rider | None] = lambda: None
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="database-writer", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="database-commit", daemon=True)
         self._thread.start()
 
     @classmethod
@@ -95,19 +97,47 @@ class Database:
             raise UnavailableError("the database is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        if not self._gathered or self._turn is not loop:
-            loop.call_soon(self._hand_over)
-            self._turn = loop
         if quiet:
             self._quiet.add(future)
-        self._gathered.append((work, future, loop))
+        self._waiting.append((work, future))
+        if len(self._waiting) == 1 or self._waiting[-2][1].get_loop() is not loop:
+            loop.call_soon(self._begin)
         return await future  # a caller that gives up does not undo its write
 
-    def _hand_over(self) -> None:
-        """Give the writer everything that this turn of the loop has asked for: it is woken once, and commits it together."""
-        jobs, self._gathered = self._gathered, []
-        for start in range(0, len(jobs), GROUP):
-            self._queue.put(jobs[start : start + GROUP])
+    def _begin(self) -> None:
+        """Run what waits. Where a group is under way its end calls this again."""
+        if self._under_way or not self._waiting:
+            return
+        self._under_way = True
+        jobs, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
+        self._commits.put(_execute(self._writer, jobs))
+
+    def _run(self) -> None:
+        """The thread: commit one group after the other."""
+        while (group := self._commits.get()) is not None:
+            outcomes = _commit(self._writer, group)
+            self._under_way = False
+            newest = self._waiting[-1][1] if self._waiting else outcomes[-1][0]
+            try:
+                newest.get_loop().call_soon_threadsafe(self._ended, outcomes)
+            except RuntimeError:
+                continue  # the loop ended while its last writes were on their way: they are durable, nobody listens
+
+    def _ended(self, outcomes: list[_Outcome]) -> None:
+        quiet = {each[0] for each in outcomes} & self._quiet
+        self._quiet -= quiet
+        for future, value, error in outcomes:
+            if future.done() or future.get_loop().is_closed():
+                continue
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(error)
+                future.exception()  # the caller may be gone; its error was seen
+        for listener in self._listeners if len(quiet) < len(outcomes) else ():
+            listener()
+        if self._waiting:  # together with what those ask for who were told just now
+            asyncio.get_running_loop().call_soon(self._begin)
 
     def accompany(self, rider: Callable[[], Rider | None]) -> None:
         """Ask `rider`, on the loop and in the caller's context, what else belongs into each write."""
@@ -122,51 +152,15 @@ class Database:
         if self._closed:
             return
         self._closed = True
-        self._hand_over()
-        self._queue.put(None)
+        self._commits.put(None)
         self._thread.join()
+        while self._waiting:
+            self._begin()
+            self._commits.put(None)
+            self._run()
+        self._writer.close()
         self._reader.close()
         os.close(self._lock)
-
-    def _run(self) -> None:
-        connection = _connect(self.path, read_only=False)
-        open_ = True
-        while open_:
-            jobs: list[_Job] = []
-            first = self._queue.get()
-            while first is not None:
-                jobs += first
-                if len(jobs) >= GROUP or self._queue.empty():
-                    break
-                first = self._queue.get()
-            open_ = first is not None
-            if jobs:
-                self._answer(_commit_group(connection, jobs))
-        connection.close()
-
-    def _answer(self, outcomes: list[_Outcome]) -> None:
-        by_loop: dict[asyncio.AbstractEventLoop, list[_Outcome]] = {}
-        for outcome in outcomes:
-            by_loop.setdefault(outcome[1], []).append(outcome)
-        for loop, group in by_loop.items():
-            try:
-                loop.call_soon_threadsafe(self._resolve, group)
-            except RuntimeError:
-                continue  # the loop ended while its last writes were on their way: they are durable, nobody listens
-
-    def _resolve(self, outcomes: list[_Outcome]) -> None:
-        quiet = {each[0] for each in outcomes} & self._quiet
-        self._quiet -= quiet
-        for future, _, value, error in outcomes:
-            if future.done():
-                continue
-            if error is None:
-                future.set_result(value)
-            else:
-                future.set_exception(error)
-                future.exception()  # the caller may be gone; its error was seen
-        for listener in self._listeners if len(quiet) < len(outcomes) else ():
-            listener()
 
 
 def _together(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T], rider: Rider) -> T:
@@ -179,23 +173,38 @@ class _HalfDone(Exception):
     """A write has failed after it had changed something."""
 
 
-def _commit_group(connection: sqlite3.Connection, jobs: list[_Job], *, guarded: bool = False) -> list[_Outcome]:
+def _execute(connection: sqlite3.Connection, jobs: list[_Job], *, guarded: bool = False) -> list[_Outcome]:
+    """Run the works in a transaction that is left open; where it is gone all of them have failed."""
     outcomes: list[_Outcome] = []
     try:
         connection.execute("BEGIN IMMEDIATE")
-        for work, future, loop in jobs:
-            outcomes.append((future, loop, *_one(connection, work, guarded)))
-        crashpoint("database:before-commit")
-        connection.execute("COMMIT")
+        for work, future in jobs:
+            outcomes.append((future, *_one(connection, work, guarded)))
     except _HalfDone:
         connection.execute("ROLLBACK")
-        return _commit_group(connection, jobs, guarded=True)
-    except Exception as error:  # noqa: BLE001  whatever it was, nothing was committed, and every caller hears it
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        return [(future, loop, None, translated(error)) for _, future, loop in jobs]
+        return _execute(connection, jobs, guarded=True)
+    except Exception as error:  # noqa: BLE001  whatever it was, nothing will be committed, and every caller hears it
+        return _undone(connection, [future for _, future in jobs], error)
+    return outcomes
+
+
+def _commit(connection: sqlite3.Connection, outcomes: list[_Outcome]) -> list[_Outcome]:
+    """Make it durable, if there is anything to; what the callers then hear."""
+    if not connection.in_transaction:
+        return outcomes
+    try:
+        crashpoint("database:before-commit")
+        connection.execute("COMMIT")
+    except Exception as error:  # noqa: BLE001  nothing was committed, and every caller hears it
+        return _undone(connection, [each[0] for each in outcomes], error)
     crashpoint("database:after-commit")
     return outcomes
+
+
+def _undone(connection: sqlite3.Connection, futures: list["asyncio.Future[Any]"], error: BaseException) -> list[_Outcome]:
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+    return [(future, None, translated(error)) for future in futures]
 
 
 def _one(connection: sqlite3.Connection, work: Work, guarded: bool) -> tuple[Any, BaseException | None]:

@@ -1,6 +1,7 @@
-"""Waiting that ends in time, and that can be broken off."""
+"""Waiting that ends in time and can be broken off, and waiting for a turn."""
 
 import asyncio
+from collections import deque
 from contextlib import suppress
 
 
@@ -10,3 +11,36 @@ async def until(event: asyncio.Event, seconds: float | None) -> bool:
         async with asyncio.timeout(seconds):
             await event.wait()
     return event.is_set()
+
+
+class Turns:
+    """Lets so many pass in a turn of the event loop, the others in the turns after it, in their order: `await turns()`.
+
+    Without it all that arrives together is worked on together and answered together, and whoever waits for the answers has nothing to do until then: two connectors under
+    load stood still for a fifth of the time, the one or the other. So the first answers leave while the next requests are worked on.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = self._left = most
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def __call__(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._left == self._most:
+            loop.call_soon(self._following, loop)
+        if self._left:
+            self._left -= 1
+            return
+        turn: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(turn)
+        await turn
+
+    def _following(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._left = self._most
+        while self._waiting and self._left:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                self._left -= 1
+        if self._left < self._most:
+            loop.call_soon(self._following, loop)

@@ -4,6 +4,7 @@ Rules
 - The error middleware is the one place that catches everything. Known errors answer with their own status and body, unknown ones
   with a bare 500; both are logged, and nothing of the inside goes out.
 - A body that comes slower than `SLOWEST` is not waited for (408); a head has `IDLE` seconds, as a connection without a request has.
+- Of requests that arrive together a few begin in each turn of the loop (`Turns`), in the order of their arrival.
 - `serve` starts a listener and says which port is taken (`InUse`).
 - A `Route` carries what its OpenAPI entry needs; `openapi` makes the document from the table, so it cannot lag behind.
 """
@@ -23,6 +24,7 @@ from msgspec import Struct
 
 from kernel import telemetry, wire
 from kernel.errors import InUse, KizunaError, NotFound, TooLarge
+from kernel.waiting import Turns
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ErrorBody = Callable[[web.Request, KizunaError], web.Response]
@@ -30,6 +32,7 @@ LIMIT = 262_144
 SLOWEST, GRACE = 1_024, 30.0  # bytes a second of a body, looked at every so many seconds
 IDLE = 75.0  # seconds for which a connection is kept without a request; more than our own clients keep theirs
 GOODBYE = 100  # hundredths of a second
+AT_ONCE = 4  # requests that begin in one turn of the loop; with fewer a commit has fewer writes to share it
 LARGEST_HEADER = 32_768  # a token of 16 KiB fits, and its refusal is ours to word
 log = telemetry.get(__name__)
 
@@ -60,10 +63,13 @@ def application(
 
 
 def _errors(body: ErrorBody) -> Any:
+    turns = Turns(AT_ONCE)
+
     @web.middleware
     async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not request.content.is_eof():
             asyncio.get_running_loop().call_later(GRACE, _hurry, request.content, 0)
+        await turns()
         try:
             return await handler(request)
         except KizunaError as error:

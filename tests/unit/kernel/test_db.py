@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import threading
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -61,20 +62,36 @@ def outside(path):
         connection.close()
 
 
-async def together(database, *works):
-    """The outcomes of works that are certain to wait for the same transaction: the writer is held up meanwhile."""
-    entered, gate = threading.Event(), threading.Event()
+@contextmanager
+def held_up():
+    """The next commit does not reach the disk meanwhile; gives what waits until it is about to."""
+    entered, gate, before = threading.Event(), threading.Event(), faults.hook
 
-    def hold(_):
-        entered.set()
-        assert gate.wait(10)
+    def hold(name):
+        if before is not None:
+            before(name)
+        if name == "database:before-commit":
+            entered.set()
+            assert gate.wait(10)
 
-    async def release():
+    faults.hook = hold
+    try:
+        yield lambda: asyncio.to_thread(entered.wait, 10)
+    finally:
+        faults.hook = before
         gate.set()
 
-    held = asyncio.create_task(database.write(hold))
-    await asyncio.to_thread(entered.wait, 10)
-    *outcomes, _ = await asyncio.gather(*map(database.write, works), release(), return_exceptions=True)
+
+async def together(database, *works):
+    """The outcomes of works that are certain to share a transaction: they come while another commit is on its way to the disk, in several turns of the loop."""
+    with held_up() as about_to:
+        held = asyncio.create_task(database.write(names))
+        await about_to()
+        asked = []
+        for work in works:
+            asked.append(asyncio.ensure_future(database.write(work)))
+            await asyncio.sleep(0)
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
     await held
     return outcomes
 
@@ -83,6 +100,21 @@ async def test_many_writes_share_one_commit(database, commits):
     assert await together(database, *(add(f"{n:03}") for n in range(100))) == [1] * 100
     assert commits.count("database:before-commit") == 2
     assert len(database.read(names)) == 100
+
+
+async def test_what_one_turn_of_the_loop_asks_for_shares_one_commit(database, commits):
+    assert await asyncio.gather(*(database.write(add(f"{n:03}")) for n in range(100))) == [1] * 100
+    assert commits.count("database:before-commit") == 1
+
+
+async def test_the_loop_goes_on_while_the_disk_is_waited_for(database, path):
+    with held_up() as about_to:
+        slow = asyncio.create_task(database.write(add("a")))
+        await about_to()
+        assert not slow.done()
+        assert database.read(names) == []
+    assert await slow == 1
+    assert outside(path) == ["a"]
 
 
 async def test_a_group_is_bounded(database, commits):
@@ -211,19 +243,12 @@ async def test_a_reader_cannot_write(database):
 
 
 async def test_a_caller_that_gives_up_does_not_undo_its_write(database, path):
-    entered, gate = threading.Event(), threading.Event()
-
-    def slow(connection):
-        entered.set()
-        assert gate.wait(10)
-        return add("a")(connection)
-
-    task = asyncio.create_task(database.write(slow))
-    await asyncio.to_thread(entered.wait, 10)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    gate.set()
+    with held_up() as about_to:
+        task = asyncio.create_task(database.write(add("a")))
+        await about_to()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
     await database.write(add("b"))
     assert outside(path) == ["a", "b"]
 
@@ -268,17 +293,9 @@ def test_only_a_full_or_failing_disk_is_translated():
 
 
 async def test_listeners_are_called_on_the_loop_once_after_a_group(database):
-    heard, told = [], threading.Event()
-
-    def listener():
-        heard.append((threading.get_ident(), database.read(names)))
-        told.set()
-
-    def wait(_):  # the group commits once the write before it was told of
-        assert told.wait(10)
-
-    database.on_commit(listener)
-    await together(database, wait, add("a"), add("b"), add("c"))
+    heard = []
+    database.on_commit(lambda: heard.append((threading.get_ident(), database.read(names))))
+    await together(database, add("a"), add("b"), add("c"))
     assert heard == [(threading.get_ident(), []), (threading.get_ident(), ["a", "b", "c"])]
 
 
@@ -355,27 +372,46 @@ async def test_after_close_writes_are_refused_and_nothing_is_left(path):
     database.close()
     with pytest.raises(UnavailableError):
         await database.write(add("b"))
-    assert not [thread for thread in set(threading.enumerate()) - others if thread.name == "database-writer"]
+    assert not [thread for thread in set(threading.enumerate()) - others if thread.name == "database-commit"]
     assert sorted(each.name for each in path.parent.iterdir()) == [path.name, f"{path.name}.lock"]
     assert outside(path) == ["a"]
 
 
 def test_a_loop_that_ended_does_not_stop_the_writer(path):
     database = db.Database.open(path, head=HEAD, upgrade=upgrade)
-    entered, gate = threading.Event(), threading.Event()
 
-    def slow(connection):
-        entered.set()
-        assert gate.wait(10)
-        return add("a")(connection)
+    async def leave(about_to):
+        task = asyncio.create_task(database.write(add("a")))
+        await about_to()
+        other = asyncio.create_task(database.write(add("b")))
+        await asyncio.sleep(0)
+        task.cancel()
+        other.cancel()
 
-    async def leave():
-        task = asyncio.create_task(database.write(slow))
-        await asyncio.to_thread(entered.wait, 10)
+    with held_up() as about_to:
+        asyncio.run(leave(about_to))
+    assert asyncio.run(database.write(add("c"))) == 1
+    database.close()
+    assert outside(path) == ["a", "b", "c"]
+
+
+def test_a_loop_that_begins_while_the_last_one_is_still_written_is_not_forgotten(path):
+    database = db.Database.open(path, head=HEAD, upgrade=upgrade)
+
+    async def leave(about_to):
+        task = asyncio.create_task(database.write(add("a")))
+        await about_to()
         task.cancel()
 
-    asyncio.run(leave())
-    gate.set()
-    assert asyncio.run(database.write(add("b"))) == 1
+    async def following(gate):
+        writing = asyncio.create_task(database.write(add("b")))
+        await asyncio.sleep(0.01)
+        gate.close()
+        async with asyncio.timeout(10):
+            return await writing
+
+    gate = ExitStack()
+    asyncio.run(leave(gate.enter_context(held_up())))
+    assert asyncio.run(following(gate)) == 1
     database.close()
     assert outside(path) == ["a", "b"]

@@ -1,10 +1,11 @@
-"""Waiting for an event."""
+"""Waiting for an event, and for a turn."""
 
 import asyncio
+from collections import Counter
 
 import pytest
 
-from kernel.waiting import until
+from kernel.waiting import Turns, until
 
 
 async def test_a_wait_ends_with_the_event_or_with_its_time():
@@ -29,3 +30,65 @@ async def test_a_cancellation_that_meets_the_event_is_not_lost(turns):
             await waiting
     else:
         assert waiting.result()
+
+
+async def passing(turns, count):
+    """(turn of the loop, caller) in the order in which they pass."""
+    passed, turn = [], 0
+
+    async def caller(number):
+        await turns()
+        passed.append((turn, number))
+
+    async with asyncio.TaskGroup() as tasks:
+        callers = [tasks.create_task(caller(each)) for each in range(count)]
+        while not all(each.done() for each in callers):
+            await asyncio.sleep(0)
+            turn += 1
+    return passed
+
+
+async def test_few_pass_in_a_turn_of_the_loop_and_nobody_overtakes():
+    passed = await passing(Turns(3), 10)
+    assert [number for _, number in passed] == list(range(10))
+    by_turn = Counter(turn for turn, _ in passed)
+    assert max(by_turn.values()) == 3
+    assert len(by_turn) == 4
+
+
+async def test_who_comes_alone_does_not_wait():
+    turns = Turns(1)
+    for _ in range(3):
+        asked = asyncio.create_task(turns())
+        await asyncio.sleep(0)
+        assert asked.done()
+        await asyncio.sleep(0)
+
+
+async def test_who_comes_later_does_not_overtake_those_who_wait():
+    turns, passed = Turns(1), []
+
+    async def caller(number):
+        await turns()
+        passed.append(number)
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(6):
+            tasks.create_task(caller(number))
+            await asyncio.sleep(0)
+    assert passed == list(range(6))
+
+
+async def test_one_who_gives_up_takes_nobody_s_turn():
+    turns, passed = Turns(1), []
+
+    async def caller(number):
+        await turns()
+        passed.append(number)
+
+    tasks = [asyncio.create_task(caller(each)) for each in range(4)]
+    await asyncio.sleep(0)
+    tasks[1].cancel()
+    tasks[2].cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert passed == [0, 3]

@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import socket
+from collections import Counter
 
 import pytest
 from aiohttp import web
@@ -13,7 +14,7 @@ from msgspec import Struct
 
 from kernel import telemetry
 from kernel.errors import Conflict, InUse, Unauthorized
-from kernel.web import Route, application, json_response, openapi, read_json, serve
+from kernel.web import AT_ONCE, Route, application, json_response, openapi, read_json, serve
 
 CANARY = "canary-of-the-inside"
 
@@ -244,3 +245,28 @@ async def test_a_head_that_drips_ends_with_the_patience_for_idle_connections(mon
     dripping.cancel()
     writer.close()
     await listener.close()
+
+
+async def test_of_requests_that_arrive_together_a_few_begin_in_each_turn_of_the_loop_and_the_first_are_answered_meanwhile():
+    begun, turn, loop = [], 0, asyncio.get_running_loop()
+
+    def tick():
+        nonlocal turn
+        turn += 1
+        loop.call_soon(tick)
+
+    async def handler(_):
+        begun.append(turn)
+        return json_response({})
+
+    listener = await serve(application([Route(method="GET", path="/", handler=handler, auth="none", summary="")]), "127.0.0.1", 0)
+    with contextlib.ExitStack() as stack:
+        callers = [stack.enter_context(socket.create_connection(("127.0.0.1", listener.port))) for _ in range(5 * AT_ONCE)]
+        await asyncio.sleep(0.1)  # all are accepted
+        loop.call_soon(tick)
+        for each in callers:
+            each.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        answers = await asyncio.gather(*(asyncio.to_thread(each.makefile("rb").read) for each in callers))
+    await listener.close()
+    assert all(each.startswith(b"HTTP/1.1 200") for each in answers)
+    assert max(Counter(begun).values()) == AT_ONCE

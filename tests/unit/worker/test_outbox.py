@@ -58,7 +58,7 @@ async def withdraw(store):
 
 
 async def until(condition):
-    async with asyncio.timeout(20):  # the store's writer thread sets the pace
+    async with asyncio.timeout(20):  # the disk sets the pace
         while not await condition():
             await asyncio.sleep(0)
 
