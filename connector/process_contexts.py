@@ -8,12 +8,10 @@ from dataclasses import dataclass
 
 from connector import settings
 from connector.dsp import outbound
-from connector.dsp.node import spent
 from connector.plane.tokens import DataTokens
 from connector.processes import negotiation, transfer
 from connector.processes.decisions import Decisions
 from connector.processes.evidence import Sign
-from connector.processes.model import TokenUse
 from connector.rules import OwnRules, Rules
 from connector.settings import Settings
 from identity import ids
@@ -63,7 +61,6 @@ class Contexts:
             render=outbound.renderer(self.callback),
             rulebook=rulebook,
             decisions=self.decisions,
-            token=_spent(who),
             sign=self.sign,
             restates=who is not None and who.did in self.edc,
         )
@@ -77,10 +74,5 @@ class Contexts:
             agreements=agreements,
             decisions=self.decisions,
             address=self.tokens.address,
-            token=_spent(who),
             restates=who is not None and who.did in self.edc,
         )
-
-
-def _spent(who: VerifiedParticipant | None) -> TokenUse | None:
-    return spent(who.token) if who is not None else None

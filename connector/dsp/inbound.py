@@ -116,7 +116,7 @@ async def _handled(node: Node, arrival: _Arrival, token: TokenUse) -> web.Respon
         log.info("repeated message")
         return _answer(outcome.answer, outcome.status)
     crashpoint("inbound:before-commit")
-    await node.processes.commit(outcome)  # 5
+    await node.processes.commit(replace(outcome, token=token))  # 5
     crashpoint("inbound:after-commit")
     if node.witness is not None and outcome.documents:
         node.witness.stored(outcome.documents)

@@ -41,7 +41,6 @@ from connector.processes.model import (
     Pending,
     Process,
     Role,
-    TokenUse,
 )
 from connector.processes.tables import TERMINATED, Row, Table
 
@@ -224,7 +223,7 @@ def chain(first: Change, second: Change) -> Change:
     )
 
 
-def commit(change: Change, expected: int, *, token: TokenUse | None = None, agreement: Agreement | None = None) -> Commit:
+def commit(change: Change, expected: int, *, agreement: Agreement | None = None) -> Commit:
     """The transaction for a change; each journal row makes one version, a change without any makes one too."""
     return Commit(
         process=replace(change.process, version=expected + max(1, len(change.journal))),
@@ -234,7 +233,6 @@ def commit(change: Change, expected: int, *, token: TokenUse | None = None, agre
         confirmed=change.confirmed,
         withdrawn=change.withdrawn,
         inbox=change.inbox,
-        token=token,
         agreement=agreement,
     )
 

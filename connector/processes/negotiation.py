@@ -29,7 +29,7 @@ from connector.processes.decisions import Decision, Decisions, Matter, agreement
 from connector.processes.errors import IllegalTransition, NothingWaits, OfferUnknown, TermsDiffer
 from connector.processes.evidence import Proof, Sign
 from connector.processes.exchange import Change, Incoming, Replay
-from connector.processes.model import Agreement, Commit, InboxRow, Ledger, OutboxRow, Process, Role, TokenUse, Waiting
+from connector.processes.model import Agreement, Commit, InboxRow, Ledger, OutboxRow, Process, Role, Waiting
 from kernel import wire
 from policies.profiles.bounds import Otherwise
 
@@ -82,7 +82,7 @@ class Rulebook(Protocol):
 
 
 class Context(Struct, frozen=True, kw_only=True):
-    """Collaborators of one handling: identity, time, new ids, rendering, rulebook, decisions, the used token."""
+    """Collaborators of one handling: identity, time, new ids, rendering, rulebook, decisions."""
 
     participant: str
     now: str
@@ -90,7 +90,6 @@ class Context(Struct, frozen=True, kw_only=True):
     render: Render
     rulebook: Rulebook
     decisions: Decisions
-    token: TokenUse | None = None
     restates: bool = False  # the peer may make its agreement anew, until our verification has arrived
     sign: Sign | None = None  # our signature over an agreement; None = we give none
 
@@ -238,7 +237,7 @@ def _follow(change: Change, expected: int, context: Context, judgement: Judgemen
         waiting = Waiting(decision.message, decision.waits_for, context.now, decision.note)
         change = replace(change, process=replace(change.process, waiting=waiting))
     if not decision.message or decision.waits_for:
-        return _begun(exchange.commit(change, expected, token=context.token, agreement=agreement), context)
+        return _begun(exchange.commit(change, expected, agreement=agreement), context)
     offer = matter.nearest if decision.message in (tables.OFFER, tables.REQUEST) else None
     return _act(change, expected, decision.message, context, reason=decision.reason, note=note, offer=offer)
 
@@ -304,7 +303,7 @@ def _act(
     proposed = exchange.propose(tables.NEGOTIATION, process, made, now=context.now, sets=sets, person=person)
     proposed = replace(proposed, process=replace(proposed.process, note=process.note))
     agreement = _kept(process, context) if message == tables.FINALIZE else None
-    return _begun(exchange.commit(exchange.chain(change, proposed), expected, token=context.token, agreement=agreement), context)
+    return _begun(exchange.commit(exchange.chain(change, proposed), expected, agreement=agreement), context)
 
 
 def _tabled(offer: dict[str, Any], role: Role, person: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from connector.processes import exchange, tables
 from connector.processes.decisions import Decision, Decisions
 from connector.processes.errors import AgreementUnknown, FormatUnknown, IllegalTransition
 from connector.processes.exchange import Change, Incoming, Replay
-from connector.processes.model import Agreement, Commit, Decided, InboxRow, OutboxRow, Process, Role, TokenUse
+from connector.processes.model import Agreement, Commit, Decided, InboxRow, OutboxRow, Process, Role
 from policies.duties import Counter
 
 Render = Callable[[str, Process, str, dict[str, Any]], tuple[str, bytes]]
@@ -61,7 +61,6 @@ class Context(Struct, frozen=True, kw_only=True):
     agreements: Agreements
     decisions: Decisions
     address: Callable[[Process], dict[str, Any]]  # the data address of a pull transfer of ours
-    token: TokenUse | None = None
     restates: bool = False  # the peer resumes by a start of the consumer and one of the provider
 
 
@@ -119,7 +118,7 @@ def handle(
     if decision.message:
         commit = _act(change, before.version, decision.message, context, reason=decision.reason)
     else:
-        commit = exchange.commit(change, before.version, token=context.token)
+        commit = exchange.commit(change, before.version)
     return commit if grant is None else _granted(commit, grant)
 
 
@@ -196,7 +195,7 @@ def _act(
     if message == tables.START:
         sets["resumed"] = process.role == "consumer"
     proposed = exchange.propose(tables.table_of(process), process, made, now=context.now, sets=sets, person=person)
-    return exchange.commit(exchange.chain(change, proposed), expected, token=context.token)
+    return exchange.commit(exchange.chain(change, proposed), expected)
 
 
 def request(

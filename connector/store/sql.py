@@ -12,6 +12,7 @@ the number.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any, Final, TypeVar, get_args
 
 import msgspec
@@ -582,4 +583,4 @@ def _due(row: Sequence[Any]) -> Due:
 
 def _several(sql: str, values: str, rows: Sequence[tuple[Any, ...]]) -> Statement:
     """One INSERT of several rows, in their order."""
-    return sql + ", ".join([values] * len(rows)), tuple(each for row in rows for each in row)
+    return sql + ", ".join([values] * len(rows)), tuple(chain.from_iterable(rows))

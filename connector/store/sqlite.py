@@ -3,6 +3,7 @@
 What is being sent is known in the memory of the one process (`busy`), so nothing is leased; after a crash all rows are due again. Statements: `sql`.
 
 Nobody else writes the file, so processes that were committed lately are kept as they were committed, and need not be read; none is kept while a commit of it is under way.
+Of those that were kept ever since they began it is known which messages they have accepted, so that a new one need not be looked for.
 Agreements that were read lately are kept as well, but not while one is being saved.
 
 Points where a test may end the process: `database:before-commit`, `database:after-commit` (kernel.db), and those of inbound and outbox.
@@ -16,11 +17,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 import orjson
 
 from connector.processes.errors import VersionConflict
-from connector.processes.model import Agreement, Commit, Process, TokenUse
+from connector.processes.model import Agreement, Commit, InboxRow, Process, TokenUse
 from connector.store.port import ANY_ROOM, Claim, Notice, Rooms
 from connector.store.sql import FOLLOWING, HEAD, SqlStore, Statement, outbox_row
 from identity.access.service import AccessStore
@@ -43,10 +43,11 @@ SELECT o.seq, o.process, o.lane, o.due FROM lanes CROSS JOIN outbox o ON o.seq I
   ORDER BY due, seq LIMIT ?6)
 WHERE lanes.lane NOT IN (SELECT value FROM json_each(?5)) ORDER BY o.due, o.seq LIMIT ?3"""
 _TAKEN: Final = (
-    "SELECT o.id, o.process, o.act, o.message, o.path, o.body, o.due, o.attempts, o.lane, p.body"
-    " FROM outbox o LEFT JOIN process p ON p.id = o.process WHERE o.seq IN (SELECT value FROM json_each(?)) ORDER BY o.due, o.seq"
+    "SELECT id, process, act, message, path, body, due, attempts, lane FROM outbox"
+    " WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY due, seq"
 )
 _KEPT: Final = 1_024  # processes, and agreements
+_HEARD: Final = 64  # messages of one process whose ids are kept
 
 
 def open_database(path: Path) -> Database:
@@ -70,6 +71,7 @@ class SqliteStore(SqlStore):
         self._db = database
         self._turns: dict[str, asyncio.Lock] = {}
         self._processes: OrderedDict[str, Process] = OrderedDict()
+        self._heard: dict[str, frozenset[str]] = {}  # ids of all messages that a process has accepted
         self._moving: dict[str, int] = {}  # commits of processes that are under way
         self._agreements: OrderedDict[str, Agreement] = OrderedDict()
         self._saving: Counter[str] = Counter()
@@ -90,6 +92,10 @@ class SqliteStore(SqlStore):
     async def process(self, key: str) -> Process | None:
         known = self._processes.get(key)
         return known if known is not None and known.participant == self._me else await super().process(key)
+
+    async def replay(self, peer: str, process: str, message_id: str) -> InboxRow | None:
+        heard = self._heard.get(process)
+        return await super().replay(peer, process, message_id) if heard is None or message_id in heard else None
 
     async def agreement(self, key: str) -> Agreement | None:
         known = self._agreements.get(key)
@@ -117,24 +123,30 @@ class SqliteStore(SqlStore):
         statements, key = self.statements(commit), commit.process.id
         self._leaving.update(commit.confirmed, commit.withdrawn)
         self._processes.pop(key, None)
+        heard = self._heard.pop(key, None) if commit.expected else frozenset()
         self._moving[key] = self._moving.get(key, 0) + 1
         try:
             await self._db.write(lambda c: self._commit(c, key, statements))
         except BaseException:
             self._arrived(key, None)
             raise
-        self._arrived(key, commit.process)
+        if heard is not None and commit.inbox is not None:
+            heard |= {commit.inbox.message_id}
+        self._arrived(key, commit.process, heard)
         self._committed(commit)
 
-    def _arrived(self, key: str, process: Process | None) -> None:
-        """Keep a committed process, unless another commit of it is under way."""
+    def _arrived(self, key: str, process: Process | None, heard: frozenset[str] | None = None) -> None:
+        """Keep a committed process, unless another commit of it is under way, with what it has accepted, where that is known and not much."""
         left = self._moving.pop(key) - 1
         if left:
             self._moving[key] = left
         elif process is not None:
             self._processes[key] = process
+            if heard is not None and len(heard) <= _HEARD:
+                self._heard[key] = heard
             if len(self._processes) > _KEPT:
-                self._processes.popitem(last=False)
+                oldest, _ = self._processes.popitem(last=False)
+                self._heard.pop(oldest, None)
 
     def _commit(self, c: sqlite3.Connection, key: str, statements: list[Statement]) -> None:
         changed, _ = self._run(c, statements[:1])
@@ -171,14 +183,12 @@ class SqliteStore(SqlStore):
         if left and found and (full or len(rows) > limit * 2):
             following = ""  # behind what was left there may be others: the next claim has other rooms
         taken = await self._rows(_TAKEN, _list(found)) if found else ()
-        return [self._claim(row) for row in taken], following
+        return [await self._claim(row) for row in taken], following
 
-    def _claim(self, row: Sequence[Any]) -> Claim:
-        *columns, attempts, lane, body = row
-        process = self._processes.get(columns[1])
-        if process is None and body is not None:
-            process = msgspec.msgpack.decode(body, type=Process)
-        return Claim(row=outbox_row(*columns), lane=lane, attempts=attempts, process=process)
+    async def _claim(self, row: Sequence[Any]) -> Claim:
+        *columns, attempts, lane = row
+        made = outbox_row(*columns)
+        return Claim(row=made, lane=lane, attempts=attempts, process=await self.process(made.process))
 
     async def living(self, keys: frozenset[str]) -> frozenset[str]:
         self._leaving &= keys  # the others are nobody's business any more

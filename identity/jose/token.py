@@ -30,6 +30,7 @@ def token_for(
     `token` is the access token for a credential service: ours for the receiver to use, or the one that we received and hand
     back. `thumbprint` is base64url SHA-256 of our TLS leaf. `extra` adds claims (`pre-authorized_code`), never replaces any.
     """
+    signer = signer.pinned()
     issuer = signer.kid.partition("#")[0]
     issued = int(now.timestamp())
     claims: dict[str, Any] = {

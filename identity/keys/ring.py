@@ -58,9 +58,10 @@ class KeyRing:
 
     def current(self, purpose: str) -> FileSigner:
         """The key that signs now."""
-        keys, now = self._keys[purpose], self._clock.now()
-        if purpose == _TRUST:
+        keys = self._keys[purpose]
+        if len(keys) == 1 or purpose == _TRUST:
             return keys[0]
+        now = self._clock.now()
         ready = [each for each in keys[1:] if self._begins(each) <= now]
         return ready[-1] if ready else keys[0]
 

@@ -33,13 +33,12 @@ class Sts:
 
     def token(self, audience: str, *, scopes: Sequence[str] = (), inner: str | None = None) -> str:
         """An SI token for one call; `scopes` lets the receiver query our credentials, `inner` hands a received token back."""
-        given = self._given(audience, tuple(scopes)) if scopes and inner is None else inner
         now = self._clock.now()
+        given = self._given(audience, tuple(scopes), now.timestamp()) if scopes and inner is None else inner
         return token_for(self._signer, audience, now=now, jti=new_id(), token=given, thumbprint=self._thumbprint())
 
-    def _given(self, verifier: str, scopes: tuple[str, ...]) -> str:
+    def _given(self, verifier: str, scopes: tuple[str, ...], now: float) -> str:
         """An access token with most of its life before it: it may be used until it ends, so the next calls carry it too."""
-        now = self._clock.now().timestamp()
         known = self._access.get((verifier, scopes))
         if known is not None and known[1] <= now < known[1] + RENEWED:
             return known[0]

@@ -161,7 +161,7 @@ async def serving(store, catalog=None):
 async def test_an_inbound_message(store, count):
     """Token, process, inbox, commit (its events too). A first message has no inbox to look into; a repeat spends its token instead of the commit.
 
-    The embedded store keeps the process that it committed before.
+    The embedded store keeps the process that it committed before, and knows what that has accepted.
     """
     offer = {"@id": "o", "@type": "Offer", "target": "d", "permission": [{"action": "use"}]}
     first = messages.encode("ContractRequestMessage", **{"@id": "urn:uuid:a"}, consumerPid="c", offer=offer, callbackAddress=BASE)
@@ -173,7 +173,7 @@ async def test_an_inbound_message(store, count):
             "ContractNegotiationTerminationMessage", **{"@id": "urn:uuid:b"}, consumerPid="c", providerPid=begun["providerPid"]
         )
         path = f"/negotiations/{begun['providerPid']}/termination"
-        async with count(sqlite=2 + 6, postgres=3 + 1):
+        async with count(sqlite=1 + 6, postgres=3 + 1):
             status, _ = await post(path, ended)
         assert status == 200
         async with count(sqlite=3, postgres=4):
@@ -228,7 +228,10 @@ async def test_a_page_of_a_catalog_with_definitions_that_do_not_apply(store, cou
 
 
 async def test_an_outbox_step(store, count, backend):
-    """A claim chooses and takes, whatever the number of rows (at once on a server, with a look at what follows); one commit an answer, without reading the process again."""
+    """A claim chooses and takes, whatever the number of rows (at once on a server, with a look at what follows); one commit an answer, without reading the process again.
+
+    The embedded store reads only processes that it has not committed lately.
+    """
     change = exchange.propose(tables.NEGOTIATION, process(version=0), row("a"), now=NOW)
     await store.commit(exchange.commit(Change(process=change.process, outbox=change.outbox), 0))
 
@@ -241,6 +244,7 @@ async def test_an_outbox_step(store, count, backend):
     outbox = Outbox(store, send, no_push, SystemClock(), lambda: "x")
     async with count(sqlite=2, postgres=2):
         (claim,), _ = await store.claim(iso(SystemClock().now()), 64, frozenset())
+    assert claim.process == await store.process("urn:uuid:1")
     outbox._lanes.began(claim.lane, claim.row.id)
     async with count(sqlite=4, postgres=1):
         await outbox._carry(claim)

@@ -83,6 +83,38 @@ async def test_everything_of_a_commit_is_there_after_it_and_after_a_restart(stor
     assert await again.agreement("urn:uuid:a") == agreement
 
 
+async def test_what_a_process_has_accepted_is_known_after_every_commit_and_a_restart(store, reopen):
+    def taken(number):
+        return InboxRow(PEER, "urn:uuid:1", f"m{number}", b"answer %d" % number, 200)
+
+    async def known(store):
+        return [number for number in range(9) if await store.replay(PEER, "urn:uuid:1", f"m{number}") == taken(number)]
+
+    await store.commit(commit(process(), inbox=taken(0)))
+    await store.commit(commit(process(version=2), 1))
+    await store.commit(commit(process(version=3), 2, inbox=taken(1)))
+    assert await known(store) == [0, 1]
+    made = [store.commit(commit(process(version=4), 3, inbox=taken(number))) for number in (2, 3, 4)]
+    failed = [isinstance(each, VersionConflict) for each in await asyncio.gather(*made, return_exceptions=True)]
+    assert sum(failed) == 2
+    winner = 2 + failed.index(False)
+    assert await known(store) == [0, 1, winner]
+    again = await reopen()
+    assert await known(again) == [0, 1, winner]
+    await again.commit(commit(process(version=5), 4, inbox=taken(5)))
+    assert await known(again) == [0, 1, winner, 5]
+
+
+async def test_a_process_with_many_messages_knows_them_all(store):
+    await store.commit(commit(process()))
+    for version in range(1, 71):
+        await store.commit(
+            commit(process(version=version + 1), version, inbox=InboxRow(PEER, "urn:uuid:1", f"{version}", b"", 200))
+        )
+    assert all([await store.replay(PEER, "urn:uuid:1", f"{version}") for version in range(1, 71)])
+    assert await store.replay(PEER, "urn:uuid:1", "71") is None
+
+
 async def test_a_stale_version_writes_nothing(store):
     await store.commit(commit(process()))
     await store.commit(commit(process(version=2, state="AGREED"), 1))

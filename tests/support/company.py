@@ -13,7 +13,7 @@ from connector.contracts.bundle import SEAL
 from connector.contracts.evidence import Exporter, Witness, signs
 from connector.contracts.persons import Contracts
 from connector.dsp import outbound, routes
-from connector.dsp.node import Node, spent
+from connector.dsp.node import Node
 from connector.membership.standing import Standing
 from connector.peers import Peers
 from connector.plane.tokens import DataTokens
@@ -167,7 +167,7 @@ class Company:
     def _common(self, who):
         return {
             "participant": self.did, "now": iso(self.clock.now()), "new_id": self._new_id, "render": outbound.renderer(lambda _: self.base),
-            "decisions": self.decisions, "token": spent(who.token) if who else None,
+            "decisions": self.decisions,
         }  # fmt: skip
 
     async def _negotiating(self, who, offer):

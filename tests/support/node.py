@@ -135,13 +135,8 @@ def node(memory, *, catalog=None, authenticate=None, page_size=50, callback=None
 
     common = {"participant": ME, "now": NOW, "new_id": new_id, "decisions": AutoDecisions()}
 
-    def spent(who):
-        from connector.dsp.node import spent as use
-
-        return use(who.token)
-
     async def negotiating(who, offer):
-        return negotiation.Context(**common, render=outbound.renderer(lambda _: BASE), rulebook=Book(memory, who), token=spent(who))
+        return negotiation.Context(**common, render=outbound.renderer(lambda _: BASE), rulebook=Book(memory, who))
 
     async def transferring(who, agreement):
         address = {"@type": "DataAddress", "endpointType": "https://w3id.org/idsa/v4.1/HTTP", "endpoint": "https://me"}
@@ -150,7 +145,6 @@ def node(memory, *, catalog=None, authenticate=None, page_size=50, callback=None
             render=outbound.renderer(lambda _: BASE),
             agreements=Book(memory, who),
             address=lambda process: address,
-            token=spent(who),
         )
 
     return Node(
