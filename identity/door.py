@@ -167,12 +167,12 @@ def _ours(_certificate: bytes) -> str | None:
 
 @dataclass(slots=True, kw_only=True)
 class TokenDoor:
-    """Enough to verify Self-Issued ID tokens. `seen` tells whether a token (issuer, jti) has been used up, `standing` who is kept out."""
+    """Enough to verify Self-Issued ID tokens. `seen` tells whether a token has been used up, `standing` who is kept out."""
 
     did: str
     resolver: Resolving
     clock: Clock
-    seen: Callable[[str, str], Awaitable[bool]]
+    seen: Callable[[TokenUse], Awaitable[bool]]
     leaves: OrderedDict[bytes, Leaf] = field(default_factory=OrderedDict, repr=False)
     standing: Standing = field(default_factory=Unfollowed, repr=False)
 

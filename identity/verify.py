@@ -196,14 +196,14 @@ async def _token(
         raise Refused("the token is for somebody else", reason="aud")
     trail.at(5, "window")
     expires = _times(token.claims, door.clock.now())
-    jti = _jti(token.claims)
+    use = TokenUse(issuer, _jti(token.claims), expires)
     await _signature(door, token, issuer, profiles(issuer), trail)
     trail.at(9, "token")
-    if await door.seen(issuer, jti):
+    if await door.seen(use):
         raise Refused("the token has been used before", reason="jti")
     if (why := door.standing.barred(issuer)) is not None and not doubtful(issuer):
         raise Refused("the authority keeps this participant out", reason=why)
-    return _Proven(issuer, TokenUse(issuer, jti, expires), token.claims)
+    return _Proven(issuer, use, token.claims)
 
 
 def _header(values: tuple[str, ...]) -> str:

@@ -69,7 +69,7 @@ _OUTBOX: Final = (
     "INSERT INTO outbox (id, participant, process, lane, act, message, path, body, due, attempts, reason, parked, owner, leased_until,"
     " fence) VALUES "
 )
-_SPENT: Final = "INSERT INTO spent (participant, issuer, jti, expires) VALUES (?,?,?,?)"
+SPENT: Final = "INSERT INTO spent (participant, issuer, jti, expires) VALUES (?,?,?,?)"
 _INBOX: Final = "INSERT INTO inbox (peer, process, message_id, participant, answer, status) VALUES (?,?,?,?,?,?)"
 _AGREEMENT: Final = "INSERT INTO agreement (id, participant, negotiation, peer, at, due, body) VALUES (?,?,?,?,?,?,?)"
 _DUTY: Final = "INSERT INTO duty (participant, agreement, path, version, id, state, due, body) VALUES "
@@ -158,8 +158,9 @@ class SqlStore(ABC):
         )
         return [JournalRow(*row) for row in await self._rows(sql, process, self._me)]
 
-    async def seen(self, issuer: str, jti: str) -> bool:
-        return bool(await self._rows("SELECT 1 FROM spent WHERE participant = ? AND issuer = ? AND jti = ?", self._me, issuer, jti))
+    async def seen(self, token: TokenUse | VerifiedUse) -> bool:
+        sql = "SELECT 1 FROM spent WHERE participant = ? AND issuer = ? AND jti = ?"
+        return bool(await self._rows(sql, self._me, token.issuer, token.jti))
 
     def statements(self, commit: Commit) -> list[Statement]:
         """The transaction of a commit. The first statement must change one row, or nothing may be written."""
@@ -235,9 +236,8 @@ class SqlStore(ABC):
         await self._write(self._spent(token))
 
     def _spent(self, token: TokenUse | VerifiedUse) -> Statement:
-        if isinstance(token, VerifiedUse):
-            token = TokenUse(token.issuer, token.jti, int(token.expires.timestamp()) + 60)
-        return _SPENT, (self._me, token.issuer, token.jti, token.expires)
+        kept = kept_use(token)
+        return SPENT, (self._me, kept.issuer, kept.jti, kept.expires)
 
     async def purge(self, now: int) -> None:
         await self._write(("DELETE FROM spent WHERE expires < ? AND participant = ?", (now, self._me)))
@@ -557,7 +557,7 @@ class SqlStore(ABC):
     def broken(self, table: str, statements: Sequence[Statement]) -> KizunaError:
         """The error for a uniqueness that was broken in a table."""
         if table == "spent":
-            issuer = next(arguments[1] for sql, arguments in statements if sql == _SPENT)
+            issuer = next(arguments[1] for sql, arguments in statements if sql == SPENT)
             return Unauthorized("authentication failed", step="replay", reason="the token was used before", peer=issuer)
         if table in ("process", "journal", "inbox", "duty", "counter", "decision", "allotment"):
             return VersionConflict("the process was written meanwhile")
@@ -569,6 +569,11 @@ class SqlStore(ABC):
 
     async def _many(self, cls: type[T], sql: str, *arguments: Any) -> list[T]:
         return [msgspec.msgpack.decode(row[0], type=cls) for row in await self._rows(sql, *arguments)]
+
+
+def kept_use(token: TokenUse | VerifiedUse) -> TokenUse:
+    """A verified token as it is kept: a minute longer than it counts."""
+    return TokenUse(token.issuer, token.jti, int(token.expires.timestamp()) + 60) if isinstance(token, VerifiedUse) else token
 
 
 def outbox_row(key: str, process: str, act: Any, message: str, path: str, body: bytes, due: str) -> OutboxRow:

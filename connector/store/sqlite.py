@@ -3,7 +3,8 @@
 What is being sent is known in the memory of the one process (`busy`), so nothing is leased; after a crash all rows are due again. Statements: `sql`.
 
 Nobody else writes the file, so processes that were committed lately are kept as they were committed, and need not be read; none is kept while a commit of it is under way.
-Of those that were kept ever since they began it is known which messages they have accepted, so that a new one need not be looked for.
+Of those that were kept ever since they began it is known which messages they have accepted, so that a new one need not be looked for; nor a token that ends after all
+that were used before the start (`used`).
 Agreements that were read lately are kept as well, but not while one is being saved.
 
 Points where a test may end the process: `database:before-commit`, `database:after-commit` (kernel.db), and those of inbound and outbox.
@@ -22,7 +23,8 @@ import orjson
 from connector.processes.errors import VersionConflict
 from connector.processes.model import Agreement, Commit, InboxRow, Process, TokenUse
 from connector.store.port import ANY_ROOM, Claim, Notice, Rooms
-from connector.store.sql import FOLLOWING, HEAD, SqlStore, Statement, outbox_row
+from connector.store.sql import FOLLOWING, HEAD, SPENT, SqlStore, Statement, T, kept_use, outbox_row
+from connector.store.used import Used
 from identity.access.service import AccessStore
 from identity.access.sqlite import SqliteAccess
 from identity.verify import TokenUse as VerifiedUse
@@ -45,6 +47,9 @@ WHERE lanes.lane NOT IN (SELECT value FROM json_each(?5)) ORDER BY o.due, o.seq 
 _TAKEN: Final = (
     "SELECT id, process, act, message, path, body, due, attempts, lane FROM outbox"
     " WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY due, seq"
+)
+_LAST_END: Final = (
+    "SELECT expires FROM spent WHERE +participant = ? ORDER BY expires DESC LIMIT 1"  # by the index of ends, from behind
 )
 _KEPT: Final = 1_024  # processes, and agreements
 _HEARD: Final = 64  # messages of one process whose ids are kept
@@ -75,6 +80,7 @@ class SqliteStore(SqlStore):
         self._moving: dict[str, int] = {}  # commits of processes that are under way
         self._agreements: OrderedDict[str, Agreement] = OrderedDict()
         self._saving: Counter[str] = Counter()
+        self._used = Used(database.read(lambda c: c.execute(_LAST_END, (participant,)).fetchone() or (0,))[0])
         self._leaving: set[str] = set()  # rows that commits take away, done or under way
         self.access: AccessStore = SqliteAccess(database, participant)
 
@@ -82,12 +88,29 @@ class SqliteStore(SqlStore):
         return self._db.read(lambda c: c.execute(sql, arguments).fetchall())
 
     async def _write(self, *statements: Statement) -> Sequence[Any]:
-        return await self._db.write(lambda c: self._run(c, statements)[1])
+        return await self._written(statements, lambda c: self._run(c, statements)[1])
+
+    async def _written(self, statements: Sequence[Statement], work: Callable[[sqlite3.Connection], T], *, quiet: bool = False) -> T:
+        """Write, and know the tokens that are used up by it."""
+        tokens = [TokenUse(*arguments[1:]) for sql, arguments in statements if sql is SPENT]
+        try:
+            value = await self._db.write(work, quiet=quiet)
+        except BaseException:  # a caller that gives up is not told what became of it
+            for each in tokens:
+                self._used.doubt(each)
+            raise
+        for each in tokens:
+            self._used.add(each)
+        return value
 
     async def spend(self, token: TokenUse | VerifiedUse) -> None:
         """Quiet: nothing follows from it, and the answer of a read waits for nobody else."""
-        statement = self._spent(token)
-        await self._db.write(lambda c: self._run(c, [statement]), quiet=True)
+        statements = [self._spent(token)]
+        await self._written(statements, lambda c: self._run(c, statements), quiet=True)
+
+    async def seen(self, token: TokenUse | VerifiedUse) -> bool:
+        known = self._used.knows(kept_use(token))
+        return await super().seen(token) if known is None else known
 
     async def process(self, key: str) -> Process | None:
         known = self._processes.get(key)
@@ -126,7 +149,7 @@ class SqliteStore(SqlStore):
         heard = self._heard.pop(key, None) if commit.expected else frozenset()
         self._moving[key] = self._moving.get(key, 0) + 1
         try:
-            await self._db.write(lambda c: self._commit(c, key, statements))
+            await self._written(statements, lambda c: self._commit(c, key, statements))
         except BaseException:
             self._arrived(key, None)
             raise

@@ -61,7 +61,7 @@ class Wallet:
     async def store(self, request: CredentialRequest, credentials: list[Held], token: TokenUse) -> None:
         """Nothing is delivered."""
 
-    async def seen(self, issuer: str, jti: str) -> bool:  # noqa: ARG002  it remembers none
+    async def seen(self, token: TokenUse) -> bool:  # noqa: ARG002  it remembers none
         """Whether a token was used before."""
         return False
 

@@ -37,7 +37,7 @@ from identity.service.store.ledger import Ledger, ledger, open_database
 from identity.service.store.port import Database
 from identity.service.worker import Worker
 from identity.tls import ca, contexts
-from identity.verify import TokenDoor
+from identity.verify import TokenDoor, TokenUse
 from kernel import telemetry
 from kernel.clock import Clock, SystemClock
 from kernel.errors import KizunaError
@@ -187,8 +187,8 @@ def _outgoing(directory: Path, settings: Settings) -> ssl.SSLContext:
 def _door(settings: Settings, resolver: Resolver, books: Ledger) -> TokenDoor:
     """Verifies tokens of companies; what they may do is in the register."""
 
-    async def seen(issuer: str, jti: str) -> bool:
-        return await books.database.read(lambda c: books.journal.spent(c, issuer, jti))
+    async def seen(token: TokenUse) -> bool:
+        return await books.database.read(lambda c: books.journal.spent(c, token.issuer, token.jti))
 
     return TokenDoor(did=settings.did, resolver=resolver, clock=books.clock, seen=seen)
 

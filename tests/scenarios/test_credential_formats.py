@@ -37,8 +37,8 @@ def wallet(world: World) -> tuple[CredentialService, Store, Sts]:
     """The member's own wallet."""
     member = world.member
 
-    async def seen(issuer, jti):
-        return (issuer, jti) in world.used
+    async def seen(token):
+        return (token.issuer, token.jti) in world.used
 
     store, sts = Store(world), Sts(member.did, member.key, world.clock)
     door = TokenDoor(did=member.did, resolver=world.resolver, clock=world.clock, seen=seen)

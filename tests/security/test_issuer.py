@@ -55,8 +55,8 @@ class Consortium:
         self.authority = ca.create(directory / "ca", name="Test", crl_url="https://issuer.example/crl", now=world.clock.now())
         found = definitions.read(DEFINITIONS)
 
-        async def seen(issuer, jti):
-            return self.database.file.read(lambda c: self.books.journal.spent(c, issuer, jti))
+        async def seen(token):
+            return self.database.file.read(lambda c: self.books.journal.spent(c, token.issuer, token.jti))
 
         door = TokenDoor(did=world.issuer.did, resolver=world.resolver, clock=world.clock, seen=seen)
         callers = Callers(door, self.books)

@@ -12,7 +12,7 @@ from connector.store.port import Store
 from connector.store.postgres import PostgresStore
 from connector.store.sqlite import SqliteStore, open_database
 from identity.door import Presentations
-from identity.verify import Door, authenticate
+from identity.verify import Door, TokenUse, authenticate
 from kernel.errors import Unauthorized
 from tests.support.stores import LEASE, ME, backend, migrated, reopen, tables
 from tests.unit.identity_core.world import World
@@ -73,7 +73,7 @@ async def test_g15_it_is_the_database_that_decides(world: World, workers) -> Non
     first, late = workers
     token = world.member.token(jti="once")
 
-    async def unseen(_issuer: str, _jti: str) -> bool:
+    async def unseen(_token: TokenUse) -> bool:
         return False
 
     late.door.seen = unseen

@@ -37,8 +37,8 @@ def _own(wallet: Wallet) -> None:
 
     world = wallet.world
 
-    async def seen(issuer, jti):
-        return (issuer, jti) in world.used
+    async def seen(token):
+        return (token.issuer, token.jti) in world.used
 
     wallet.store = Store(world)
     wallet.sts = Sts(wallet.owner.did, wallet.owner.key, world.clock)

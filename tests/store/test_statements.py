@@ -94,7 +94,7 @@ async def test_reads_of_the_hot_path_are_compiled_once(store, backend):
         await store.open_with(key)
         await store.running(key, 10)
         await store.replay(key, key, key)
-        await store.seen(key, key)
+        await store.seen(TokenUse(key, key, 0))
         await store.journal(key)
         await store.claim(key, 10, frozenset({key}))
         await store.outbox(key)
@@ -140,9 +140,10 @@ def closed(number):
 async def serving(store, catalog=None):
     async def by_header(caller, fresh):
         did, _, jti = caller.authorization[0].removeprefix("Bearer ").partition(" ")
-        if await store.seen(did, jti):
+        who = participant(did, jti=jti)
+        if await store.seen(who.token):
             raise Unauthorized("authentication failed", reason="jti")
-        return participant(did, jti=jti)
+        return who
 
     datasets = [{"@id": f"d{number:03}"} for number in range(120)]
     made = node(store, catalog=catalog or Shelf(*datasets), authenticate=by_header)
@@ -161,37 +162,37 @@ async def serving(store, catalog=None):
 async def test_an_inbound_message(store, count):
     """Token, process, inbox, commit (its events too). A first message has no inbox to look into; a repeat spends its token instead of the commit.
 
-    The embedded store keeps the process that it committed before, and knows what that has accepted.
+    The embedded store keeps the process that it committed before, and knows what that has accepted, and the tokens that were used since it was opened.
     """
     offer = {"@id": "o", "@type": "Offer", "target": "d", "permission": [{"action": "use"}]}
     first = messages.encode("ContractRequestMessage", **{"@id": "urn:uuid:a"}, consumerPid="c", offer=offer, callbackAddress=BASE)
     async with serving(store) as post:
-        async with count(sqlite=2 + 6, postgres=2 + 1):
+        async with count(sqlite=1 + 6, postgres=2 + 1):
             status, begun = await post("/negotiations/request", first)
         assert status == 201
         ended = messages.encode(
             "ContractNegotiationTerminationMessage", **{"@id": "urn:uuid:b"}, consumerPid="c", providerPid=begun["providerPid"]
         )
         path = f"/negotiations/{begun['providerPid']}/termination"
-        async with count(sqlite=1 + 6, postgres=3 + 1):
+        async with count(sqlite=6, postgres=3 + 1):
             status, _ = await post(path, ended)
         assert status == 200
-        async with count(sqlite=3, postgres=4):
+        async with count(sqlite=2, postgres=4):
             status, _ = await post(path, ended)
         assert status == 200
 
 
 async def test_a_catalog_page(store, count):
-    """The token alone: what is shown stands on the shelf, wherever the page lies."""
+    """The token alone, looked for on a server and spent: what is shown stands on the shelf, wherever the page lies."""
     async with serving(store) as post:
         for _ in range(2):
-            async with count(sqlite=2, postgres=2):
+            async with count(sqlite=1, postgres=2):
                 status, found = await post("/catalog/request", messages.encode("CatalogRequestMessage"))
             assert (status, len(found["dataset"])) == (200, 50)
 
 
 async def test_a_page_of_a_catalog_with_definitions_that_do_not_apply(store, count):
-    """The same two, and no row of the catalog: first page and last, by `Link` and by position, whatever is published that its reader may not see."""
+    """The same, and no row of the catalog: first page and last, by `Link` and by position, whatever is published that its reader may not see."""
     rules = Rules(store, load("base"), SystemClock(), participant=ME, name="me", endpoint=lambda _: BASE)
     for number in range(300):
         for place, access in enumerate((OPEN, closed(number % 100))):
@@ -214,7 +215,7 @@ async def test_a_page_of_a_catalog_with_definitions_that_do_not_apply(store, cou
     async with serving(store, rules) as post:
         path, seen = "/catalog/request", []
         while path:
-            async with count(sqlite=2, postgres=2):
+            async with count(sqlite=1, postgres=2):
                 status, found = await post(path, messages.encode("CatalogRequestMessage"))
             assert status == 200
             seen += [each["@id"] for each in found["dataset"]]
@@ -222,7 +223,7 @@ async def test_a_page_of_a_catalog_with_definitions_that_do_not_apply(store, cou
         assert seen == [f"d{number:03}" for number in range(300)]
         for offset in (0, 250):
             query = {"@type": "QuerySpec", "offset": offset, "limit": 50}
-            async with count(sqlite=2, postgres=2):
+            async with count(sqlite=1, postgres=2):
                 _, found = await post("/catalog/request", messages.encode("CatalogRequestMessage", filter=[query]))
             assert found["dataset"][0]["@id"] == f"d{offset:03}"
 

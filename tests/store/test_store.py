@@ -24,7 +24,7 @@ from connector.processes.model import (
     Waiting,
 )
 from connector.store.port import Followed, Membership, ReceivedObject, Rooms
-from connector.store.sqlite import open_database
+from connector.store.sqlite import SqliteStore, open_database
 from identity.verify import TokenUse as VerifiedUse
 from identity.wallet.port import CredentialRequest, Held
 from kernel.errors import InUse, Unauthorized
@@ -79,7 +79,7 @@ async def test_everything_of_a_commit_is_there_after_it_and_after_a_restart(stor
     assert [each.after for each in await again.journal("urn:uuid:1")] == ["REQUESTED"]
     assert await claimed(again) == ["urn:uuid:r"]
     assert await again.replay(PEER, "urn:uuid:1", "m") == inbox
-    assert await again.seen(PEER, "jti")
+    assert await again.seen(token)
     assert await again.agreement("urn:uuid:a") == agreement
 
 
@@ -146,9 +146,33 @@ async def test_a_used_token_stays_used_after_a_restart_and_is_forgotten_after_it
     await store.spend(TokenUse(PEER, "new", 9_999_999_999))
     again = await reopen()
     await again.purge(2_000)
-    assert not await again.seen(PEER, "old")
+    assert not await again.seen(TokenUse(PEER, "old", 1_000))
     with pytest.raises(Unauthorized):
         await again.spend(TokenUse(PEER, "new", 9_999_999_999))
+
+
+async def test_a_used_token_is_known_whatever_else_was_used_when_it_ends_and_who_gave_up(store, reopen):
+    async def of(store, *numbers):
+        return [number for number in numbers if await store.seen(TokenUse(PEER, f"{number}", number))]
+
+    async def give_up(number):
+        task = asyncio.create_task(store.spend(TokenUse(PEER, f"{number}", number)))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await store.spend(TokenUse(PEER, "after", 1))  # what was written before it is there
+
+    for number in (2_000_000_500, 2_000_000_100):
+        await store.spend(TokenUse(PEER, f"{number}", number))
+    await give_up(2_000_000_300)
+    used, free = (2_000_000_500, 2_000_000_100, 2_000_000_300), (2_000_000_600, 2_000_000_200)
+    assert await of(store, *used, *free) == [*used]
+    again = await reopen()
+    assert await of(again, *used, *free) == [*used]
+    await again.commit(commit(process(), token=TokenUse(PEER, "2000000600", 2_000_000_600)))
+    with pytest.raises(Unauthorized):
+        await again.commit(commit(process("urn:uuid:2", peer_pid="other"), token=TokenUse(PEER, "2000000600", 2_000_000_600)))
+    assert await of(again, *used, *free) == [*used, 2_000_000_600]
 
 
 async def test_the_same_jti_of_another_issuer_is_another_token(store):
@@ -317,12 +341,13 @@ async def test_rows_of_the_journal_are_numbered_by_the_version(store):
     assert [each.after for each in await store.journal("urn:uuid:1")] == ["REQUESTED", "AGREED", "VERIFIED"]
 
 
-async def test_a_token_of_another_participant_in_the_same_database_is_not_ours(store):
+async def test_a_token_of_another_participant_in_the_same_database_is_not_ours(store, backend):
     token = TokenUse(PEER, "jti", 9_999_999_999)
     await store.spend(token)
-    store._me = "did:web:somebody.example"
-    assert not await store.seen(PEER, "jti")
-    await store.spend(token)
+    others = SqliteStore(store._db, "did:web:somebody.example") if backend == "sqlite" else store
+    others._me = "did:web:somebody.example"
+    assert not await others.seen(token)
+    await others.spend(token)
 
 
 async def test_credentials_are_replaced_by_type_and_issuer_and_shown_newest_first(store):

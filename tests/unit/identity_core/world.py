@@ -18,7 +18,7 @@ from identity.resolve import Resolver
 from identity.schemas import CredentialSchemas
 from identity.statusread import StatusReader
 from identity.trust import IssuerRule, TrustPolicy
-from identity.verify import Caller, Door, PeerRule
+from identity.verify import Caller, Door, PeerRule, TokenUse
 from kernel import wire
 from kernel.http import Reply, Unreachable
 
@@ -246,8 +246,8 @@ class World:
             rules=lambda _: self.rule,
         )
 
-    async def seen(self, issuer: str, jti: str) -> bool:
-        return (issuer, jti) in self.used
+    async def seen(self, token: TokenUse) -> bool:
+        return (token.issuer, token.jti) in self.used
 
     def party(self, did: str, alg: str = "ES256") -> Party:
         key = signer(did, alg=alg)

@@ -27,8 +27,8 @@ class Served:
         self.books = ledger(self.did, database, world.clock)
         self.key = signer(self.did, "trust-1")
 
-        async def seen(issuer, jti):
-            return database.file.read(lambda c: self.books.journal.spent(c, issuer, jti))
+        async def seen(token):
+            return database.file.read(lambda c: self.books.journal.spent(c, token.issuer, token.jti))
 
         door = TokenDoor(did=self.did, resolver=world.resolver, clock=world.clock, seen=seen)
         self.feed = Feed(ledger=self.books, callers=Callers(door, self.books), signer=self.key)
