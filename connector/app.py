@@ -52,6 +52,7 @@ from connector.usage.statements import TYPE as STATEMENT
 from connector.usage.statements import Statements
 from connector.worker.bundles import Bundles
 from connector.worker.feed import Follower
+from connector.worker.lingering import Lingering
 from connector.worker.measures import Measures
 from connector.worker.monitor import Monitor
 from connector.worker.outbox import Outbox
@@ -211,7 +212,7 @@ def wire_up(
     holdings = Holdings(store, rules.usage, clock, payloads)
     statements = Statements(store, new_id, signs(contract_key, STATEMENT), resolver.resolve)
     obligations = Obligations(store, rules.usage, holdings, clock, statements)
-    refusals = Refusals(clock)
+    refusals, lingering = Refusals(clock), Lingering()
     node = Node(
         participant=found.did,
         base_url=contexts.callback,
@@ -226,6 +227,7 @@ def wire_up(
         page_key=(directory / install.PAGE_KEY).read_bytes(),
         passes_over=skipped.__contains__,
         stated=obligations.taken,
+        settled=lingering.settle,
         witness=Witness(resolver, status, own_document),
     )
     commands = Commands(
@@ -310,6 +312,7 @@ def wire_up(
             new_id,
             parallel=found.parallel_sends,
             ready_within=lambda did: slow.get(did, 0),
+            lingering=lingering,
         ),
         timers=Timers(store, clock, contracts.look),
         access=Access(

@@ -288,6 +288,7 @@ class Commands:
 
     async def process(self, kind: Kind, key: str) -> Process:
         """A process of ours; raises `UnknownProcess`."""
+        await self._node.settled(key)
         found = await self.store.process(key)
         if found is None or found.kind != kind:
             raise UnknownProcess(f"no {kind} {key}", next_step=f"see `kizuna {kind} list`")

@@ -93,6 +93,8 @@ async def receive(node: Node, request: web.Request, cls: type[Message], kind: Ki
             node.check_contexts(who.did, found.unknown)
             if not own:
                 await node.check_callback(who, getattr(message, "callback_address", ""))
+            else:
+                await node.settled(own, _row(message), (_pid(message, "provider"), _pid(message, "consumer")))
             async with _turn(node, message):
                 return await _handled(node, arrival, token)
         except KizunaError as error:
@@ -206,6 +208,7 @@ async def show(node: Node, request: web.Request, kind: Kind) -> web.Response:
     request[CONVERSATION] = (kind, own, own)
     who = await node.authenticate(caller(request), False)
     await node.processes.spend(spent(who.token))
+    await node.settled(own)
     process = await _own(node, own, who, kind, None)
     return _answer(outbound.acknowledgement(_decided(process)), 200)
 

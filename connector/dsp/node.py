@@ -56,6 +56,17 @@ class Catalog(Protocol):
         """The catalog around datasets, as this participant is to see it."""
 
 
+class Settled(Protocol):
+    """Commits what is known of a delivery to the peer of a process."""
+
+    async def __call__(self, process: str, by: str = "", pids: tuple[str, ...] = ()) -> None:
+        """Now, unless the peer's message `by`, which names the process by `pids`, proves it."""
+
+
+async def _settled(process: str, by: str = "", pids: tuple[str, ...] = ()) -> None:
+    """Nothing is known that is not committed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """Collaborators of the protocol routes."""
@@ -74,6 +85,7 @@ class Node:
     page_key: bytes
     passes_over: Callable[[str], bool] = lambda _peer: False  # whether unknown contexts of a peer, by its DID, are passed over
     stated: Callable[[Process, str, Any], Awaitable[Any]] | None = None  # takes what a peer says about a duty
+    settled: Settled = _settled
     witness: Witness | None = None  # without one no evidence is kept, and signatures of peers are passed over
 
     def check_contexts(self, peer: str, unknown: tuple[str, ...]) -> None:

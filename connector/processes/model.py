@@ -95,7 +95,7 @@ class OutboxRow(Struct, frozen=True, kw_only=True):
     message: str  # row name of the transition table, or "push"
     path: str = ""  # below the peer's callback, for example "/negotiations/urn:uuid:.../agreement"
     body: bytes = b""
-    due: str = ""  # when the next attempt may start; empty = at once
+    due: str = ""  # when the next attempt may start; empty = at once. First the beginning of its process: what has begun is finished before new things are begun
 
 
 class InboxRow(Struct, frozen=True):

@@ -299,7 +299,7 @@ def _act(
     if offer is not None:
         sets |= _tabled(offer, process.role, person) | ({} if inherited is None else {"inherited": dict(inherited)})
     path, body = context.render(message, process, row, {"reason": reason, "code": code, **process.data, **sets})
-    made = OutboxRow(id=row, process=process.id, act="dsp", message=message, path=path, body=body)
+    made = OutboxRow(id=row, process=process.id, act="dsp", message=message, path=path, body=body, due=process.created)
     proposed = exchange.propose(tables.NEGOTIATION, process, made, now=context.now, sets=sets, person=person)
     proposed = replace(proposed, process=replace(proposed.process, note=process.note))
     agreement = _kept(process, context) if message == tables.FINALIZE else None

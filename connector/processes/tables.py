@@ -56,16 +56,27 @@ class Table:
     termination: str
     rows: tuple[Row, ...]
     index: Mapping[tuple[str, str, str], Row] = field(init=False, repr=False, compare=False)
+    senders: Mapping[str, frozenset[Role]] = field(init=False, repr=False, compare=False)  # by state, of what does not terminate it
 
     def __post_init__(self) -> None:
         found = {(row.state, row.message, row.sender): row for row in self.rows}
         if len(found) != len(self.rows):
             raise ValueError(f"two rows of {self.kind} have the same key")
         object.__setattr__(self, "index", found)
+        states = {
+            row.state: frozenset(each.sender for each in self.rows if each.state == row.state and each.to != TERMINATED)
+            for row in self.rows
+        }
+        object.__setattr__(self, "senders", states)
 
     def find(self, state: str, message: str, sender: Role) -> Row | None:
         """The row for this message, or None."""
         return self.index.get((state, message, sender))
+
+    def awaits(self, state: str, role: Role) -> bool:
+        """Whether, but for a termination, it is left to the counterparty of this role to go on from a state."""
+        senders = self.senders.get(state, frozenset())
+        return bool(senders) and role not in senders
 
 
 def _terminations(message: str, states: tuple[str, ...], effects: tuple[str, ...], clause: str) -> Iterator[Row]:

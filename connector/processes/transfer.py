@@ -172,7 +172,7 @@ def pushes(change: Change, new_id: Callable[[], str]) -> tuple[OutboxRow, ...]:
     process = change.process
     began = any("begin_flow" in row.effects for row in change.steps) and process.state == "STARTED"
     if began and process.role == "provider" and process.data["format"] == PUSH:
-        return (OutboxRow(id=new_id(), process=process.id, act="push", message="push"),)
+        return (OutboxRow(id=new_id(), process=process.id, act="push", message="push", due=process.created),)
     return ()
 
 
@@ -190,7 +190,7 @@ def _act(
     if message == tables.START and process.role == "provider" and process.data["format"] == PULL:
         content["dataAddress"] = context.address(process)
     path, body = context.render(message, process, row, {**process.data, "dataAddress": None, **content})
-    made = OutboxRow(id=row, process=process.id, act="dsp", message=message, path=path, body=body)
+    made = OutboxRow(id=row, process=process.id, act="dsp", message=message, path=path, body=body, due=process.created)
     sets: dict[str, Any] = {"note": reason} if reason else {}
     if message == tables.START:
         sets["resumed"] = process.role == "consumer"

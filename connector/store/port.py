@@ -280,6 +280,9 @@ class Store(CredentialStore, Protocol):
     def on_commit(self, listener: Callable[[], None]) -> None:
         """Call `listener` after every commit, also of other replicas."""
 
+    def on_gone(self, listener: Callable[[Commit], None]) -> None:
+        """Call `listener` with every commit here that took rows out of the outbox, once it is durable."""
+
     def on_ledger(self, listener: Callable[[str, str], None]) -> None:
         """Call `listener(agreement, transfer)` after a commit here that started a transfer that we provide or decided it anew, or (`transfer` empty) made or changed duties.
 

@@ -104,6 +104,7 @@ class SqlStore(ABC):
     def __init__(self, participant: str) -> None:
         self._me, self._clock = participant, SystemClock()
         self._watchers: list[Callable[[str, str], None]] = []
+        self._followers: list[Callable[[Commit], None]] = []
 
     @abstractmethod
     async def _rows(self, sql: str, *arguments: Any) -> Sequence[Any]:
@@ -531,10 +532,16 @@ class SqlStore(ABC):
             made += [(old, (self._me, each.type, each.issuer)), (new, (each.id, self._me, each.type, each.issuer, encode(each)))]
         await self._write(*made)
 
+    def on_gone(self, listener: Callable[[Commit], None]) -> None:
+        self._followers.append(listener)
+
     def on_ledger(self, listener: Callable[[str, str], None]) -> None:
         self._watchers.append(listener)
 
     def _committed(self, commit: Commit) -> None:
+        if commit.confirmed or commit.withdrawn:
+            for listener in self._followers:
+                listener(commit)
         process, made = commit.process, commit.agreement.id if commit.agreement is not None else None
         found = {(each.agreement, "") for each in commit.duties if each.agreement != made or each.instant}
         if commit.payment is not None:

@@ -56,7 +56,9 @@ class Statements:
         for each in said:
             key = self._new_id()
             body = wire.dumps({"@id": key, "@type": MESSAGE, "statement": each})
-            rows.append(OutboxRow(id=key, process=process.id, act="dsp", message=MESSAGE, path=path, body=body))
+            rows.append(
+                OutboxRow(id=key, process=process.id, act="dsp", message=MESSAGE, path=path, body=body, due=process.created)
+            )
         moving = replace(process, version=process.version + 1)
         commit = Commit(
             process=moving, expected=process.version, outbox=tuple(rows), duties=tuple(duties), counters=counters, payment=payment

@@ -2,7 +2,8 @@
 
 Rules
 - A lane is a peer's messages, or its pushes. A lane that has nothing under way may begin `first` rows; every answer makes it wider by one, up to three quarters of
-  all slots: the only peer that has work has most of them a few answers later, and several that never answer have few.
+  all slots: the only peer that has work has most of them a few answers later, and several that never answer have few. It is as wide as before when its next row comes
+  within `patience` seconds of its last answer.
 - Without an answer for `patience` seconds a lane is quiet: what it has under way holds no slot any more, and it goes on with at most `first`. A slow peer is not
   silent: it answers something now and then.
 - An attempt that ends without an answer makes its lane silent: one row at a time, a probe, until it answers.
@@ -40,7 +41,7 @@ class _Lane(Struct):
 
 
 class Lanes:
-    """The lanes that have rows under way or are silent; all others are alike."""
+    """The lanes that have rows under way, had some a moment ago, or are silent; all others are alike."""
 
     def __init__(self, parallel: int, patience: float = PATIENCE) -> None:
         """`parallel`: slots."""
@@ -79,8 +80,7 @@ class Lanes:
         """The row is done with, or postponed."""
         lane = self._lanes[name]
         lane.owed -= lane.under_way.pop(row).owed
-        if not lane.under_way and not lane.silent:
-            del self._lanes[name]
+        self._forget(name)
 
     def free(self) -> int:
         """Slots that nobody holds; few are none, since who ends next makes room for several."""
@@ -91,6 +91,8 @@ class Lanes:
 
     def rooms(self) -> Rooms:
         """How many rows each lane may begin now."""
+        for name in list(self._lanes):
+            self._forget(name)
         crowded = len(self._without_slot()) >= self._parallel
         return Rooms({name: self._room(each, crowded) for name, each in self._lanes.items()}, self._first)
 
@@ -102,6 +104,13 @@ class Lanes:
         for attempt in chosen:
             attempt.over = True
         return [attempt.row for attempt in chosen]
+
+    def _forget(self, name: str) -> None:
+        """A lane that is like any other, or was not heard of lately."""
+        lane = self._lanes[name]
+        idle = not lane.under_way and not lane.silent
+        if idle and (lane.most == self._first or time.monotonic() - lane.heard >= self.patience):
+            del self._lanes[name]
 
     def _room(self, lane: _Lane, crowded: bool) -> int:
         slow = self._slow(lane)

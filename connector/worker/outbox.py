@@ -3,8 +3,8 @@
 Rules
 - It sleeps until a commit or the next due time wakes it; an idle connector does nothing.
 - At most one row of a process at a time, as many in all and to one peer as `lanes` allows. Every attempt has a new token, the same body and the same `@id`.
-- After the answer the core decides (`exchange.delivered | refused`), and its commit takes the row away. A row that was confirmed or withdrawn meanwhile is
-  simply not there any more.
+- After the answer the core decides (`exchange.delivered | refused`), and its commit takes the row away, sooner or later (`lingering`). A row that was confirmed or
+  withdrawn meanwhile is simply not there any more.
 - The attempt of a row that a commit has taken away is broken off.
 - After a crash all rows are due again: a message may arrive twice, and the peer knows it by its `@id`.
 - Where replicas share the store, a claimed row is leased: an attempt whose lease has ended before it began is not begun. A store that fails is asked again after a second.
@@ -17,6 +17,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from typing import Final, TypeVar
 
 import msgspec
@@ -29,6 +30,7 @@ from connector.processes.errors import VersionConflict
 from connector.processes.model import Commit, OutboxRow, Process
 from connector.store.port import Claim, Store
 from connector.worker.lanes import PATIENCE, Lanes
+from connector.worker.lingering import Lingering, Settle, lingers
 from connector.worker.reactions import MISTAKEN, UNREACHABLE, Reaction, delay, reaction
 from kernel import telemetry
 from kernel.clock import Clock, iso, parse_iso
@@ -58,16 +60,19 @@ class Outbox:
         parallel: int = 64,
         ready_within: Callable[[str], float] = lambda _peer: 0.0,
         patience: float = PATIENCE,
+        lingering: Lingering | None = None,
     ) -> None:
         """`ready_within`: seconds for which a peer (DID) may answer a first message by 404 because it is not ready. `patience`: see `lanes`."""
         self._store, self._send, self._push, self._clock = store, send, push, clock
         self._new_id, self._ready_within = new_id, ready_within
         self._lanes = Lanes(parallel, patience)
         self._awake = asyncio.Event()
-        self._busy: dict[str, str] = {}
+        self._busy: dict[str, str] = {}  # the process of each row that is under way or lingers
         self._running: dict[str, asyncio.Task[None]] = {}
         self._given_up: set[str] = set()  # rows whose attempts are broken off because too many wait for an answer
+        self._lingering = lingering or Lingering()
         store.on_commit(self._awake.set)
+        store.on_gone(self._gone)
 
     def wake(self) -> None:
         """Look again now."""
@@ -75,15 +80,29 @@ class Outbox:
 
     async def run(self) -> None:
         """Until cancelled; rows under way are then left for the next start."""
-        async with asyncio.TaskGroup() as tasks:
-            while True:
-                self._awake.clear()
-                try:
-                    following = await self._look(tasks)
-                except KizunaError as error:
-                    log.warning("the outbox cannot be read", detail=error.detail)
-                    following = self._in(FAULT)
-                await self._sleep(following)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._lingering.spawn = tasks.create_task
+                while True:
+                    self._awake.clear()
+                    try:
+                        following = await self._look(tasks)
+                    except KizunaError as error:
+                        log.warning("the outbox cannot be read", detail=error.detail)
+                        following = self._in(FAULT)
+                    await self._sleep(following)
+        finally:
+            self._lingering.end()
+
+    def _gone(self, commit: Commit) -> None:
+        """Rows that a commit has confirmed: the next ones of their process may be sent. Of those that it has withdrawn, what the peer has answered counts."""
+        key = commit.process.id
+        for row in commit.confirmed:
+            if self._busy.pop(row, ""):
+                self._lingering.forget(key)
+        if key in self._lingering and not self._busy.keys().isdisjoint(commit.withdrawn):
+            self._lingering.spawn(self._lingering.settle(key))
+        self._awake.set()
 
     async def _look(self, tasks: asyncio.TaskGroup) -> str | None:
         """Begin what is due; the time of what follows."""
@@ -131,7 +150,8 @@ class Outbox:
             log.warning("outbox row failed", row=row.id, detail=error.detail)
             await asyncio.sleep(FAULT)
         finally:
-            self._busy.pop(row.id, None)
+            if row.process not in self._lingering:
+                self._busy.pop(row.id, None)
             self._running.pop(row.id, None)
             self._given_up.discard(row.id)
             self._lanes.ended(due.lane, row.id)
@@ -169,8 +189,8 @@ class Outbox:
         if found.action == "deliver" and (why := outbound.mistaken(answer, process)):
             found = Reaction((answer.status,), "park", MISTAKEN.first, why, MISTAKEN.tries)
         if found.action == "deliver":
-            await self._settle(process, due, lambda current: self._delivered(current, due.row, answer))
             log.info("delivered", status=answer.status)
+            await self._conclude(process, due, answer)
         elif found.action == "refuse":
             why = f"{found.text} ({answer.status}): {answer.excerpt}"
             await self._settle(process, due, lambda current: self._refused(current, due.row, why))
@@ -179,15 +199,34 @@ class Outbox:
             await self._postpone(due, found, f"{found.text} ({answer.status})", answer.retry_after)
         crashpoint("outbox:after-commit")
 
+    async def _conclude(self, process: Process, due: Claim, answer: Answer) -> None:
+        """Settle a delivered message, now or after it has lingered."""
+        if due.row.id not in self._busy:
+            return  # the peer's next message was here before this answer, and has confirmed it
+        now, theirs = iso(self._clock.now()), _theirs(answer, process)
+        settle = partial(self._settle, process, due, lambda current: self._delivered(current, due.row, theirs, now))
+        if lingers(process, due.row.id) and time.monotonic() + self._lingering.seconds < due.until:
+            self._lingering.add(process, theirs, partial(self._late, due, settle))
+        else:
+            await settle()
+
+    async def _late(self, due: Claim, settle: Settle) -> None:
+        try:
+            await settle()
+        except KizunaError as error:
+            log.warning("outbox row failed", row=due.row.id, detail=error.detail)
+            await asyncio.sleep(FAULT)
+        finally:
+            self._busy.pop(due.row.id, None)
+            self._awake.set()
+
     def _patience(self, process: Process) -> float:
         """Seconds that the peer of a new process still has to be ready."""
         return self._ready_within(process.peer) - (self._clock.now() - parse_iso(process.created)).total_seconds()
 
-    def _delivered(self, process: Process, row: OutboxRow, answer: Answer) -> Commit | None:
-        known = answer.acknowledgement
-        theirs = known.provider_pid if process.role == "consumer" else known.consumer_pid
+    def _delivered(self, process: Process, row: OutboxRow, peer_pid: str, now: str) -> Commit | None:
         table = tables.table_of(process)
-        change = exchange.delivered(table, process, row.id, now=iso(self._clock.now()), peer_pid=theirs)
+        change = exchange.delivered(table, process, row.id, now=now, peer_pid=peer_pid)
         if change is None:
             return None
         if process.kind == "transfer":
@@ -231,3 +270,8 @@ class Outbox:
 
     def _in(self, seconds: float) -> str:
         return iso(self._clock.now() + timedelta(seconds=seconds))
+
+
+def _theirs(answer: Answer, process: Process) -> str:
+    known = answer.acknowledgement
+    return known.provider_pid if process.role == "consumer" else known.consumer_pid

@@ -20,6 +20,7 @@ from connector.processes.decisions import Decision
 from connector.processes.errors import ProcessError
 from connector.processes.model import Agreement, Ledger
 from connector.store.sqlite import SqliteStore, open_database
+from connector.worker.lingering import Lingering
 from connector.worker.outbox import Outbox
 from kernel.clock import SystemClock, iso
 from kernel.http import GuardedClient, Outbound
@@ -73,7 +74,8 @@ class UnderTest:
         self.port, self.pause, self.one_by_one, self.clock = port, pause, one_by_one, SystemClock()
         self.store = SqliteStore(open_database(place / "data.sqlite"), ME)
         self.client = GuardedClient(Outbound(allow=frozenset({"127.0.0.1", "localhost"}), require_https=False), tls=lambda: False)
-        self.outbox = Outbox(self.store, self._send, self._push, self.clock, self._new_id)
+        self.lingering = Lingering(0.02)  # a script goes on when its step is taken
+        self.outbox = Outbox(self.store, self._send, self._push, self.clock, self._new_id, lingering=self.lingering)
         self._played, self._planned = {}, set()
         self._moved = asyncio.Event()
         self.store.on_commit(self._moved.set)
@@ -221,7 +223,7 @@ class UnderTest:
     def node(self):
         return Node(
             participant=ME, base_url=lambda _: self.base, authenticate=self.authenticate, processes=self.store, catalog=self, negotiation=self.judged,
-            transfer=self.invoked, check_callback=self.any_callback, now=lambda: self.clock.now().timestamp(), page_size=100, page_key=b"k" * 32,
+            transfer=self.invoked, check_callback=self.any_callback, settled=self.lingering.settle, now=lambda: self.clock.now().timestamp(), page_size=100, page_key=b"k" * 32,
         )  # fmt: skip
 
     def routes(self):

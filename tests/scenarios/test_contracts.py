@@ -563,3 +563,37 @@ async def test_offers_and_agreements_are_managed_on_the_command_line(pair, manag
     assert (retired["retired"]["person"], retired["retired"]["reason"]) == ("Sato Hanako", "plant closed")
     with pytest.raises(KizunaError, match="waits for nobody"):
         await managed("negotiation", "refuse", begun["id"])
+
+
+async def test_an_answer_that_is_not_settled_yet_holds_for_whoever_looks(pair):
+    """Both sides let answers linger for long; a person, the peer's look and the peer's termination find what they bring about all the same."""
+    seller, buyer = pair
+    for each in pair:
+        each.lingering.seconds = 60.0
+    offer = await seller.publish(approval="legal@seller.example")
+    key = await asked(buyer, seller, offer)
+    async with asyncio.timeout(10):
+        while key not in buyer.lingering:
+            await asyncio.sleep(0.01)
+    assert (await buyer.store.process(key)).state == ""
+    found = await buyer.commands.process("negotiation", key)
+    assert (found.state, found.pending) == ("REQUESTED", None)
+
+    other = await asked(buyer, seller, offer)
+    async with asyncio.timeout(10):
+        while other not in buyer.lingering:
+            await asyncio.sleep(0.01)
+    theirs = await seller.store.process_of_peer(buyer.did, "negotiation", other)
+    await seller.contracts.refuse(theirs.id, "legal@seller.example", "no")
+    await buyer.until(other, "TERMINATED")
+    assert [row.after for row in await buyer.store.journal(other)] == ["REQUESTED", "TERMINATED"]
+    await seller.until(theirs.id, "TERMINATED")
+
+    third = await asked(buyer, seller, offer)
+    async with asyncio.timeout(10):
+        while third not in buyer.lingering:
+            await asyncio.sleep(0.01)
+    answer = await seller.peers.call(
+        "GET", f"{await seller.peers.base(buyer.did)}/negotiations/{third}", buyer.did, None, max_bytes=10_000
+    )
+    assert json.loads(answer.body)["state"] == "REQUESTED"

@@ -229,7 +229,8 @@ async def test_a_page_of_a_catalog_with_definitions_that_do_not_apply(store, cou
 
 
 async def test_an_outbox_step(store, count, backend):
-    """A claim chooses and takes, whatever the number of rows (at once on a server, with a look at what follows); one commit an answer, without reading the process again.
+    """A claim chooses and takes, whatever the number of rows (at once on a server, with a look at what follows). An answer after which the peer is to go on costs nothing until it
+    has lingered; then it is one commit, without reading the process again.
 
     The embedded store reads only processes that it has not committed lately.
     """
@@ -246,9 +247,12 @@ async def test_an_outbox_step(store, count, backend):
     async with count(sqlite=2, postgres=2):
         (claim,), _ = await store.claim(iso(SystemClock().now()), 64, frozenset())
     assert claim.process == await store.process("urn:uuid:1")
+    outbox._busy[claim.row.id] = claim.row.process
     outbox._lanes.began(claim.lane, claim.row.id)
-    async with count(sqlite=4, postgres=1):
+    async with count(sqlite=0, postgres=0):
         await outbox._carry(claim)
+    async with count(sqlite=4, postgres=1):
+        await outbox._lingering.settle("urn:uuid:1")
     assert (await store.process("urn:uuid:1")).state == "AGREED"
     assert not await store.outbox()
 

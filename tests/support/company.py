@@ -27,6 +27,7 @@ from connector.usage.obligations import Obligations
 from connector.usage.running import Running
 from connector.usage.statements import TYPE as STATEMENT
 from connector.usage.statements import Statements
+from connector.worker.lingering import Lingering
 from connector.worker.monitor import Monitor
 from connector.worker.outbox import Outbox
 from identity import jose
@@ -135,6 +136,7 @@ class Company:
         self.holdings = Holdings(self.store, self.rules.usage, self.clock, place)
         self.statements = Statements(self.store, self._new_id, signs(contract, STATEMENT), directory.resolve)
         self.obligations = Obligations(self.store, self.rules.usage, self.holdings, self.clock, self.statements)
+        self.lingering = Lingering(0.1)
         self.commands = Commands(
             directory=place, store=self.store, profile=self.profile, clock=self.clock, node=self.node(), own_negotiation=self._own, own_transfer=self._moving,
             peers=self.peers, tokens=tokens, new_id=self._new_id, show=self.rules.put, max_payload=1 << 30,
@@ -147,7 +149,15 @@ class Company:
             on_overdue=on_overdue, wait=self._sleep,
         )  # fmt: skip
         self.rules.relations.on_change(self.monitor.changed)
-        self.outbox = Outbox(self.store, self.peers.send, self._push, self.clock, self._new_id, ready_within=lambda _: ready_within)
+        self.outbox = Outbox(
+            self.store,
+            self.peers.send,
+            self._push,
+            self.clock,
+            self._new_id,
+            ready_within=lambda _: ready_within,
+            lingering=self.lingering,
+        )
 
     async def _sleep(self, event, seconds):
         self.asleep = not event.is_set()
@@ -197,7 +207,7 @@ class Company:
             participant=self.did, base_url=self._reached, authenticate=self.authenticate, processes=self.store, catalog=self.rules,
             negotiation=self._negotiating, transfer=self._transferring, check_callback=self.peers.check_callback,
             now=lambda: self.clock.now().timestamp(), page_size=self.page_size, page_key=b"k" * 32,
-            witness=self.witness, stated=self.obligations.taken,
+            witness=self.witness, stated=self.obligations.taken, settled=self.lingering.settle,
         )  # fmt: skip
 
     async def publish(self, template="passport-one-up", *, title="x", parameters=None, products=(), **said):

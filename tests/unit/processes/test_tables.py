@@ -55,3 +55,22 @@ def test_every_row_names_its_clause_and_is_drawn(kind):
         assert row.clause.startswith("#")
         assert row.to in drawn
         assert row.message in listed
+
+
+def test_who_is_awaited_in_a_state():
+    """Where either side may go on, or nobody, neither waits for the other alone."""
+    awaited = {
+        (table.kind, state, role)
+        for table in t.TABLES.values()
+        for state in {row.to for row in table.rows}
+        for role in ("consumer", "provider")
+        if table.awaits(state, role)
+    }
+    assert awaited == {
+        ("negotiation", "REQUESTED", "consumer"),
+        ("negotiation", "OFFERED", "provider"),
+        ("negotiation", "ACCEPTED", "consumer"),
+        ("negotiation", "AGREED", "provider"),
+        ("negotiation", "VERIFIED", "consumer"),
+        ("transfer", "REQUESTED", "consumer"),
+    }

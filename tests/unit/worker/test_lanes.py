@@ -43,15 +43,16 @@ def test_a_little_room_in_a_wide_lane_is_none():
     assert lanes.rooms().named["a"] == 4
 
 
-def test_a_lane_without_rows_is_forgotten_unless_it_is_silent():
-    lanes = Lanes(64, LONG)
+@pytest.mark.parametrize(("patience", "kept"), [(LONG, {"a": FIRST + 1}), (0, {})])
+def test_a_lane_without_rows_is_forgotten_after_a_while_unless_it_is_silent(patience, kept):
+    lanes = Lanes(64, patience)
     begin(lanes, "a", 1)
     begin(lanes, "b", 1)
     lanes.answered("a", "a-0")
     lanes.unanswered("b", "b-0")
     lanes.ended("a", "a-0")
     lanes.ended("b", "b-0")
-    assert lanes.rooms().named == {"b": 1}
+    assert lanes.rooms().named == kept | {"b": 1}
 
 
 def test_a_silent_lane_gets_a_probe_until_it_answers_and_begins_anew_then():

@@ -14,6 +14,7 @@ from connector.processes import exchange, tables
 from connector.processes.exchange import Change
 from connector.processes.model import OutboxRow, Process
 from connector.worker.lanes import FIRST
+from connector.worker.lingering import Lingering
 from connector.worker.outbox import Outbox
 from connector.worker.reactions import BY_STATUS, CAP, REACTIONS, delay, reaction
 from kernel.clock import SystemClock, iso, parse_iso
@@ -122,7 +123,16 @@ async def no_push(_process):
 
 
 async def run(store, peer, clock, condition, push=no_push, ready_within=0):
-    outbox = Outbox(store, peer.send, push, clock, lambda: "urn:uuid:new", parallel=4, ready_within=lambda _: ready_within)
+    outbox = Outbox(
+        store,
+        peer.send,
+        push,
+        clock,
+        lambda: "urn:uuid:new",
+        parallel=4,
+        ready_within=lambda _: ready_within,
+        lingering=Lingering(0.02),
+    )
     task = asyncio.create_task(outbox.run())
     try:
         await until(condition)
@@ -340,7 +350,7 @@ class Mixed(Peer):
 
 @asynccontextmanager
 async def working(store, peer, patience=0.05):
-    outbox = Outbox(store, peer.send, no_push, SystemClock(), lambda: "urn:uuid:new", patience=patience)
+    outbox = Outbox(store, peer.send, no_push, SystemClock(), lambda: "urn:uuid:new", patience=patience, lingering=Lingering(0.02))
     task = asyncio.create_task(outbox.run())
     try:
         yield outbox
