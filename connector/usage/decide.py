@@ -14,8 +14,10 @@ Not done here: storing (`connector.store`), acting on what changes by itself (`c
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, TypeVar
 
 import orjson
@@ -53,13 +55,18 @@ class Stated(Struct, frozen=True):
     recipients: Sequence[str] = ()
 
 
-class _Read(Struct, frozen=True):
+@dataclass
+class _Read:
     """What an agreement says, of this very policy as it was stored."""
 
     of: Mapping[str, Any]
     policy: Policy
-    stated: Stated
     began: datetime
+
+    @cached_property
+    def stated(self) -> Stated:
+        """The purposes and recipients that it binds the consumer to."""
+        return _stated(self.policy)
 
 
 class Usage:
@@ -81,7 +88,7 @@ class Usage:
         known = self._agreements.get(agreement.id)
         if known is None or known.of is not agreement.policy:
             policy = self._profile.policy(agreement.policy)
-            known = _Read(agreement.policy, policy, _stated(policy), moment(agreement))
+            known = _Read(agreement.policy, policy, moment(agreement))
             _keep(self._agreements, agreement.id, known)
         return known
 
