@@ -14,7 +14,7 @@ from typing import Any, Final, get_args
 
 from policies.odrl.errors import PolicyError
 from policies.odrl.forms import full, listed, members, short, text
-from policies.odrl.model import Atomic, Constraint, Logical, LogicalKind
+from policies.odrl.model import Atomic, Conjunction, Constraint, Logical, LogicalKind
 from policies.odrl.operands import SETS, Operand, Registry
 from policies.odrl.operators import compiled
 from policies.odrl.terms import OPERATOR_TERMS
@@ -67,7 +67,7 @@ class ConstraintReader:
         parts = self.all(node[logical[0]], where)
         if not parts:
             raise PolicyError(where, "a logical constraint has parts")
-        return Logical(kind=logical[0], parts=parts, path=path)
+        return Logical(kind=logical[0], parts=parts, branches=_branches(logical[0], parts), path=path)
 
     def _atomic(self, node: Mapping[str, Any], path: str) -> Atomic:
         operand = self._operand(node, path)
@@ -147,6 +147,15 @@ class ConstraintReader:
                 raise PolicyError(where, f"unknown reference {name[:200]!r}; nothing is fetched")
             found += self.registry.references[name]
         return found
+
+
+def _branches(kind: LogicalKind, parts: tuple[Constraint, ...]) -> tuple[Conjunction, ...]:
+    """What is decided each for itself; an `and` among alternatives is one already."""
+    if kind in ("and", "andSequence"):
+        return (Conjunction.of(parts),)
+    return tuple(
+        [each.branches[0] if isinstance(each, Logical) and each.kind == "and" else Conjunction.of((each,)) for each in parts]
+    )
 
 
 def _moments(operator: str, bare: list[_BARE]) -> tuple[str, list[_BARE]]:

@@ -32,11 +32,10 @@ from typing import Any, Final, Literal
 from msgspec import Struct, field
 
 from policies.odrl.errors import PolicyError
-from policies.odrl.model import Atomic, Constraint, Duty, Entity, Logical, Permission, Policy, Prohibition, atoms
+from policies.odrl.model import Atomic, Conjunction, Duty, Entity, Logical, Permission, Policy, Prohibition, atoms
 from policies.odrl.operands import Phase
-from policies.odrl.vocabulary import DATE_TIME, ODRL
+from policies.odrl.vocabulary import ODRL
 
-LATER: Final = object()
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 DutyState = Literal["inactive", "active", "fulfilled", "late", "overdue", "waived"]
 
@@ -60,7 +59,8 @@ class Request(Struct, frozen=True):
     `party` and `target` name who asks for what. `part_of` maps them to the collections that they belong to, directly or not.
     `duties` gives the states of duties by their path. `since` maps operands to the moment their fact came true. With `remedied`,
     a prohibition whose remedies are all fulfilled is lifted.
-    The present moment is taken from `now`, never from the facts. A request may be used for many policies of one registry.
+    The present moment is taken from `now`, never from the facts. `known` keeps the facts that are not typed in no time; a request may be used for
+    many policies of one registry.
     """
 
     action: str
@@ -76,13 +76,11 @@ class Request(Struct, frozen=True):
     known: dict[str, Any] = field(default_factory=dict)
 
     def fact(self, atom: Atomic) -> Any:
-        """The typed fact that a constraint looks at, or None where nothing is known. Read once."""
-        every((atom,), self, Marks())
-        found = self.known[atom.left]
-        return None if found is LATER else found
+        """The typed fact that a constraint looks at, or None where nothing is known."""
+        return atom.read(atom.left, self) if self.phase in atom.operand.phases else None
 
 
-class Marks(Struct):
+class Marks(Struct, gc=False):
     """What one evaluation saw: masks of the constraints that held and were unknown, and other names that were unknown."""
 
     held: int = 0
@@ -151,7 +149,7 @@ def evaluate(policy: Policy, request: Request) -> Decision:
         if not forbidding.isdisjoint(prohibiting.actions) and in_force(prohibiting, request, marks):
             forbidden = True
     void = policy.conflict == "invalid" and _contradicts(policy, request, marks)
-    permitted = active and not void and (policy.conflict == "perm" or not forbidden)
+    permitted = active and not void and (not forbidden or policy.conflict == "perm")
     owed = policy.obligations + owed if permitted else ()
     return Decision(permitted, marks.held, marks.unknown, void, owed, marks.others, policy, request)
 
@@ -163,7 +161,7 @@ def undecidable(policy: Policy, phase: Phase) -> tuple[str, ...]:
 
 def permission(rule: Permission, request: Request, marks: Marks) -> int:
     """The state of a permission whose action is covered: it grants when it holds, or when the rest is decided later."""
-    found = every(rule.constraints, request, marks)
+    found = every(rule.conjunction, request, marks)
     if rule.targets or rule.assignees:
         found = min(found, scope(rule, request, marks))
     if rule.duties:
@@ -173,7 +171,7 @@ def permission(rule: Permission, request: Request, marks: Marks) -> int:
 
 def in_force(rule: Prohibition, request: Request, marks: Marks) -> bool:
     """Whether a prohibition stands: unless something in it is known not to hold, or is decided later, or it is lifted."""
-    found = every(rule.constraints, request, marks)
+    found = every(rule.conjunction, request, marks)
     if rule.targets or rule.assignees:
         found = min(found, scope(rule, request, marks))
     if request.remedied and rule.remedies and all(request.duties.get(each.path) == "fulfilled" for each in rule.remedies):
@@ -181,59 +179,53 @@ def in_force(rule: Prohibition, request: Request, marks: Marks) -> bool:
     return found in (HOLDS, UNKNOWN)
 
 
-def every(constraints: tuple[Constraint, ...], request: Request, marks: Marks) -> int:  # noqa: PLR0912  calls would cost more
-    """The least state of constraints that must all hold. The hot loop: facts are read, and atomic constraints decided, in place.
-
-    A fact is read once for a request, and kept typed: None where nothing is known, `LATER` where nothing can be known in this phase.
-    """
-    worst, held = HOLDS, 0
-    known = request.known
-    for each in constraints:
-        if each.__class__ is Logical:
-            state = _logical(each, request, marks)
+def every(terms: Conjunction, request: Request, marks: Marks) -> int:
+    """The least state of constraints that must all hold. The hot loop: a constraint that holds, as most do, costs reading its fact and testing it, no more."""
+    atomic, worst, missed = terms.atomic, HOLDS, 0
+    if request.phase in terms.deferring:
+        atomic, missed = _decidable(atomic, request.phase)
+        worst = DEFERRED
+    for each in atomic:
+        read = each.read
+        fact = read(each.left, request)
+        test = each.test
+        found = None if fact is None else test(fact, each.bound)
+        if found:
+            continue
+        missed |= each.bit
+        if found is None:
+            marks.unknown |= each.bit
+            state = UNKNOWN
         else:
-            left = each.left  # type: ignore[union-attr]
-            if left in known:
-                fact = known[left]
-            else:
-                if request.phase not in each.operand.phases:  # type: ignore[union-attr]
-                    fact = LATER
-                elif left == DATE_TIME:
-                    fact = request.now if request.now.tzinfo is not None else None
-                else:
-                    facts = request.facts
-                    fact = each.read(facts[left], request.now) if left in facts else None  # type: ignore[union-attr]
-                known[left] = fact
-            if fact is None:
-                found = None
-            elif fact is LATER:
-                worst = min(worst, DEFERRED)
-                continue
-            else:
-                found = each.test(fact, each.bound)  # type: ignore[union-attr]
-            if found:
-                held |= each.bit  # type: ignore[union-attr]
-                continue
-            if found is None:
-                marks.unknown |= each.bit  # type: ignore[union-attr]
-                state = UNKNOWN
-            else:
-                state = FAILS
+            state = FAILS
         if state < worst:  # noqa: PLR1730  a call would cost more than the comparison
             worst = state
-    marks.held |= held
+    marks.held |= terms.bits & ~missed
+    for logical in terms.logical:
+        worst = min(worst, _logical(logical, request, marks))
     return worst
 
 
+def _decidable(atomic: tuple[Atomic, ...], phase: Phase) -> tuple[tuple[Atomic, ...], int]:
+    """Those whose operand can be known in a phase, and the bits of the others."""
+    known, later = [], 0
+    for each in atomic:
+        if phase in each.operand.phases:
+            known.append(each)
+        else:
+            later |= each.bit
+    return tuple(known), later
+
+
 def _logical(constraint: Logical, request: Request, marks: Marks) -> int:
-    if constraint.kind in ("or", "xone"):
-        states = [
-            _logical(part, request, marks) if part.__class__ is Logical else every((part,), request, marks)
-            for part in constraint.parts
-        ]
-        return _exactly_one(states) if constraint.kind == "xone" else max(states, key=_ANY.__getitem__)
-    found = every(constraint.parts, request, marks)
-    if constraint.kind == "andSequence" and found == HOLDS and in_order(constraint, request) is False:
+    states = [every(each, request, marks) for each in constraint.branches]
+    kind = constraint.kind
+    if kind == "or":
+        return max(states, key=_ANY.__getitem__)
+    if kind == "xone":
+        return _exactly_one(states)
+    (found,) = states
+    if kind == "andSequence" and found == HOLDS and in_order(constraint, request) is False:
         return FAILS
     return found
 
@@ -285,7 +277,7 @@ def _entity(entity: Entity, name: str, request: Request, marks: Marks) -> int:
             return UNKNOWN if entity.collection else FAILS
         if entity.id not in collections and entity.source not in collections:
             return FAILS
-    return every(entity.constraints, request, marks)
+    return every(entity.conjunction, request, marks)
 
 
 def _duty(duty: Duty, request: Request, marks: Marks) -> int:

@@ -19,7 +19,7 @@ from policies.odrl.evaluate import (
     in_order,
     permission,
 )
-from policies.odrl.model import Atomic, Constraint, Permission, Prohibition
+from policies.odrl.model import Atomic, Conjunction, Constraint, Permission, Prohibition
 from policies.odrl.vocabulary import iri
 
 State = Literal["fails", "unknown", "deferred", "holds"]
@@ -151,7 +151,7 @@ def _scope(rule: Permission | Prohibition, request: Request, what: str) -> State
 
 
 def _node(constraint: Constraint, request: Request) -> ConstraintNode:
-    state = STATES[every((constraint,), request, Marks())]
+    state = STATES[every(Conjunction.of((constraint,)), request, Marks())]
     if isinstance(constraint, Atomic):
         return ConstraintNode(
             path=constraint.path,
@@ -174,7 +174,7 @@ def _node(constraint: Constraint, request: Request) -> ConstraintNode:
 
 
 def _found(atom: Atomic, request: Request) -> tuple[str, ...] | None:
-    fact = request.fact(atom) if request.phase in atom.operand.phases else None
+    fact = request.fact(atom)
     if fact is None:
         return None
     return tuple(sorted(map(str, fact))) if isinstance(fact, frozenset) else (str(fact),)

@@ -2,16 +2,17 @@
 
 A rule has the actions of ODRL; several with refinements of their own become several rules under one path. Refinements of the action
 count like further constraints of a permission or prohibition. Target and assignee of the policy are those of every rule without its
-own. Paths are JSON Pointers into the policy as it was given.
+own. Paths are JSON Pointers into the policy as it was given. What must hold together is sorted once, for the evaluator's loop
+(`Conjunction`).
 """
 
-from collections.abc import Callable
-from datetime import datetime
-from typing import Any, Literal
+from functools import reduce
+from operator import or_
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-from policies.odrl.operand import Operand
+from policies.odrl.operand import PHASES, Operand, Phase, Reader
 from policies.odrl.operands import Registry
 from policies.odrl.operators import Test
 
@@ -21,7 +22,7 @@ Conflict = Literal["prohibit", "perm", "invalid"]
 
 
 class Atomic(Struct, frozen=True, kw_only=True, gc=False):
-    """`left operator right`; `right` keeps the texts as they were given, `read` types a fact, `test(fact, bound)` is what they mean.
+    """`left operator right`; `right` keeps the texts as they were given, `read` finds the fact, `test(fact, bound)` is what they mean.
 
     `left` is the operand's IRI. `bit` is the constraint's place in the masks of a decision; 0 in a duty, which no decision looks into. `status` is what the author
     says that the left operand stands at: where a counter begins, never a fact.
@@ -32,7 +33,7 @@ class Atomic(Struct, frozen=True, kw_only=True, gc=False):
     operator: str
     right: tuple[str, ...]
     path: str
-    read: Callable[[Any, datetime], Any]
+    read: Reader
     test: Test
     bound: Any
     bit: int = 0
@@ -41,23 +42,61 @@ class Atomic(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Logical(Struct, frozen=True, kw_only=True, gc=False):
-    """Constraints under one logical operator."""
+    """Constraints under one logical operator. Decided are its branches: all parts together for `and` and `andSequence`, each for itself for `or` and `xone`."""
 
     kind: LogicalKind
     parts: tuple["Constraint", ...]
+    branches: tuple["Conjunction", ...]
     path: str
 
 
 Constraint = Atomic | Logical
 
 
-class Entity(Struct, frozen=True, kw_only=True, gc=False):
+class Conjunction(Struct, frozen=True, kw_only=True, gc=False):
+    """Constraints that must all hold. The atomic ones stand apart: `bits` are their places together, `deferring` the phases in which not all of them can be known."""
+
+    constraints: tuple[Constraint, ...] = ()
+    atomic: tuple[Atomic, ...] = ()
+    logical: tuple[Logical, ...] = ()
+    bits: int = 0
+    deferring: tuple[Phase, ...] = ()
+
+    @classmethod
+    def of(cls, constraints: tuple[Constraint, ...]) -> "Conjunction":
+        """Of these constraints, in any order: no decision depends on it."""
+        if not constraints:
+            return NO_CONSTRAINTS
+        atomic = tuple([each for each in constraints if isinstance(each, Atomic)])
+        return cls(
+            constraints=constraints,
+            atomic=atomic,
+            logical=tuple([each for each in constraints if isinstance(each, Logical)]),
+            bits=reduce(or_, [each.bit for each in atomic], 0),
+            deferring=tuple([phase for phase in PHASES if any(phase not in each.operand.phases for each in atomic)]),
+        )
+
+
+NO_CONSTRAINTS: Final = Conjunction()
+
+
+class Bearing(Struct, frozen=True, kw_only=True, gc=False):
+    """What hangs on constraints that must all hold."""
+
+    conjunction: Conjunction = NO_CONSTRAINTS
+
+    @property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """They, in the order of the policy."""
+        return self.conjunction.constraints
+
+
+class Entity(Bearing, frozen=True, kw_only=True, gc=False):
     """An asset or a party that a rule is about, or a collection of them, narrowed by constraints."""
 
     id: str
     source: str = ""
     collection: bool = False
-    constraints: tuple[Constraint, ...] = ()
     path: str
 
 
@@ -77,22 +116,20 @@ class Duty(Struct, frozen=True, kw_only=True, gc=False):
     path: str
 
 
-class Permission(Struct, frozen=True, kw_only=True, gc=False):
+class Permission(Bearing, frozen=True, kw_only=True, gc=False):
     """What may be done while every constraint holds, under the duties."""
 
     actions: frozenset[str]
-    constraints: tuple[Constraint, ...] = ()
     duties: tuple[Duty, ...] = ()
     targets: tuple[Entity, ...] = ()
     assignees: tuple[Entity, ...] = ()
     path: str
 
 
-class Prohibition(Struct, frozen=True, kw_only=True, gc=False):
+class Prohibition(Bearing, frozen=True, kw_only=True, gc=False):
     """What must not be done, unless a constraint is known not to hold. Without constraints: never."""
 
     actions: frozenset[str]
-    constraints: tuple[Constraint, ...] = ()
     remedies: tuple[Duty, ...] = ()
     targets: tuple[Entity, ...] = ()
     assignees: tuple[Entity, ...] = ()

@@ -10,12 +10,13 @@ Rules
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 from msgspec import Struct, field
 
 from policies.odrl.units import quantity
 from policies.odrl.values import LONGEST, ORDERED, Since, ValueType, WrongValue, typed
+from policies.odrl.vocabulary import DATE_TIME
 
 Phase = Literal["catalog", "negotiation", "transfer", "monitoring", "consumer"]
 PHASES: Final[tuple[Phase, ...]] = ("catalog", "negotiation", "transfer", "monitoring", "consumer")
@@ -27,6 +28,22 @@ OPERATORS: Final = EQUALITY | ORDER | HIERARCHY | SETS
 _COLLECTIONS: Final = (list, tuple, set, frozenset)
 _NOT_BEGUN: Final = "it has not begun, or in no zone"
 _NO_QUANTITY: Final = "a quantity has a value and a unit"
+
+
+class Asked(Protocol):
+    """What a reader looks at: the facts of a request, its moment, and what was read of it already."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]: ...
+
+    @property
+    def now(self) -> datetime: ...
+
+    @property
+    def known(self) -> dict[str, Any]: ...
+
+
+Reader = Callable[[str, Asked], Any]
 
 
 class Operand(Struct, frozen=True, kw_only=True):
@@ -65,16 +82,20 @@ class Operand(Struct, frozen=True, kw_only=True):
         return quantity(found, unit, self.unit) if self.unit else found
 
     @property
-    def reader(self) -> Callable[[Any, datetime], Any]:
-        """What `fact` does, as one function; texts, which are most facts, without detours."""
+    def reader(self) -> Reader:
+        """What finds the fact of this operand in a request, typed. One name or text is read where it stands; what takes longer is kept in `known`."""
+        if self.iri == DATE_TIME:
+            return _present
         if self.type == "iri" and not self.many:
             return _name
         if self.type != "string":
-            return self.fact
+            return self._kept
         return _texts if self.many else _text
 
     def fact(self, value: Any, now: datetime) -> Any:
         """A fact in its type: a frozenset for `many`, else one value; None where it cannot be read, so that nothing is known."""
+        if value is None:
+            return None
         try:
             if self.many:
                 return frozenset([self._one(each, now) for each in (value if isinstance(value, _COLLECTIONS) else (value,))])
@@ -85,6 +106,12 @@ class Operand(Struct, frozen=True, kw_only=True):
             return self._one(value, now)
         except WrongValue:
             return None
+
+    def _kept(self, name: str, asked: Asked) -> Any:
+        known = asked.known
+        if name not in known:
+            known[name] = self.fact(asked.facts.get(name), asked.now)
+        return known[name]
 
     def _one(self, value: Any, now: datetime) -> Any:
         if self.type == "duration" and isinstance(value, datetime):
@@ -103,23 +130,34 @@ _NAME: Final = Operand(iri="", type="iri")
 _TEXTS: Final = Operand(iri="", many=True)
 
 
-def _text(value: Any, now: datetime) -> Any:
-    if value.__class__ is str and 0 < len(value) <= LONGEST:
+def _present(_: str, asked: Asked) -> Any:
+    """The present moment comes from our clock, never from the facts."""
+    now = asked.now
+    return None if now.tzinfo is None else now
+
+
+def _text(name: str, asked: Asked) -> Any:
+    value = asked.facts.get(name)
+    if value.__class__ is str and value and len(value) <= LONGEST:
         return value
-    return _TEXT.fact(value, now)
+    return _TEXT.fact(value, asked.now)
 
 
-def _name(value: Any, now: datetime) -> Any:
-    if value.__class__ is str and 0 < len(value) <= LONGEST and ":" in value and value.split() == [value]:
+def _name(name: str, asked: Asked) -> Any:
+    value = asked.facts.get(name)
+    if value.__class__ is str and len(value) <= LONGEST and ":" in value and value.split()[0] == value:
         return value
-    return _NAME.fact(value, now)
+    return _NAME.fact(value, asked.now)
 
 
-def _texts(value: Any, now: datetime) -> Any:
-    if value.__class__ is tuple or value.__class__ is frozenset:
-        try:
-            if len("".join(value)) <= LONGEST and "" not in value:
-                return frozenset(value)
-        except TypeError:
-            return None
-    return _TEXTS.fact(value, now)
+def _texts(name: str, asked: Asked) -> Any:
+    known = asked.known
+    if name in known:
+        return known[name]
+    value: Any = asked.facts.get(name)
+    try:  # most are short together: none is looked at alone then
+        short = (value.__class__ is tuple or value.__class__ is frozenset) and "" not in value and len("".join(value)) <= LONGEST
+    except TypeError:
+        short = False
+    known[name] = found = frozenset(value) if short else _TEXTS.fact(value, asked.now)
+    return found

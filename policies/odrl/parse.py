@@ -21,7 +21,7 @@ from policies.odrl.constraints import NODE, ConstraintReader
 from policies.odrl.errors import PolicyError
 from policies.odrl.forms import full, listed, members, named, reference, short, text
 from policies.odrl.limits import limited
-from policies.odrl.model import Conflict, Constraint, Duty, Entity, Permission, Policy, PolicyKind, Prohibition
+from policies.odrl.model import Conflict, Conjunction, Constraint, Duty, Entity, Permission, Policy, PolicyKind, Prohibition
 from policies.odrl.operands import Registry
 from policies.odrl.terms import digest
 from policies.odrl.vocabulary import DEPRECATED, PARTY_FUNCTIONS, term
@@ -113,8 +113,8 @@ class _Reader:
         reference(node, "assigner", path)
         plain = frozenset().union(*(name for name, refined in actions if not refined))
         plain = actions[0][0] if len(plain) == 1 and len(actions) == 1 else plain
-        found = [make(actions=name, constraints=refined + own, **common) for name, refined in actions if refined]
-        return [make(actions=plain, constraints=own, **common), *found] if plain else found
+        found = [make(actions=name, conjunction=Conjunction.of(refined + own), **common) for name, refined in actions if refined]
+        return [make(actions=plain, conjunction=Conjunction.of(own), **common), *found] if plain else found
 
     def _duties(self, given: list[Any], path: str, nested: str) -> tuple[Duty, ...]:
         return tuple(self._duty(each, f"{path}/{n}", nested) for n, each in enumerate(given))
@@ -184,7 +184,7 @@ class _Reader:
             id=reference(node, "@id", path) or reference(node, "uid", path),
             source=reference(node, "source", path),
             collection=type_ in _COLLECTIONS or bool({"source", "refinement"} & node.keys()),
-            constraints=self._constraints.all(node.get("refinement"), path + "/refinement"),
+            conjunction=Conjunction.of(self._constraints.all(node.get("refinement"), path + "/refinement")),
             path=path,
         )
         if not (found.id or found.source):

@@ -200,7 +200,7 @@ GIVEN = st.one_of(TEXTS, st.none(), st.integers(), st.booleans(), st.lists(st.on
 def test_the_short_ways_of_reading_a_fact_read_what_the_long_one_reads(value):
     for type_, many in product(("string", "iri"), (False, True)):
         operand = Operand(iri="x", type=type_, many=many)
-        assert operand.reader(value, NOW) == operand.fact(value, NOW)
+        assert operand.reader("x", Request("use", "catalog", {"x": value}, NOW)) == operand.fact(value, NOW)
 
 
 @settings(max_examples=500, deadline=None)

@@ -202,6 +202,34 @@ def test_a_fact_is_read_once_and_only_in_its_phase():
     assert Request("use", "negotiation", {}, NOW).fact(atom) is None
 
 
+def test_kept_for_further_policies_is_what_takes_longer_to_read_than_to_find_again():
+    one, who, number, several = (
+        Operand(iri=KZ + "one"),
+        Operand(iri=KZ + "who", type="iri"),
+        Operand(iri=KZ + "number", type="integer"),
+        Operand(iri=KZ + "several", many=True),
+    )
+    rights = {one.iri: "2", who.iri: "did:web:b", number.iri: "6", several.iri: "2", "dateTime": "2027-01-01T00:00:00Z"}
+    terms = [{"leftOperand": name, "operator": "neq", "rightOperand": right} for name, right in rights.items()]
+    policy = parse({"permission": [permit(*terms)]}, operands=Registry([one, who, number, several]))
+    given = {one.iri: "1", who.iri: "did:web:a", number.iri: "5", several.iri: ["1"]}
+    request = Request("use", "negotiation", given, NOW)
+    assert evaluate(policy, request).permitted
+    assert request.known == {number.iri: 5, several.iri: {"1"}}
+    request.known[number.iri] = 6
+    assert not evaluate(policy, request).permitted, "what was kept is not read again"
+
+
+def test_what_is_decided_later_has_no_bit_in_the_masks():
+    policy = parse({"permission": [permit(P, A, P, B)]}, operands=REGISTRY)
+    everything = facts(YES, YES) | {PURPOSE: ("x",)}
+    assert evaluate(policy, Request("use", "negotiation", everything, NOW)).held == 1 | 2 | 4 | 8
+    early = evaluate(policy, Request("use", "catalog", everything, NOW))
+    assert (early.permitted, early.held, early.unknown) == (True, 2 | 8, 0)
+    early = evaluate(policy, Request("use", "catalog", facts(NO, None), NOW))
+    assert (early.permitted, early.held, early.unknown) == (False, 0, 8)
+
+
 @pytest.mark.parametrize(
     ("fact", "expected"),
     [
