@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -314,7 +315,7 @@ def wire_up(
             ready_within=lambda did: slow.get(did, 0),
             lingering=lingering,
         ),
-        timers=Timers(store, clock, contracts.look),
+        timers=Timers(store, clock, contracts.look, timedelta(days=found.keep_events)),
         access=Access(
             store.access,
             found.did,

@@ -11,6 +11,7 @@
     ├── Unauthorized 401           one body for every reason
     ├── NotFound 404               UnknownProcess, OfferUnknown, AgreementUnknown, DatasetUnknown: one body per kind of process
     ├── Conflict 409               CrossingStep, VersionConflict: come again
+    ├── EventsRemoved 410          of the management API
     └── UnavailableError 503, StorageFull 507
 
 Bodies: `CatalogError`, `ContractNegotiationError`, `TransferError` with `code` and `reason`; the pids are those that the caller sent.
@@ -46,6 +47,12 @@ class DatasetUnknown(NotFound):
     """No such dataset, or hidden from this participant."""
 
     code = "unknown-dataset"
+
+
+class EventsRemoved(KizunaError):
+    """Events that the caller has not been told of are older than they are kept (`keep_events`), and gone."""
+
+    code, status = "events-removed", 410
 
 
 def body(error: KizunaError, kind: str, *, provider_pid: str = "", consumer_pid: str = "") -> dict[str, Any]:

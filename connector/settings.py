@@ -171,6 +171,14 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     parallel_sends: Annotated[
         int, Meta(description="Messages sent at the same time; three quarters of them to one peer at most.", ge=1, le=1024)
     ] = 64
+    keep_events: Annotated[
+        int,
+        Meta(
+            description="Days for which what has happened can be followed (`GET /v1/events`); older events are removed.",
+            ge=1,
+            le=36_500,
+        ),
+    ] = 90
     passphrase_file: Annotated[
         str, Meta(description="File with the passphrase of the encrypted keys; empty = the systemd credential, if there is one.")
     ] = ""

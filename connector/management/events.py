@@ -1,6 +1,6 @@
 """`GET /v1/events`: what happened at this connector, for operators and their programs, in the order of commits and without a gap.
 
-    ?after=ID        what came after it (`next` of the answer before; `now`: what comes from now on; empty: from the first). `Last-Event-ID` says the same
+    ?after=ID        what came after it (`next` of the answer before; `now`: what comes from now on; empty: from the first that is kept). `Last-Event-ID` says the same
     &limit=N         at most so many
     &wait=SECONDS    an answer as soon as there is something, at the latest then, with no items
     Accept: text/event-stream    a stream of server-sent events instead, for ten minutes at most; a client connects again with the last id
@@ -11,6 +11,8 @@ Rules
 - Nothing is polled: commits wake who waits. On PostgreSQL an event may have to wait for a transaction that began before it, which nobody is told of the end of: while
   there is such a one, it is looked again after `SOON`; and after the store's patience, since a notice of another replica may be lost.
 - An id beyond the newest event is refused: the store was set back to an older copy, and what happened since would be passed over.
+- Events are removed when they are older than `keep_events`. An id before the oldest one that is left is refused (410), also in the midst of going on from it: something
+  that was never told may be gone. The last one of those that are removed stays, so that whoever has been told everything goes on, however long nothing has happened.
 - A client holds one page at a time; one that does not read is not written to. The key of a stream is looked at again when it connects again.
 """
 
@@ -21,6 +23,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
+from connector.errors import EventsRemoved
 from connector.store.happened import place
 from connector.store.port import Happened, Store
 from identity.access.pages import page
@@ -81,7 +84,16 @@ class EventRoutes:
             raise Conflict(
                 "there is no such event: the store was set back, or is another one", next_step="begin anew, without `after`"
             )
+        await self._whole(after)
         return last if after == NOW else after
+
+    async def _whole(self, after: str) -> None:
+        """Refuse to go on after an event where those that followed it may have been removed; raises `EventsRemoved`."""
+        if after not in ("", NOW) and place(after) < place(await self._store.first_event()):
+            raise EventsRemoved(
+                "events after this one are older than they are kept, and gone",
+                next_step="read the lists of what there is now, then begin anew without `after`; `keep_events` keeps more",
+            )
 
     async def _stream(self, request: web.Request, after: str) -> web.StreamResponse:
         stream = web.StreamResponse(headers={"Content-Type": _STREAM, "Cache-Control": "no-store"})
@@ -110,6 +122,8 @@ class EventRoutes:
                 pauses = [left, SOON if await self._store.settling(after) else left, self._store.patience or left]
                 await until(event, min(pauses))
                 event.clear()
+            if found:
+                await self._whole(after)
             return found
         finally:
             self._waiting.discard(event)

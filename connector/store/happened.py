@@ -7,7 +7,7 @@
     membership               our own state in the data space
     standing                 a member that the authority keeps out, with the reason, or not any more
 
-Not done here: storing (`sql`), waiting for the next one and showing (`connector.management.events`).
+Not done here: storing (`events`), waiting for the next one and showing (`connector.management.events`).
 """
 
 import re

@@ -21,8 +21,9 @@ import msgspec
 
 from connector.processes.errors import VersionConflict
 from connector.processes.model import Commit, Process
+from connector.store.events import Statement
 from connector.store.port import ANY_ROOM, LEDGER, Claim, Notice, Rooms
-from connector.store.sql import FOLLOWING, HEAD, SqlStore, Statement, outbox_row
+from connector.store.sql import FOLLOWING, HEAD, SqlStore, outbox_row
 from identity.access.postgres import PostgresAccess
 from identity.access.service import AccessStore
 from kernel.errors import UnavailableError
@@ -64,7 +65,7 @@ _GIVE_BACK: Final = f"UPDATE outbox SET owner = '', leased_until = '' {_FREE.for
 class PostgresStore(SqlStore):
     """The `Store` of one replica of a participant."""
 
-    _after, _order, _newest = "(turn, seq) > (?, ?)", "turn, seq", "turn DESC, seq DESC"
+    _after, _before, _order, _newest = "(turn, seq) > (?, ?)", "(turn, seq) < (?, ?)", "turn, seq", "turn DESC, seq DESC"
     _settled = " AND turn < pg_snapshot_xmin(pg_current_snapshot())::text::bigint"  # no transaction that is still open can put one before them
 
     def __init__(self, database: Postgres, participant: str, lease: float) -> None:

@@ -10,9 +10,8 @@ Statements of one commit: process, token, journal, outbox (gone), outbox (new), 
 the number.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
 from typing import Any, Final, TypeVar, get_args
 
 import msgspec
@@ -35,18 +34,17 @@ from connector.processes.model import (
     TokenUse,
 )
 from connector.store import happened
-from connector.store.port import Due, Followed, Happened, Membership, ReceivedObject, Relation
+from connector.store.events import SqlEvents, Statement, encode, several
+from connector.store.port import Due, Followed, Membership, ReceivedObject, Relation
 from identity.verify import TokenUse as VerifiedUse
 from identity.wallet.port import CredentialRequest, Held
-from kernel.clock import SystemClock, iso
+from kernel.clock import SystemClock
 from kernel.errors import Conflict, KizunaError, Unauthorized
 from policies.duties import Counter, Entry
 from policies.odrl.record import FIRST
 
 HEAD: Final = "0001"
 T = TypeVar("T")
-Statement = tuple[str, tuple[Any, ...]]
-encode = msgspec.msgpack.encode
 LAST: Final = "~"  # behind every time and id
 _DUE: Final = (
     "SELECT o.id, o.process, o.act, o.message, o.path, o.body, o.due, p.peer, o.attempts, o.reason, o.parked"
@@ -77,7 +75,6 @@ _COUNTER: Final = "INSERT INTO counter (participant, agreement, operand, version
 _DECISION: Final = "INSERT INTO decision (participant, agreement, seq, hash, transfer, body) VALUES (?,?,?,?,?,?)"
 _PAYMENT: Final = "INSERT INTO payment (participant, id, agreement, body) VALUES (?,?,?,?)"
 _ALLOTMENT: Final = "INSERT INTO allotment (participant, id, version, body) VALUES (?,?,?,?)"
-_EVENT: Final = "INSERT INTO event (participant, at, kind, subject, body) VALUES "
 _NEWEST_DUTY: Final = (
     "NOT EXISTS (SELECT 1 FROM duty n WHERE n.participant = d.participant AND n.agreement = d.agreement AND n.path = d.path"
     " AND n.version > d.version)"
@@ -95,24 +92,13 @@ _LEDGER: Final = (
 _DOCUMENT: Final = "INSERT INTO document (participant, digest, body) VALUES (?,?,?) ON CONFLICT DO NOTHING"
 
 
-class SqlStore(ABC):
+class SqlStore(SqlEvents):
     """The `Store` of one participant, but for what differs between the databases."""
-
-    _after, _order, _newest = "seq > ?", "seq", "seq DESC"  # of events, as they are committed
-    _settled = ""  # which of them may be told, where they become visible in another order
 
     def __init__(self, participant: str) -> None:
         self._me, self._clock = participant, SystemClock()
         self._watchers: list[Callable[[str, str], None]] = []
         self._followers: list[Callable[[Commit], None]] = []
-
-    @abstractmethod
-    async def _rows(self, sql: str, *arguments: Any) -> Sequence[Any]:
-        """What a query finds; rows are tuples."""
-
-    @abstractmethod
-    async def _write(self, *statements: Statement) -> Sequence[Any]:
-        """Write in one transaction, all or nothing; what the last statement returns. Broken uniqueness raises what `broken` makes of it."""
 
     @abstractmethod
     async def commit(self, commit: Commit) -> None:
@@ -185,12 +171,12 @@ class SqlStore(ABC):
                 )
                 for seq, row in enumerate(commit.journal, first)
             ]
-            made.append(_several(_JOURNAL, "(?,?,?,?,?,?,?,?,?,?)", rows))
+            made.append(several(_JOURNAL, "(?,?,?,?,?,?,?,?,?,?)", rows))
         gone = (*commit.confirmed, *commit.withdrawn)
         if gone:
             made.append((f"DELETE FROM outbox WHERE id IN ({','.join('?' * len(gone))})", gone))  # noqa: S608  question marks only
         if commit.outbox:
-            made.append(_several(_OUTBOX, "(?,?,?,?,?,?,?,?,?,0,'',false,'','',0)", self._added(commit)))
+            made.append(several(_OUTBOX, "(?,?,?,?,?,?,?,?,?,0,'',false,'','',0)", self._added(commit)))
         if commit.inbox is not None:
             inbox = commit.inbox
             made.append((_INBOX, (inbox.peer, inbox.process, inbox.message_id, self._me, inbox.answer, inbox.status)))
@@ -266,34 +252,6 @@ class SqlStore(ABC):
         sql = "UPDATE outbox SET due = '', parked = false WHERE id = ? AND participant = ? RETURNING id"
         return bool(await self._write((sql, (row, self._me))))
 
-    # what happened ---------------------------------------------------------------------------------------------------
-
-    def _events(self, told: Iterable[Happened], at: str = "") -> list[Statement]:
-        found = tuple(told)
-        at = at or (iso(self._clock.now()) if found else "")
-        rows = [(self._me, at, each.kind, each.subject, encode(each.facts)) for each in found]
-        return [_several(_EVENT, "(?,?,?,?,?)", rows)] if rows else []
-
-    async def events(self, after: str, limit: int) -> list[Happened]:
-        sql = f"SELECT turn, seq, at, kind, subject, body FROM event WHERE participant = ? AND {self._after}{self._settled} ORDER BY {self._order} LIMIT ?"  # noqa: S608  constants
-        rows = await self._rows(sql, self._me, *self._place(after), limit)
-        return [
-            Happened(id=f"{turn}.{seq}", at=at, kind=kind, subject=subject, facts=msgspec.msgpack.decode(body))
-            for turn, seq, at, kind, subject, body in rows
-        ]
-
-    async def last_event(self) -> str:
-        sql = f"SELECT turn, seq FROM event WHERE participant = ?{self._settled} ORDER BY {self._newest} LIMIT 1"  # noqa: S608  constants
-        rows = await self._rows(sql, self._me)
-        return f"{rows[0][0]}.{rows[0][1]}" if rows else ""
-
-    async def settling(self, after: str) -> bool:
-        sql = f"SELECT 1 FROM event WHERE participant = ? AND {self._after} LIMIT 1"  # noqa: S608  constants
-        return bool(await self._rows(sql, self._me, *self._place(after)))
-
-    def _place(self, after: str) -> tuple[int, ...]:
-        return happened.place(after)[-self._after.count("?") :]
-
     # agreements, assets, offers --------------------------------------------------------------------------------------
 
     async def agreement(self, key: str) -> Agreement | None:
@@ -346,7 +304,7 @@ class SqlStore(ABC):
 
     def _duties(self, entries: Sequence[Entry]) -> Statement:
         rows = [(self._me, e.agreement, e.path, e.version, e.id, e.state, e.instant, encode(e)) for e in entries]
-        return _several(_DUTY, "(?,?,?,?,?,?,?,?)", rows)
+        return several(_DUTY, "(?,?,?,?,?,?,?,?)", rows)
 
     async def counters(self, after: str, limit: int) -> list[Counter]:
         agreement, _, operand = after.partition(" ")
@@ -357,7 +315,7 @@ class SqlStore(ABC):
         return await self._many(Counter, sql, self._me, agreement, operand, limit)
 
     def _counters(self, counters: Sequence[Counter]) -> Statement:
-        return _several(_COUNTER, "(?,?,?,?,?)", [(self._me, c.agreement, c.operand, c.version, encode(c)) for c in counters])
+        return several(_COUNTER, "(?,?,?,?,?)", [(self._me, c.agreement, c.operand, c.version, encode(c)) for c in counters])
 
     async def payments(self, after: str, limit: int, *, agreement: str = "") -> list[Payment]:
         which, more = (" AND agreement = ?", (agreement,)) if agreement else ("", ())
@@ -591,8 +549,3 @@ def outbox_row(key: str, process: str, act: Any, message: str, path: str, body: 
 def _due(row: Sequence[Any]) -> Due:
     peer, attempts, reason, parked = row[7:11]
     return Due(row=outbox_row(*row[:7]), peer=peer, attempts=attempts, reason=reason, parked=bool(parked))
-
-
-def _several(sql: str, values: str, rows: Sequence[tuple[Any, ...]]) -> Statement:
-    """One INSERT of several rows, in their order."""
-    return sql + ", ".join([values] * len(rows)), tuple(chain.from_iterable(rows))

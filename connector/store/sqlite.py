@@ -22,8 +22,9 @@ import orjson
 
 from connector.processes.errors import VersionConflict
 from connector.processes.model import Agreement, Commit, InboxRow, Process, TokenUse
+from connector.store.events import Statement
 from connector.store.port import ANY_ROOM, Claim, Notice, Rooms
-from connector.store.sql import FOLLOWING, HEAD, SPENT, SqlStore, Statement, T, kept_use, outbox_row
+from connector.store.sql import FOLLOWING, HEAD, SPENT, SqlStore, T, kept_use, outbox_row
 from connector.store.used import Used
 from identity.access.service import AccessStore
 from identity.access.sqlite import SqliteAccess

@@ -1,6 +1,7 @@
 """What happened is told once, in the order of commits and without a gap, whoever was away and whichever replica is asked (`connector.store.happened`)."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
@@ -13,10 +14,12 @@ from connector.processes.errors import VersionConflict
 from connector.processes.model import Agreement, Commit, JournalRow, Payment, Process, Retirement, Waiting
 from connector.store.port import Followed, Membership
 from connector.store.postgres import PostgresStore
+from connector.worker import timers
 from kernel import wire
 from kernel.errors import BadInput
 from kernel.web import Route, application
 from policies.duties import Counter, Entry
+from tests.support.usage import Clock
 
 ME, PEER = "did:web:me.example", "did:web:peer.example"
 NOW = "2026-11-24T09:00:00.000Z"
@@ -126,6 +129,52 @@ async def test_pages_go_on_where_the_last_one_ended(store):
     assert after == await store.last_event()
 
 
+def day(number):
+    return f"2026-11-{number:02}T09:00:00.000Z"
+
+
+async def on_days(store, *days):
+    """A step on each of these days; the ids that tell of them."""
+    for number, each in enumerate(days):
+        await store.commit(Commit(process=process(f"urn:uuid:{number}", updated=day(each)), expected=0, journal=(step(),)))
+    await settled(store)
+    return [each.id for each in await store.events("", 100)]
+
+
+async def test_old_events_are_forgotten_but_for_the_last_of_them_which_says_where_what_is_kept_begins(store, reopen):
+    assert (await store.first_event(), await store.forget_events(day(30), 100)) == ("", 0)
+    ids = await on_days(store, 1, 2, 3, 3, 9, 2, 10)
+    assert await store.first_event() == ids[0]
+    assert await store.forget_events(day(2), 100) == 0, "one is left in any case"
+    assert await store.forget_events(day(3), 100) == 1
+    assert await store.forget_events(day(9), 3) == 2, "of the first three"
+    again = await reopen()
+    assert [each.id for each in await again.events("", 100)] == ids[3:]
+    assert await again.forget_events(day(9), 100) == 0, "only from the oldest on: there are no holes"
+    assert await again.forget_events(day(30), 100) == 3
+    assert (await again.first_event(), await again.last_event()) == (ids[6], ids[6])
+    await again.commit(stepped("urn:uuid:9"))
+    await settled(again)
+    assert [each.subject for each in await again.events(ids[6], 100)] == ["urn:uuid:9"], "numbers go on"
+
+
+async def test_events_are_forgotten_at_their_time_however_many_there_are(store, monkeypatch):
+    monkeypatch.setattr(timers, "AT_ONCE", 3)
+    ids = await on_days(store, *([1] * 8), 10, 11)
+    looked = asyncio.Event()
+
+    async def agreements():
+        looked.set()
+
+    running = asyncio.create_task(timers.Timers(store, Clock(), agreements, timedelta(days=15)).run())
+    try:
+        async with asyncio.timeout(20):
+            await looked.wait()
+    finally:
+        running.cancel()
+    assert [each.id for each in await store.events("", 100)] == ids[7:]
+
+
 @pytest.mark.parametrize("wrong", ["x", "1", "1.", "1.2.3", "-1.2", "1.2 ", "9" * 30 + ".1"])
 async def test_an_id_that_is_none_is_refused(store, wrong):
     with pytest.raises(BadInput):
@@ -180,6 +229,37 @@ async def test_now_the_last_id_and_the_header_say_where_to_go_on(store, api):
     assert (beyond[0], "was set back" in beyond[1]["detail"]) == (409, True), "what happened since would be passed over"
     assert (await got(api, "?after=x", Accept="text/event-stream"))[0] == 400
     assert (await got(api, "?wait=x"))[0] == 400
+
+
+async def test_who_may_have_missed_what_was_forgotten_is_told_so(store, api):
+    ids = await on_days(store, 1, 2, 3, 9)
+    assert await store.forget_events(day(9), 100) == 2
+    for query, headers in (
+        (f"?after={ids[1]}", {}),
+        ("", {"Last-Event-ID": ids[0]}),
+        (f"?after={ids[1]}", {"Accept": "text/event-stream"}),
+    ):
+        status, problem = await got(api, query, **headers)
+        assert (status, problem["code"]) == (410, "events-removed")
+        assert "begin anew without `after`" in problem["nextStep"]
+    assert [each["id"] for each in (await got(api, f"?after={ids[2]}"))[1]["items"]] == ids[3:], (
+        "the last one that was forgotten stays"
+    )
+    assert [each["id"] for each in (await got(api))[1]["items"]] == ids[2:]
+    assert (await got(api, "?after=now"))[1]["next"] == ids[3]
+
+
+async def test_what_is_forgotten_while_somebody_reads_is_not_passed_over(store, api, monkeypatch):
+    ids = await on_days(store, 1, 2, 3, 9)
+    told = store.events
+
+    async def forgets_meanwhile(after, limit):
+        await store.forget_events(day(9), 100)
+        return await told(after, limit)
+
+    monkeypatch.setattr(store, "events", forgets_meanwhile)
+    status, problem = await got(api, f"?after={ids[0]}&limit=1")
+    assert (status, problem["code"]) == (410, "events-removed")
 
 
 async def test_who_waits_is_woken_by_the_commit_and_asks_for_nothing_before(store, api):
