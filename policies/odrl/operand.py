@@ -115,7 +115,7 @@ class Operand(Struct, frozen=True, kw_only=True):
 
     def _one(self, value: Any, now: datetime) -> Any:
         if self.type == "duration" and isinstance(value, datetime):
-            if value.tzinfo is None or value > now:
+            if value.tzinfo is None or now.tzinfo is None or value > now:
                 raise WrongValue(_NOT_BEGUN)
             return Since(value, now)
         if self.unit:

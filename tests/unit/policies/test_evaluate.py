@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from policies.odrl import KZ, PHASES, PURPOSE, Operand, PolicyError, Registry, Request, evaluate, parse, undecidable
+from policies.odrl import KZ, ODRL, PHASES, PURPOSE, Operand, PolicyError, Registry, Request, evaluate, parse, undecidable
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 REGISTRY = Registry(
@@ -257,3 +257,16 @@ def test_undecidable_operands_are_named_once():
 def test_what_the_peer_may_be_told():
     assert decide({"permission": [permit()]}).minimal() == "permitted"
     assert decide({}).minimal() == "the terms of the offer are not met"
+
+
+def test_a_moment_without_a_zone_leaves_unknown_what_depends_on_it():
+    terms = [
+        {"leftOperand": "elapsedTime", "operator": "lteq", "rightOperand": "P1D"},
+        {"leftOperand": "dateTime", "operator": "lt", "rightOperand": "2027-01-01T00:00:00Z"},
+    ]
+    for term in terms:
+        policy = parse({"permission": [permit(term)]}, operands=REGISTRY)
+        given = {ODRL + "elapsedTime": NOW}
+        assert evaluate(policy, Request("use", "transfer", given, NOW)).permitted
+        found = evaluate(policy, Request("use", "transfer", given, NOW.replace(tzinfo=None)))
+        assert (found.permitted, found.missing) == (False, (ODRL + term["leftOperand"],))
