@@ -337,12 +337,12 @@ class Management:
             wanted.peer, wanted.dataset, wanted.offer, wanted.terms,
             values=wanted.values, open_to=wanted.bounds, otherwise=wanted.otherwise, approval=wanted.approval,
         )  # fmt: skip
-        return await self._shown(process, seconds(request))
+        return await self._begun(process, seconds(request))
 
     async def transfer(self, request: web.Request) -> web.Response:
         wanted = await _body(request, NewTransfer)
         process = await self._commands.request_transfer(wanted.agreement, wanted.format)
-        return await self._shown(process, seconds(request), "STARTED")
+        return await self._begun(process, seconds(request), "STARTED")
 
     async def pull(self, request: web.Request) -> web.Response:
         wanted = await _body(request, PullWanted)
@@ -421,6 +421,12 @@ class Management:
             return await self._shown(moved, seconds(request))
 
         return stepping
+
+    async def _begun(self, process: Process, wait: float, *states: str) -> web.Response:
+        """A process that this request has made: nothing need be read to show it as it began."""
+        if wait:
+            return await self._shown(process, wait, *states)
+        return json_response(views.process_view(process, views.unsent(process), ()))
 
     async def _shown(self, process: Process, wait: float, *states: str) -> web.Response:
         if wait:

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from catalog.dcat import Asset, OfferTerms
 from connector.processes import exchange, machine, tables
-from connector.processes.model import Agreement, JournalRow, Process
+from connector.processes.model import Agreement, JournalRow, OutboxRow, Process
 from connector.store.port import Due
 from policies.odrl.vocabulary import term
 from policies.profiles import Bound
@@ -150,6 +150,14 @@ def stands(process: Process) -> str:
     if process.waiting is not None:
         return f"waits for {process.waiting.who}: {process.waiting.why}"
     return machine.awaited(tables.TABLES[process.kind], process.state, exchange.sender_to(process.role))
+
+
+def unsent(process: Process) -> list[Due]:
+    """The first message of a process that has just begun."""
+    if process.pending is None:
+        return []
+    row = OutboxRow(id=process.pending.row, process=process.id, act="dsp", message=process.pending.message, due=process.created)
+    return [Due(row=row, peer=process.peer, attempts=0, reason="", parked=False)]
 
 
 def undelivered(due: Due) -> Undelivered:

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from catalog import describe
 from connector.management.routes import Management
+from connector.management.views import process_view, unsent
 from connector.processes import tables
 from connector.processes.counter import changed
 from connector.processes.decisions import AutoDecisions
@@ -597,3 +598,23 @@ async def test_an_answer_that_is_not_settled_yet_holds_for_whoever_looks(pair):
         "GET", f"{await seller.peers.base(buyer.did)}/negotiations/{third}", buyer.did, None, max_bytes=10_000
     )
     assert json.loads(answer.body)["state"] == "REQUESTED"
+
+
+async def test_a_process_that_was_just_made_is_shown_as_it_is_stored(tmp_path, clock):
+    directory = Directory()
+    seller, buyer = (
+        Company(tmp_path / name, name, directory, clock=clock) for name in ("seller", "buyer")
+    )  # nothing runs: nothing is sent
+    offer = await seller.publish()
+    made = await buyer.commands.negotiate(seller.did, offer.asset, offer.id, describe.message_offer(offer))
+    stored, rows, journal = (
+        await buyer.store.process(made.id),
+        await buyer.store.outbox(made.id),
+        await buyer.store.journal(made.id),
+    )
+    shown = process_view(made, unsent(made), ())
+    assert shown.outbox
+    assert shown == process_view(stored, rows, journal)
+    for each in (seller, buyer):
+        await each.client.close()
+        await each.store.close()
