@@ -15,6 +15,7 @@ from connector.management.routes import Management
 from connector.processes.model import Agreement, Commit, Decided, OutboxRow, Process
 from connector.store.port import ReceivedObject
 from connector.store.sqlite import SqliteStore, open_database
+from connector.worker.lingering import Lingering
 from identity.access.service import Access
 from identity.access.sqlite import SqliteAccess
 from identity.service.management import Management as Operator
@@ -43,7 +44,8 @@ class Connector:
         self.database = open_database(path)
         self.store = SqliteStore(self.database, ME)
         access = Access(SqliteAccess(self.database, ME), ME, self.clock, lambda: FILE_KEY)
-        commands = SimpleNamespace(process=functools.partial(Commands.process, SimpleNamespace(store=self.store)))
+        known = SimpleNamespace(store=self.store, _node=SimpleNamespace(settled=Lingering().settle))
+        commands = SimpleNamespace(process=functools.partial(Commands.process, known))
         self.table = table = Management(
             SimpleNamespace(
                 store=self.store,
