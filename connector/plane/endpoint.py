@@ -20,7 +20,7 @@ from catalog.dcat import Asset
 from connector.dsp.node import spent
 from connector.plane import addresses, files
 from connector.plane.gate import Gate
-from connector.plane.tokens import PUSH_LIFE, DataTokens, check_open
+from connector.plane.tokens import DataTokens, check_open
 from connector.processes.model import Process, TokenUse
 from identity.tls import names
 from identity.verify import VerifiedParticipant
@@ -117,14 +117,13 @@ class Endpoint:
         given = form.get("refresh_token")
         if form.get("grant_type") != "refresh_token" or not isinstance(given, str):
             raise BadInput("grant_type=refresh_token and refresh_token are needed")
-        who = self._tokens.check(given, "refresh", key, None)
+        who = self._tokens.refreshes(given, key)
         if who != token.did:
             raise Unauthorized("invalid token", reason="the refresh token was made for somebody else", peer=token.did)
         renewed = await self._renewed(check_open(await self._process(key), who), token)
         process = check_open(renewed, who)  # it may have ended while it was decided
         access, life = self._tokens.access(process, token.thumbprint)
-        fresh = self._tokens.mint("refresh", process, thumbprint=None, life=PUSH_LIFE)
-        answer = {"access_token": access, "token_type": "Bearer", "expires_in": life, "refresh_token": fresh}
+        answer = {"access_token": access, "token_type": "Bearer", "expires_in": life, "refresh_token": access}
         return json_response(answer, headers={"Cache-Control": "no-store"})
 
     async def push(self, request: web.Request) -> web.Response:

@@ -3,8 +3,9 @@
 Rules
 - An access token lives five minutes and carries `cnf.x5t#S256` of the consumer's current member certificate. It works only on a connection with that
   certificate. A peer without mTLS gets an unbound one that lives one minute.
-- A refresh token is shown together with a Self-Issued ID token of the same participant; the new access token is bound to the certificate of that very
-  connection, so a rotated certificate never cuts a transfer.
+- The same token is the refresh token: for thirty days, also when it opens nothing any more, it is taken for a new one when it is shown together with a Self-Issued ID token
+  of the same participant. The new one is bound to the certificate of that very connection, so a rotated certificate never cuts a transfer. A second token would cost a
+  second signature at every start, and prove nothing more: it is the ID token that says who asks.
 - A token opens nothing by itself: at every request the transfer must be STARTED and no step of ours may be about to end it (`transfer.open_now`).
 - Push tokens open one inbox entry of the consumer for its provider.
 """
@@ -24,7 +25,8 @@ from kernel.errors import Unauthorized
 LIFE: Final = 300
 UNBOUND_LIFE: Final = 60
 PUSH_LIFE: Final = 30 * 24 * 3600
-Use = Literal["access", "refresh", "push"]
+REFRESH_LIFE: Final = PUSH_LIFE
+Use = Literal["access", "push"]
 
 
 class DataTokens:
@@ -58,6 +60,23 @@ class DataTokens:
 
     def check(self, token: str, use: Use, key: str, thumbprint: str | None) -> str:
         """The participant that the token was made for; raises `Unauthorized` with the reason as a fact."""
+        claims = self._claims(token, use, key)
+        if claims["exp"] <= self._clock.now().timestamp():
+            raise _refused("the token has expired")
+        bound = (claims.get("cnf") or {}).get("x5t#S256")
+        if bound is not None and bound != thumbprint:
+            raise _refused("the token is bound to another certificate")
+        return str(claims["sub"])
+
+    def refreshes(self, token: str, key: str) -> str:
+        """The participant that may have a new access token for this one, once it has proven that it is that; raises `Unauthorized`."""
+        claims = self._claims(token, "access", key)
+        if claims["iat"] + REFRESH_LIFE <= self._clock.now().timestamp():
+            raise _refused("the token is too old to be refreshed")
+        return str(claims["sub"])
+
+    def _claims(self, token: str, use: Use, key: str) -> dict[str, Any]:
+        """What a token of ours for this use says; whether it counts still is not looked at. Raises `Unauthorized`."""
         try:
             parsed = parse(token)
             verify(parsed, self._signer.own_jwk(parsed.kid))
@@ -66,20 +85,14 @@ class DataTokens:
         claims = parsed.claims
         if parsed.typ != "data+jwt" or claims.get("use") != use or claims.get("tid") != key or claims.get("iss") != self._did:
             raise _refused("the token is for something else")
-        if claims["exp"] <= self._clock.now().timestamp():
-            raise _refused("the token has expired")
-        bound = (claims.get("cnf") or {}).get("x5t#S256")
-        if bound is not None and bound != thumbprint:
-            raise _refused("the token is bound to another certificate")
-        return str(claims["sub"])
+        return claims
 
     def address(self, process: Process) -> dict[str, Any]:
         """The data address of a pull transfer, with its first token."""
         thumbprint = process.data.get("thumbprint") or None
         token, life = self.access(process, thumbprint)
         url = f"{self._base_url(process.peer)}/data/{process.id}"
-        refresh = self.mint("refresh", process, thumbprint=None, life=PUSH_LIFE)
-        further = {"refreshToken": refresh, "refreshEndpoint": f"{url}/token", "expiresIn": str(life)}
+        further = {"refreshToken": token, "refreshEndpoint": f"{url}/token", "expiresIn": str(life)}
         return addresses.source(self._form(process.peer), url, token, further)
 
     def inbox(self, process: Process) -> dict[str, Any]:

@@ -18,10 +18,11 @@ from msgspec.structs import replace
 from catalog.dcat import Asset
 from connector.plane import addresses, files, pull
 from connector.plane import endpoint as module
+from connector.plane import tokens as data_tokens
 from connector.plane.addresses import property_of
 from connector.plane.endpoint import Endpoint
 from connector.plane.push import push
-from connector.plane.tokens import LIFE, UNBOUND_LIFE, DataTokens
+from connector.plane.tokens import LIFE, REFRESH_LIFE, UNBOUND_LIFE, DataTokens
 from connector.processes.model import Pending, Process
 from identity.keys import FileSigner
 from kernel.errors import BadInput, StorageFull, TooLarge, Unauthorized
@@ -76,11 +77,13 @@ def test_an_unbound_token_lives_shorter(tokens):
     assert tokens.access(transfer(), None)[1] == UNBOUND_LIFE
 
 
-@pytest.mark.parametrize(("use", "key"), [("refresh", "urn:uuid:t"), ("push", "urn:uuid:t"), ("access", "urn:uuid:other")])
+@pytest.mark.parametrize(("use", "key"), [("push", "urn:uuid:t"), ("access", "urn:uuid:other")])
 def test_a_token_is_for_one_use_and_one_transfer(tokens, use, key):
     token, _ = tokens.access(transfer(), LEAF)
     with pytest.raises(Unauthorized):
         tokens.check(token, use, key, LEAF)
+    with pytest.raises(Unauthorized):
+        tokens.refreshes(token if key != "urn:uuid:t" else property_of(tokens.inbox(transfer()), "authorization"), key)
 
 
 def test_an_expired_token(tokens, clock):
@@ -102,7 +105,28 @@ def test_the_address_carries_token_and_refresh(tokens):
     address = tokens.address(transfer())
     assert address["endpoint"] == "https://me.example/data/urn:uuid:t"
     assert property_of(address, "refreshEndpoint").endswith("/token")
-    assert tokens.check(property_of(address, "refreshToken"), "refresh", "urn:uuid:t", None) == PEER
+    token = property_of(address, "refreshToken")
+    assert token == property_of(address, "authorization")
+    assert tokens.refreshes(token, "urn:uuid:t") == tokens.check(token, "access", "urn:uuid:t", LEAF) == PEER
+
+
+def test_a_start_costs_one_signature(tokens, monkeypatch):
+    signed, real = [], data_tokens.sign
+    monkeypatch.setattr(data_tokens, "sign", lambda *claims, **more: signed.append(claims) or real(*claims, **more))
+    tokens.address(transfer())
+    assert len(signed) == 1
+
+
+def test_a_token_that_opens_nothing_any_more_is_refreshed_for_thirty_days(tokens, clock):
+    token, _ = tokens.access(transfer(), LEAF)
+    clock.moment += timedelta(seconds=REFRESH_LIFE - 1)
+    assert tokens.refreshes(token, "urn:uuid:t") == PEER
+    with pytest.raises(Unauthorized):
+        tokens.check(token, "access", "urn:uuid:t", LEAF)
+    clock.moment += timedelta(seconds=1)
+    with pytest.raises(Unauthorized) as found:
+        tokens.refreshes(token, "urn:uuid:t")
+    assert "too old" in found.value.facts["reason"]
 
 
 class Gate:
@@ -244,8 +268,18 @@ async def test_a_refresh_binds_to_the_certificate_of_the_moment(served, tokens):
     answer = await served.client.post("/data/urn:uuid:t/token", data={"grant_type": "refresh_token", "refresh_token": refresh})
     found = await answer.json()
     assert tokens.check(found["access_token"], "access", "urn:uuid:t", OTHER) == PEER
-    wrong = await served.client.post("/data/urn:uuid:t/token", data={"grant_type": "refresh_token", "refresh_token": "x.y.z"})
-    assert wrong.status == 401
+    assert found["refresh_token"] == found["access_token"]
+    forged = FileSigner(f"{ME}#data-1", "ES256", ec.generate_private_key(ec.SECP256R1()))
+    others = DataTokens(ME, forged, Clock(), lambda _peer: "")
+    stranger, _ = tokens.access(replace(served.process, peer="did:web:other.example"), OTHER)
+    for given in (
+        "x.y.z",
+        others.access(served.process, OTHER)[0],
+        stranger,
+        property_of(tokens.inbox(served.process), "authorization"),
+    ):
+        wrong = await served.client.post("/data/urn:uuid:t/token", data={"grant_type": "refresh_token", "refresh_token": given})
+        assert wrong.status == 401
 
 
 async def test_a_refresh_that_the_policy_does_not_permit_any_more_gets_no_token(served, tokens):
