@@ -143,7 +143,7 @@ class Rules:
         """The same, bound to one caller and to the agreement that it invokes (empty = none)."""
         found = await self._store.agreement(agreement) if agreement else None
         contract = await self._store.process(found.negotiation) if found is not None else None
-        ledger = await self._store.ledger(agreement) if found is not None else Ledger()
+        ledger = await self._store.ahead(agreement) if found is not None else Ledger()
         products = await self.usage.products(found) if found is not None else ()
         return CallerRules(self, who, agreement=found, contract=contract, ledger=ledger, products=products)
 

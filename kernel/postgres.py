@@ -61,7 +61,7 @@ class Unchanged(Exception):
 
 
 class NotUnique(Exception):
-    """A uniqueness was broken, and nothing was written."""
+    """A uniqueness was broken, or what a row comes from is not there; nothing was written."""
 
     def __init__(self, table: str) -> None:
         super().__init__(table)
@@ -334,7 +334,7 @@ class _translating:  # noqa: N801  used as a function
         """Nothing is opened."""
 
     def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, asyncpg.UniqueViolationError):
+        if isinstance(error, asyncpg.UniqueViolationError | asyncpg.NotNullViolationError):
             raise NotUnique(error.table_name or "") from error
         if isinstance(error, asyncpg.DivisionByZeroError):
             raise Unchanged from error

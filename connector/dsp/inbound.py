@@ -104,8 +104,8 @@ async def receive(node: Node, request: web.Request, cls: type[Message], kind: Ki
 
 
 def _turn(node: Node, message: Message) -> AbstractAsyncContextManager[None]:
-    """Requests under one agreement take from its counters: one after the other, or all but one would find that it has moved meanwhile."""
-    agreement = getattr(message, "agreement_id", "")
+    """Requests under one agreement are decided in a row: one after the other where the store does not look ahead, or all but one would find that it has moved."""
+    agreement = "" if node.processes.looks_ahead else getattr(message, "agreement_id", "")
     return _turns.setdefault((node.participant, agreement), asyncio.Lock()) if agreement else nullcontext()
 
 

@@ -15,6 +15,10 @@ from identity.verify import TokenUse as VerifiedUse
 class Processes(Protocol):
     """Processes of the participant, durable."""
 
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether what is decided under an agreement may build on commits that are under way."""
+
     async def process(self, key: str) -> Process | None: ...
 
     async def process_of_peer(self, peer: str, kind: Kind, peer_pid: str) -> Process | None: ...

@@ -200,6 +200,16 @@ class Store(CredentialStore, Protocol):
     async def ledger(self, agreement: str) -> Ledger:
         """Duties, counters and decisions of an agreement, as they stand."""
 
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether `ahead` tells more than `ledger`."""
+
+    async def ahead(self, agreement: str) -> Ledger:
+        """The same with what commits under way will make of it, where the store looks ahead.
+
+        For what is written with a decision only: when it builds on a commit that fails, it is a `VersionConflict`.
+        """
+
     async def duty(self, key: str) -> Entry | None: ...
     async def duties(self, after: str, limit: int, *, timed: bool = False) -> list[Entry]:
         """By id; `timed`: only those that time will change."""

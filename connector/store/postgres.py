@@ -20,7 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from connector.processes.errors import VersionConflict
-from connector.processes.model import Commit, Process
+from connector.processes.model import Commit, Ledger, Process
 from connector.store.events import Statement
 from connector.store.port import ANY_ROOM, LEDGER, Claim, Notice, Rooms
 from connector.store.sql import FOLLOWING, HEAD, SqlStore, outbox_row
@@ -65,6 +65,7 @@ _GIVE_BACK: Final = f"UPDATE outbox SET owner = '', leased_until = '' {_FREE.for
 class PostgresStore(SqlStore):
     """The `Store` of one replica of a participant."""
 
+    looks_ahead = False
     _after, _before, _order, _newest = "(turn, seq) > (?, ?)", "(turn, seq) < (?, ?)", "turn, seq", "turn DESC, seq DESC"
     _settled = " AND turn < pg_snapshot_xmin(pg_current_snapshot())::text::bigint"  # no transaction that is still open can put one before them
 
@@ -105,6 +106,9 @@ class PostgresStore(SqlStore):
         except NotUnique as error:
             raise self.broken(error.table, statements) from error
         self._committed(commit)
+
+    async def ahead(self, agreement: str) -> Ledger:
+        return await self.ledger(agreement)
 
     # outbox ----------------------------------------------------------------------------------------------------------
 

@@ -2,12 +2,11 @@
 
 Rules
 - A commit writes only when the stored version is the expected one (`VersionConflict`), and only when its token is unused (401): a row count of zero or a
-  broken uniqueness undoes everything.
+  broken uniqueness undoes everything. So does a decision whose predecessor is not there.
 - What was confirmed or withdrawn leaves the outbox in the same transaction that adds what follows.
 - Texts are compared byte by byte on both (collation "C"), so lists have one order.
 
-Statements of one commit: process, token, journal, outbox (gone), outbox (new), inbox, agreement, duties, counters, decision, one a document, events; at most one each of the others. Tests pin
-the number.
+Statements of one commit: process, token, journal, outbox (gone), outbox (new), inbox, agreement, duties, counters, decision, one a document, events; at most one each of the others. Tests pin it.
 """
 
 from abc import abstractmethod
@@ -72,7 +71,8 @@ _INBOX: Final = "INSERT INTO inbox (peer, process, message_id, participant, answ
 _AGREEMENT: Final = "INSERT INTO agreement (id, participant, negotiation, peer, at, due, body) VALUES (?,?,?,?,?,?,?)"
 _DUTY: Final = "INSERT INTO duty (participant, agreement, path, version, id, state, due, body) VALUES "
 _COUNTER: Final = "INSERT INTO counter (participant, agreement, operand, version, body) VALUES "
-_DECISION: Final = "INSERT INTO decision (participant, agreement, seq, hash, transfer, body) VALUES (?,?,?,?,?,?)"
+_DECISION: Final = "INSERT INTO decision (participant, agreement, seq, hash, transfer, body) VALUES (?,?,{},?,?,?)"
+_NEXT_SEQ: Final = "(SELECT seq + 1 FROM decision WHERE participant = ? AND agreement = ? AND seq = ? AND hash = ?)"
 _PAYMENT: Final = "INSERT INTO payment (participant, id, agreement, body) VALUES (?,?,?,?)"
 _ALLOTMENT: Final = "INSERT INTO allotment (participant, id, version, body) VALUES (?,?,?,?)"
 _NEWEST_DUTY: Final = (
@@ -350,7 +350,9 @@ class SqlStore(SqlEvents):
         self._tell([(allotment.agreement, "")])
 
     def _decided(self, one: Decided) -> Statement:
-        return _DECISION, (self._me, one.agreement, one.seq, one.record.hash, one.transfer, encode(one))
+        key = (self._me, one.agreement)
+        seq, before = (_NEXT_SEQ, (*key, one.seq - 1, one.record.previous)) if one.seq > 1 else ("1", ())
+        return _DECISION.format(seq), (*key, *before, one.record.hash, one.transfer, encode(one))
 
     async def add_decision(self, decided: Decided) -> None:
         await self._write(self._decided(decided))

@@ -5,23 +5,24 @@ What is being sent is known in the memory of the one process (`busy`), so nothin
 Nobody else writes the file, so processes that were committed lately are kept as they were committed, and need not be read; none is kept while a commit of it is under way.
 Of those that were kept ever since they began it is known which messages they have accepted, so that a new one need not be looked for; nor a token that ends after all
 that were used before the start (`used`).
-Agreements that were read lately are kept as well, but not while one is being saved.
+Agreements that were read lately are kept as well, but not while one is being saved; and ledgers, with what commits under way make of them (`ahead`).
 
 Points where a test may end the process: `database:before-commit`, `database:after-commit` (kernel.db), and those of inbound and outbox.
 """
 
 import asyncio
 import sqlite3
-from collections import Counter, OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
 from connector.processes.errors import VersionConflict
-from connector.processes.model import Agreement, Commit, InboxRow, Process, TokenUse
+from connector.processes.model import Agreement, Allotted, Commit, Decided, InboxRow, Ledger, Payment, Process, TokenUse
+from connector.store.ahead import Ledgers
 from connector.store.events import Statement
 from connector.store.port import ANY_ROOM, Claim, Notice, Rooms
 from connector.store.sql import FOLLOWING, HEAD, SPENT, SqlStore, T, kept_use, outbox_row
@@ -30,6 +31,7 @@ from identity.access.service import AccessStore
 from identity.access.sqlite import SqliteAccess
 from identity.verify import TokenUse as VerifiedUse
 from kernel.db import Database
+from policies.duties import Counter, Entry
 
 _NEXT: Final = (
     "SELECT seq, process, lane, due FROM outbox"
@@ -52,7 +54,7 @@ _TAKEN: Final = (
 _LAST_END: Final = (
     "SELECT expires FROM spent WHERE +participant = ? ORDER BY expires DESC LIMIT 1"  # by the index of ends, from behind
 )
-_KEPT: Final = 1_024  # processes, and agreements
+_KEPT: Final = 1_024  # processes, agreements, ledgers
 _HEARD: Final = 64  # messages of one process whose ids are kept
 
 
@@ -71,6 +73,7 @@ class SqliteStore(SqlStore):
     """The `Store` of one participant."""
 
     patience = None
+    looks_ahead = True
 
     def __init__(self, database: Database, participant: str) -> None:
         super().__init__(participant)
@@ -80,7 +83,8 @@ class SqliteStore(SqlStore):
         self._heard: dict[str, frozenset[str]] = {}  # ids of all messages that a process has accepted
         self._moving: dict[str, int] = {}  # commits of processes that are under way
         self._agreements: OrderedDict[str, Agreement] = OrderedDict()
-        self._saving: Counter[str] = Counter()
+        self._saving: defaultdict[str, int] = defaultdict(int)
+        self._ledgers = Ledgers(_KEPT)
         self._used = Used(database.read(lambda c: c.execute(_LAST_END, (participant,)).fetchone() or (0,))[0])
         self._leaving: set[str] = set()  # rows that commits take away, done or under way
         self.access: AccessStore = SqliteAccess(database, participant)
@@ -150,7 +154,8 @@ class SqliteStore(SqlStore):
         heard = self._heard.pop(key, None) if commit.expected else frozenset()
         self._moving[key] = self._moving.get(key, 0) + 1
         try:
-            await self._written(statements, lambda c: self._commit(c, key, statements))
+            with self._changing(commit):
+                await self._written(statements, lambda c: self._commit(c, key, statements))
         except BaseException:
             self._arrived(key, None)
             raise
@@ -158,6 +163,13 @@ class SqliteStore(SqlStore):
             heard |= {commit.inbox.message_id}
         self._arrived(key, commit.process, heard)
         self._committed(commit)
+
+    def _changing(self, commit: Commit) -> AbstractContextManager[None]:
+        """The block writes what the commit makes of a ledger."""
+        if commit.decided is not None and not commit.duties:
+            return self._ledgers.deciding(commit.decided, commit.counters)
+        found = {each.agreement for each in commit.duties} | {each.agreement for each in commit.counters}
+        return self._ledgers.changing(found) if found else nullcontext()
 
     def _arrived(self, key: str, process: Process | None, heard: frozenset[str] | None = None) -> None:
         """Keep a committed process, unless another commit of it is under way, with what it has accepted, where that is known and not much."""
@@ -189,6 +201,34 @@ class SqliteStore(SqlStore):
                 raise self.broken(table, statements) from error
             rows, changed = done.fetchall(), done.rowcount
         return changed, rows
+
+    # ledgers ---------------------------------------------------------------------------------------------------------
+
+    async def ledger(self, agreement: str) -> Ledger:
+        return self._ledgers.settled(agreement) or await super().ledger(agreement)
+
+    async def ahead(self, agreement: str) -> Ledger:
+        known = self._ledgers.ahead(agreement)
+        if known is None:
+            known = await super().ledger(agreement)
+            self._ledgers.read(agreement, known)
+        return known
+
+    async def save_duties(self, entries: Sequence[Entry]) -> None:
+        with self._ledgers.changing({each.agreement for each in entries}):
+            await super().save_duties(entries)
+
+    async def add_payment(self, payment: Payment, counter: Counter, duties: Sequence[Entry] = ()) -> None:
+        with self._ledgers.changing({counter.agreement, *(each.agreement for each in duties)}):
+            await super().add_payment(payment, counter, duties)
+
+    async def return_allotment(self, allotment: Allotted, counters: Sequence[Counter]) -> None:
+        with self._ledgers.changing({each.agreement for each in counters}):
+            await super().return_allotment(allotment, counters)
+
+    async def add_decision(self, decided: Decided) -> None:
+        with self._ledgers.deciding(decided):
+            await super().add_decision(decided)
 
     # outbox ----------------------------------------------------------------------------------------------------------
 

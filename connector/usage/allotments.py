@@ -56,7 +56,7 @@ class Allotments:
         agreement = await self._store.agreement(process.data["agreementId"])
         if agreement is None or agreement.retired is not None:
             raise AgreementRetired("the agreement is not in force any more")
-        ledger = await self._store.ledger(agreement.id)
+        ledger = await self._store.ahead(agreement.id)
         amount = min(wanted, _left(ledger)) or wanted  # nothing left: the grant says so
         products = await self._usage.products(agreement)
         grant = self._usage.grant(agreement, ledger, process.data.get("claims") or {}, products, uses=amount)

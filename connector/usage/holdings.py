@@ -66,7 +66,7 @@ class Holdings:
         await self._judged(key, stated)
 
     async def _judged(self, key: str, stated: Stated) -> tuple[Agreement, Ledger, Decision]:
-        agreement, ledger = await self._store.agreement(key), await self._store.ledger(key)
+        agreement, ledger = await self._store.agreement(key), await self._store.ahead(key)
         if agreement is None:
             raise PolicyRefused(("the agreement is not known any more",), "not permitted")
         if not stated.purposes:

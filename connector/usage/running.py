@@ -73,7 +73,7 @@ class Running:
                 continue
             left = _with(process, claims.without(_shown(process), types))
             try:
-                await self.decide(agreement, await self._store.ledger(agreement.id), left, renewable=True)
+                await self.decide(agreement, await self._store.ahead(agreement.id), left, renewable=True)
             except KizunaError as error:
                 log.warning("a transfer is looked at again", pid=process.id, detail=error.detail)
                 failed(agreement.id)
@@ -85,7 +85,7 @@ class Running:
         agreement = await self._store.agreement(process.data["agreementId"])
         if agreement is None:
             raise Unauthorized("invalid token", reason="the agreement is gone", peer=process.peer)
-        ledger = await self._store.ledger(agreement.id)
+        ledger = await self._store.ahead(agreement.id)
         try:
             products = await self._usage.products(agreement)
             policy, asked = self._asked(agreement, ledger, claims.valid(found, self._clock.now()), products)

@@ -177,7 +177,7 @@ class Monitor:
         if agreement is None:
             return None
         try:
-            ledger = await self._store.ledger(key)
+            ledger = await self._store.ahead(key)
             if not started or ledger.counters:
                 return await self._all(agreement, await self._tick(agreement, ledger))
             instants: list[datetime | None] = []

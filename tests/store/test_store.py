@@ -605,6 +605,19 @@ async def test_what_has_moved_undoes_the_whole_commit(store, second):
     assert await store.outbox() == []
 
 
+@pytest.mark.parametrize(
+    "second",
+    [{"decided": decided(3, previous="h2")}, {"decided": decided(2, previous="another")}],
+    ids=["a-gap", "another-one-before"],
+)
+async def test_what_follows_something_that_is_not_there_is_not_written(store, second):
+    await store.commit(commit(process(), counters=(counter(),), decided=decided(1)))
+    with pytest.raises(VersionConflict):
+        await store.commit(commit(process(version=2), 1, journal=(step(),), outbox=(row(),), **second))
+    assert (await store.process("urn:uuid:1")).version == 1
+    assert (await store.ledger("urn:uuid:a")) == Ledger(counters=(counter(),), decided=1, last="h1")
+
+
 async def test_running_transfers_are_paged_without_those_that_ended(store):
     for n, state in enumerate(("STARTED", "SUSPENDED", "TERMINATED", "STARTED")):
         await store.commit(commit(replace(process(f"urn:uuid:{n}", peer_pid=str(n), state=state), kind="transfer")))

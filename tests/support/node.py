@@ -21,6 +21,8 @@ NOW = "2026-11-24T09:00:00.000Z"
 class Memory:
     """The store port."""
 
+    looks_ahead = False
+
     def __init__(self):
         self.found, self.inbox, self.journal, self.spent, self.outbox, self.agreements = {}, {}, {}, set(), {}, {}
         self.lookups = 0

@@ -67,6 +67,18 @@ async def test_two_at_once_cannot_both_take_the_last_one(pair):
     assert [each.used for each in (await seller.store.ledger(key)).counters] == ["1"]
 
 
+async def test_of_many_at_once_as_many_are_let_in_as_are_left_and_the_chain_is_whole(pair):
+    """They are decided in a row before the first is durable."""
+    seller, buyer = pair
+    key = await contract(*pair, permission=[use(atom("count", "lteq", 20))])
+    every = await asyncio.gather(*(transfer(buyer, key, "STARTED", "TERMINATED") for _ in range(30)))
+    assert sorted(each.state for each in every) == ["STARTED"] * 20 + ["TERMINATED"] * 10
+    assert [(each.used, each.version) for each in (await seller.store.ledger(key)).counters] == [("20", 20)]
+    kept = await seller.store.decisions("", 100, agreement=key)
+    assert broken(each.record for each in kept) is None
+    assert {each.transfer for each in kept} == {each.peer_pid for each in every if each.state == "STARTED"}
+
+
 async def test_a_repeated_request_takes_once(pair):
     seller, buyer = pair
     key = await contract(*pair, permission=[use(atom("count", "lteq", 5))])
