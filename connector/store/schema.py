@@ -64,7 +64,7 @@ class OutboxRecord(SQLModel, table=True):
 
     __tablename__ = "outbox"
     __table_args__ = (
-        Index("outbox_due", "participant", "due", "seq"),
+        Index("outbox_due", "participant", "due", "seq", "process", "lane"),  # a claim chooses by it alone
         Index("outbox_lane", "participant", "lane", "due", "seq"),
         Index("outbox_process", "process"),
     )

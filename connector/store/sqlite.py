@@ -44,7 +44,7 @@ WITH RECURSIVE lanes (lane) AS (
   UNION ALL SELECT (SELECT min(o.lane) FROM outbox o WHERE o.participant = ?1 AND o.lane > lanes.lane) FROM lanes WHERE lane IS NOT NULL
 )
 SELECT o.seq, o.process, o.lane, o.due FROM lanes CROSS JOIN outbox o ON o.seq IN (
-  SELECT seq FROM outbox WHERE participant = ?1 AND lane = lanes.lane AND due <= ?4 AND process NOT IN (SELECT value FROM json_each(?2))
+  SELECT seq FROM outbox INDEXED BY outbox_lane WHERE participant = ?1 AND lane = lanes.lane AND due <= ?4 AND process NOT IN (SELECT value FROM json_each(?2))
   ORDER BY due, seq LIMIT ?6)
 WHERE lanes.lane NOT IN (SELECT value FROM json_each(?5)) ORDER BY o.due, o.seq LIMIT ?3"""
 _TAKEN: Final = (
