@@ -26,8 +26,10 @@ STEP: Final = timedelta(microseconds=1)
 
 def next_change(policy: Policy, request: Request) -> datetime | None:
     """The next instant at which the decision can differ from now's; None where time alone never changes it."""
-    now = _answer(evaluate(policy, request))
     instants = sorted({each for atom in policy.atoms() for each in _instants(atom, request) if each > request.now})
+    if not instants:
+        return None
+    now = _answer(evaluate(policy, request))
     for instant in instants[:MOST]:
         if _answer(evaluate(policy, replace(request, now=instant, known={}))) != now:
             return instant

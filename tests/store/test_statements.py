@@ -268,6 +268,16 @@ async def test_a_ledger(store, count):
     assert (found.counters, found.decided, found.last) == ((), 0, FIRST)
 
 
+async def test_a_ledger_that_decisions_follow(store, count):
+    """The embedded store reads it once, and knows it from then on."""
+    assert (await store.ahead("a")).decided == 0
+    async with count(sqlite=0, postgres=2):
+        assert await store.ahead("a") == await store.ledger("a")
+    await store.save_duties([duty("/obligation/0")])
+    async with count(sqlite=1, postgres=2):
+        assert len((await store.ahead("a")).duties) == len((await store.ledger("a")).duties) == 1
+
+
 async def test_a_look_of_the_monitor(store, count):
     """None at a new agreement whose duties have no date; else agreement, ledger, and the transfers that run under it."""
     clock = SystemClock()

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from policies.odrl import KZ, ODRL, Operand, Registry, Request, evaluate, next_change, parse
+from policies.odrl import KZ, ODRL, Operand, Registry, Request, evaluate, next_change, parse, timeline
 from policies.odrl.timeline import MOST, STEP
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -28,6 +28,14 @@ def elapsed(operator, length):
 def following(*constraints, facts=None, now=NOW, action="use", phase="transfer", **members):
     policy = parse({"permission": [{"action": "use", "constraint": list(constraints)}], **members}, operands=REGISTRY)
     return next_change(policy, Request(action, phase, facts or {}, now))
+
+
+@pytest.mark.parametrize(("constraint", "evaluated"), [(role("smelter"), 0), (time("lt", "2026-11-25T00:00:00Z"), 2)])
+def test_where_time_changes_nothing_nothing_is_evaluated(monkeypatch, constraint, evaluated):
+    asked = []
+    monkeypatch.setattr(timeline, "evaluate", lambda policy, request: asked.append(request) or evaluate(policy, request))
+    following(constraint)
+    assert len(asked) == evaluated
 
 
 @pytest.mark.parametrize(
