@@ -53,6 +53,7 @@ class Database:
         self._reader, self._writer = _connect(path, read_only=True), _connect(path, read_only=False)
         self._waiting: list[_Job] = []
         self._under_way = False  # a group, from its first statement until its COMMIT has ended
+        self._awaited: asyncio.AbstractEventLoop | None = None  # the loop that is to hear of it, until it has
         self._commits: queue.SimpleQueue[list[_Outcome] | None] = queue.SimpleQueue()
         self._listeners: list[Callable[[], None]] = []
         self._quiet: set[asyncio.Future[Any]] = set()  # writes that listeners need not hear of
@@ -105,11 +106,12 @@ class Database:
         return await future  # a caller that gives up does not undo its write
 
     def _begin(self) -> None:
-        """Run what waits. Where a group is under way its end calls this again."""
-        if self._under_way or not self._waiting:
+        """Run what waits. Where a group is under way its end calls this again, when the loop has heard of it and not before: groups would be small, and commits many."""
+        heard = self._awaited is None or self._awaited.is_closed()
+        if self._under_way or not heard or not self._waiting:
             return
-        self._under_way = True
         jobs, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
+        self._under_way, self._awaited = True, jobs[-1][1].get_loop()
         self._commits.put(_execute(self._writer, jobs))
 
     def _run(self) -> None:
@@ -124,6 +126,7 @@ class Database:
                 continue  # the loop ended while its last writes were on their way: they are durable, nobody listens
 
     def _ended(self, outcomes: list[_Outcome]) -> None:
+        self._awaited = None
         quiet = {each[0] for each in outcomes} & self._quiet
         self._quiet -= quiet
         for future, value, error in outcomes:
@@ -155,6 +158,7 @@ class Database:
         self._commits.put(None)
         self._thread.join()
         while self._waiting:
+            self._awaited = None
             self._begin()
             self._commits.put(None)
             self._run()
