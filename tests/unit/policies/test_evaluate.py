@@ -1,10 +1,12 @@
 """Decisions: closed, prohibitions win, unknown facts never help, phases (odrl.md 2 notes 1, 4; issue E)."""
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
 from policies.odrl import KZ, ODRL, PHASES, PURPOSE, Operand, PolicyError, Registry, Request, evaluate, parse, undecidable
+from policies.odrl.evaluate import _decidable
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 REGISTRY = Registry(
@@ -270,3 +272,12 @@ def test_a_moment_without_a_zone_leaves_unknown_what_depends_on_it():
         assert evaluate(policy, Request("use", "transfer", given, NOW)).permitted
         found = evaluate(policy, Request("use", "transfer", given, NOW.replace(tzinfo=None)))
         assert (found.permitted, found.missing) == (False, (ODRL + term["leftOperand"],))
+
+
+def test_only_what_a_phase_cannot_know_is_left_for_a_later_one():
+    early, late = (
+        SimpleNamespace(operand=SimpleNamespace(phases=frozenset({phase})), bit=bit)
+        for phase, bit in (("catalog", 1), ("transfer", 2))
+    )
+    assert _decidable((early, late), "catalog") == ((early,), 2)
+    assert _decidable((early, late), "transfer") == ((late,), 1)
