@@ -10,9 +10,9 @@ Not done here: address rules, redirects, time limits (`kernel.http`).
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
@@ -66,13 +66,13 @@ class Resolver:
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._flights: SingleFlight[str, DidDocument] = SingleFlight()
 
-    async def resolve(self, did: str) -> DidDocument:
+    def resolve(self, did: str) -> Coroutine[Any, Any, DidDocument]:
         """The document; raises `BadDid`, or `Blocked` and `Unreachable` of the client."""
-        return await self._within(did, self._ttl)
+        return self._within(did, self._ttl)
 
-    async def refresh(self, did: str) -> DidDocument:
+    def refresh(self, did: str) -> Coroutine[Any, Any, DidDocument]:
         """The document as it is now, give or take five seconds; raises as `resolve`."""
-        return await self._within(did, min(_PAUSE, self._ttl))
+        return self._within(did, min(_PAUSE, self._ttl))
 
     def forget(self, did: str) -> None:
         """Drop what is cached of a DID."""

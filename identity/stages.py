@@ -18,6 +18,9 @@ Stage = Literal["parse", "token", "holder", "issuer", "signature", "binding", "w
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 DETAIL: Final = "the caller is not authenticated"
 _FIRST: Final = "token"
+OF_TOKEN: Final[tuple[Stage, ...]] = (
+    "parse", "parse", "token", "token", "window", "holder", "holder", "signature", "token", "binding",
+)  # steps 1 to 10  # fmt: skip
 
 
 class Finding(Struct, frozen=True):
@@ -36,43 +39,48 @@ class Finding(Struct, frozen=True):
 class Trail:
     """Where a verification stands. An error that leaves it becomes the one `Unauthorized`, with all findings in its facts."""
 
-    __slots__ = ("_peer", "_step", "_visited")
+    __slots__ = ("_visited", "peer", "step")
 
     def __init__(self) -> None:
-        self._step = 1
-        self._peer = ""
-        self._visited: list[tuple[Stage, str]] = [("parse", _FIRST)]
+        self.step = 1  # the one that has begun (numbered in `identity.verify`)
+        self.peer = ""  # whose call this claims to be
+        self._visited: list[tuple[Stage, str]] = []  # after the ten steps of the token
 
     def at(self, step: int, stage: Stage, subject: str = _FIRST) -> None:
-        """The step that begins now (numbered in `identity.verify`), its stage, and what it looks at."""
-        self._step = step
+        """The step that begins now, when the token has passed its ten, with its stage and what it looks at."""
+        self.step = step
         self._visited.append((stage, subject))
 
-    def peer(self, did: str) -> None:
-        """Whose call this claims to be."""
-        self._peer = did
+    def passed(self, step: int, stage: Stage, subjects: Iterable[str]) -> None:
+        """A stage of such a step that all these have passed."""
+        self.step = step
+        self._visited.extend([(stage, each) for each in subjects])
 
     def findings(self, refusal: tuple[str, str] | None = None) -> tuple[Finding, ...]:
         """What was found so far; a refusal (reason, detail) is that of the last stage."""
-        *before, last = self._visited
+        *before, last = self._stages()
         last_one = Finding(*last, refusal is None, *(refusal or ()))
         seen = dict.fromkeys(each for each in before if each != last)
         return (*(Finding(stage, subject, True) for stage, subject in seen), last_one)
+
+    def _stages(self) -> list[tuple[Stage, str]]:
+        reached = OF_TOKEN if self._visited else OF_TOKEN[: self.step]
+        return [*((each, _FIRST) for each in reached), *self._visited]
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None) -> None:
         if isinstance(error, BadInput | Unauthorized | UnavailableError):
-            stage, subject = self._visited[-1]
+            stage, subject = self._stages()[-1]
             reason = str(error.facts.get("reason", error.code))
             raise Unauthorized(
                 DETAIL,
                 reason=reason,
-                step=self._step,
+                step=self.step,
                 stage=stage,
                 subject=subject,
-                peer=self._peer,
+                peer=self.peer,
                 cause=error.detail,
                 temporary=isinstance(error, UnavailableError),
                 explanation=explained(self.findings((reason, error.detail))),

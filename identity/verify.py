@@ -121,24 +121,24 @@ async def authenticate(door: Door, caller: Caller, *, fresh: bool) -> VerifiedPa
     minutes old.
     """
     with Trail() as trail:
-        token = await _token(door, caller, lambda issuer: door.rules(issuer).profile, trail, door.doubtful)
-        doubtful = door.doubtful(token.issuer)
-        rule = door.rules(token.issuer)
-        trail.at(10, "binding")
+        token, use = _claimed(door, caller, trail)
+        rule = door.rules(use.issuer)
+        doubtful = await _proven(door, token, use, rule.profile, trail, door.doubtful)
+        trail.step = 10
         leaf = _channel(door, caller, token, rule.mtls)
         access_token = _access_token(token.claims, required=rule.profile.access_token)
-        shown, told = await presented(door, token.issuer, rule, access_token, trail, fresh=fresh or doubtful)
-        if doubtful and not door.readmits(token.issuer, {each.issuer for each in shown.credentials}):
+        shown, told = await presented(door, use.issuer, rule, access_token, trail, fresh=fresh or doubtful)
+        if doubtful and not door.readmits(use.issuer, {each.issuer for each in shown.credentials}):
             raise Refused("the authority keeps this participant out", reason="suspension")
         if leaf is not None:
             _bridged(door, caller.certificate or b"", shown, trail)
         return VerifiedParticipant(
-            did=token.issuer,
+            did=use.issuer,
             credentials=shown.credentials,
             claims=shown.claims,
             thumbprint=leaf.thumbprint if leaf else None,
             member_channel=leaf is not None,
-            token=token.use,
+            token=use,
             noticed=shown.noticed,
             statuses=told,
             trail=trail,
@@ -155,12 +155,13 @@ async def verify_token(
 ) -> VerifiedToken:
     """Verify the token and the channel alone (steps 1 to 10); raises `Unauthorized`. For credential service, issuer and CA."""
     with Trail() as trail:
-        token = await _token(door, caller, profiles, trail)
-        trail.at(10, "binding")
+        token, use = _claimed(door, caller, trail)
+        await _proven(door, token, use, profiles(use.issuer), trail)
+        trail.step = 10
         leaf = _channel(door, caller, token, mtls)
         return VerifiedToken(
-            did=token.issuer,
-            use=token.use,
+            did=use.issuer,
+            use=use,
             access_token=_access_token(token.claims, required=False),
             thumbprint=leaf.thumbprint if leaf else None,
             member_channel=leaf is not None,
@@ -168,42 +169,41 @@ async def verify_token(
         )
 
 
-class _Proven(Struct, frozen=True):
-    """A token after step 9."""
-
-    issuer: str
-    use: TokenUse
-    claims: dict[str, Any]
-
-
-async def _token(
-    door: TokenDoor,
-    caller: Caller,
-    profiles: Callable[[str], VerifierProfile],
-    trail: Trail,
-    doubtful: Callable[[str], bool] = lambda _: False,
-) -> _Proven:
+def _claimed(door: TokenDoor, caller: Caller, trail: Trail) -> tuple[Unverified, TokenUse]:
+    """Steps 1 to 5: the token, and whose it claims to be."""
     text = _header(caller.authorization)
-    trail.at(2, "parse")
+    trail.step = 2
     token = jose.parse(text)
     if token.typ not in _TYPES:
         raise Refused("the token is of another kind", reason="typ")
-    trail.at(3, "token")
-    issuer = _identity(token)
-    trail.peer(issuer)
-    trail.at(4, "token")
+    trail.step = 3
+    trail.peer = issuer = _identity(token)
+    trail.step = 4
     if _audience(token.claims.get("aud")) != door.did:
         raise Refused("the token is for somebody else", reason="aud")
-    trail.at(5, "window")
+    trail.step = 5
     expires = _times(token.claims, door.clock.now())
-    use = TokenUse(issuer, _jti(token.claims), expires)
-    await _signature(door, token, issuer, profiles(issuer), trail)
-    trail.at(9, "token")
+    return token, TokenUse(issuer, _jti(token.claims), expires)
+
+
+async def _proven(
+    door: TokenDoor,
+    token: Unverified,
+    use: TokenUse,
+    profile: VerifierProfile,
+    trail: Trail,
+    doubtful: Callable[[str], bool] = lambda _: False,
+) -> bool:
+    """Steps 6 to 9: signed by its issuer, and not used before. Whether fresh status has to say if the issuer is still kept out."""
+    trail.step = 6  # a key that the cached document does not hold is looked for in a fresh one, once
+    await with_document(door.resolver, use.issuer, lambda document: _signed(document, token, profile, trail))
+    trail.step = 9
     if await door.seen(use):
         raise Refused("the token has been used before", reason="jti")
-    if (why := door.standing.barred(issuer)) is not None and not doubtful(issuer):
+    why = door.standing.barred(use.issuer)
+    if why is not None and not doubtful(use.issuer):
         raise Refused("the authority keeps this participant out", reason=why)
-    return _Proven(issuer, use, token.claims)
+    return why is not None
 
 
 def _header(values: tuple[str, ...]) -> str:
@@ -260,20 +260,15 @@ def _jti(claims: Mapping[str, Any]) -> str:
     return found
 
 
-async def _signature(door: TokenDoor, token: Unverified, issuer: str, profile: VerifierProfile, trail: Trail) -> None:
-    """Steps 6 to 8. A key that the cached document does not hold is looked for in a fresh one, once."""
-    trail.at(6, "holder")
-    await with_document(door.resolver, issuer, lambda document: _signed(document, token, profile, trail))
-
-
 def _signed(document: DidDocument, token: Unverified, profile: VerifierProfile, trail: Trail) -> None:
-    trail.at(7, "holder")
+    """Steps 7 and 8."""
+    trail.step = 7
     key = document.key(token.kid, INVOCATION, strict=profile.relationships)
-    trail.at(8, "signature")
+    trail.step = 8
     jose.verify(token, key)
 
 
-def _channel(door: TokenDoor, caller: Caller, token: _Proven, mtls: Mtls) -> Leaf | None:
+def _channel(door: TokenDoor, caller: Caller, token: Unverified, mtls: Mtls) -> Leaf | None:
     """Step 10: the member certificate that this call came with and that binds it, or None.
 
     A certificate of another DID, or a token bound to another certificate, is refused whatever the rule: it has been stolen or
@@ -282,7 +277,7 @@ def _channel(door: TokenDoor, caller: Caller, token: _Proven, mtls: Mtls) -> Lea
     leaf = None if caller.certificate is None else _leaf(door, caller.certificate)
     if leaf is not None and leaf.did is not None and door.standing.revoked(caller.certificate or b""):
         raise Refused("the certificate is revoked, or no revocation list is there", reason="tls-revoked")
-    if leaf is not None and leaf.did != token.issuer and (leaf.did is not None or mtls == "required"):
+    if leaf is not None and leaf.did != token.claims["iss"] and (leaf.did is not None or mtls == "required"):
         raise Refused("the certificate is of another DID than the token", reason="tls-did")
     bound = _confirmation(token.claims)
     if bound is not None and (leaf is None or bound != leaf.thumbprint):

@@ -6,7 +6,7 @@ Rules
 - Header and claims are JSON objects without duplicate members; base64url in its one form; size capped before anything is decoded.
 - `parse` proves nothing: what it returns is called `Unverified` until `verify` has been passed.
 
-Signatures themselves are made and checked by PyJWT's algorithm layer. Not done here: claims (`identity.verify`, `identity.vc`).
+Signatures themselves are made and checked by PyJWT's algorithm layer, and those of ECDSA beside it (`ecdsa`). Not done here: claims (`identity.verify`, `identity.vc`).
 """
 
 from collections.abc import Mapping

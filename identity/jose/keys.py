@@ -14,16 +14,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import Algorithm, ECAlgorithm, OKPAlgorithm, RSAAlgorithm, RSAPSSAlgorithm
 from jwt.exceptions import InvalidKeyError
 
+from identity.jose.ecdsa import Ecdsa
 from identity.jose.errors import BadToken
 from kernel import wire
 
 ALGORITHMS: Final[Mapping[str, Algorithm]] = {
-    "ES256": ECAlgorithm(ECAlgorithm.SHA256),
-    "ES384": ECAlgorithm(ECAlgorithm.SHA384),
+    "ES256": Ecdsa(SECP256R1(), ECAlgorithm.SHA256),
+    "ES384": Ecdsa(SECP384R1(), ECAlgorithm.SHA384),
     "EdDSA": OKPAlgorithm(),
     "Ed25519": OKPAlgorithm(),
     "PS256": RSAPSSAlgorithm(RSAPSSAlgorithm.SHA256),
