@@ -51,7 +51,7 @@ def settle() -> None:
 
 async def run(directory: Path, *others: Path) -> None:
     """Serve until SIGTERM or SIGINT; `others` are further participants in this process."""
-    telemetry.configure(settings.load(directory).log_level, final=True)
+    telemetry.configure(settings.load(directory).log_level)
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)

@@ -2,23 +2,25 @@
 
 Rules: values under a telling name (`token`, `authorization`, `key`, `secret`, `password` and compounds) and values that look like
 a token (three base64url parts) or a private key are replaced before anything is written. `bound` adds context
-(pid, peer, state, message id) to every line of a block. A line is made in one step, and only where it is written.
+(pid, peer, state, message id) to every line of a block. A line is made only where it is written, and has left the process when the call
+that wrote it returns: a crash takes none away (ADR 29).
 """
 
 import json
 import logging
 import re
 import sys
-from collections.abc import Mapping, MutableMapping
-from contextlib import AbstractContextManager
+import traceback
+from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, TextIO, cast
+from typing import Any, TextIO
 
 import orjson
-import structlog
+
+from kernel.clock import iso
 
 REDACTED = "[redacted]"
 _NAMES = re.compile(
@@ -33,32 +35,61 @@ _CONTEXT: ContextVar[Mapping[str, Any]] = ContextVar("context of log lines", def
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
-def configure(level: str = "info", stream: TextIO | None = None, *, final: bool = False) -> None:
-    """Set up logging of this process: JSON lines to `stream` (standard error). `final`: it stays so, and each logger is made once."""
-    structlog.configure(
-        processors=[_line],
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(stream or sys.stderr),
-        cache_logger_on_first_use=final,
-    )
-    logging.basicConfig(level=logging.WARNING, handlers=[_for_libraries(stream or sys.stderr)], force=True)
+class Logger:
+    """Writes the lines of one module; those below the chosen level are not made."""
+
+    __slots__ = ("_module",)
+    least = 20
+    stream: TextIO | None = None  # None: standard error, as it is when a line is written
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    def info(self, event: str, /, **facts: Any) -> None:
+        if Logger.least <= 20:
+            self._write("info", event, facts)
+
+    def warning(self, event: str, /, **facts: Any) -> None:
+        if Logger.least <= 30:
+            self._write("warning", event, facts)
+
+    def error(self, event: str, /, **facts: Any) -> None:
+        if Logger.least <= 40:
+            self._write("error", event, facts)
+
+    def exception(self, event: str, /, **facts: Any) -> None:
+        """An error, with the exception that is being handled."""
+        self.error(event, exc_info=sys.exc_info()[1], **facts)
+
+    def critical(self, event: str, /, **facts: Any) -> None:
+        self._write("critical", event, facts)
+
+    def _write(self, level: str, event: str, facts: dict[str, Any]) -> None:
+        stream = Logger.stream or sys.stderr
+        stream.write(_line({**_CONTEXT.get(), "module": self._module, **facts, "event": event, "level": level}) + "\n")
+        stream.flush()
 
 
-def _for_libraries(stream: TextIO) -> logging.Handler:
+def configure(level: str = "info", stream: TextIO | None = None) -> None:
+    """Set up logging of this process: JSON lines to `stream` (standard error)."""
+    Logger.least, Logger.stream = _LEVELS[level], stream
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(_OfLibraries())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+class _OfLibraries(logging.Formatter):
     """What libraries log, in the same form and as clean."""
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _line])
-    )
-    return handler
+
+    def format(self, record: logging.LogRecord) -> str:
+        said = {"event": record.getMessage(), "level": record.levelname.lower()}
+        return _line({**_CONTEXT.get(), "exc_info": record.exc_info and record.exc_info[1], **said})
 
 
-def get(name: str) -> structlog.typing.FilteringBoundLogger:
-    """A logger whose lines carry the module's name."""
-    return cast("structlog.typing.FilteringBoundLogger", structlog.get_logger(module=name))
+get = Logger
 
 
-class bound(AbstractContextManager[None]):  # noqa: N801  read like a function
+class bound:  # noqa: N801  read like a function
     """Every line logged inside the block carries this context."""
 
     __slots__ = ("_before", "_own")
@@ -73,16 +104,16 @@ class bound(AbstractContextManager[None]):  # noqa: N801  read like a function
         _CONTEXT.reset(self._before)
 
 
-def _line(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
-    """The line of an event: with its context, level and time, and clean."""
-    if "exc_info" in event:
-        event = structlog.processors.format_exc_info(logger, method, event)
-    now = datetime.now(UTC).isoformat()
-    line = redact({**_CONTEXT.get(), **event, "level": method, "at": now[:-6] + "Z"})
+def _line(line: dict[str, Any]) -> str:
+    """The text of a line, with its time and clean."""
+    error = line.pop("exc_info", None)
+    if error is not None:
+        line["exception"] = "".join(traceback.format_exception(error)).rstrip("\n")
+    redact(line)["at"] = datetime.now(UTC)
     try:
-        return orjson.dumps(line, default=str).decode()
+        return orjson.dumps(line, default=str, option=orjson.OPT_UTC_Z).decode()
     except TypeError:  # a lone surrogate, a number of more than 64 bits
-        return json.dumps(line, default=str)
+        return json.dumps(line, default=iso)
 
 
 def redact(line: dict[str, Any]) -> dict[str, Any]:

@@ -245,7 +245,7 @@ def _description(described: dict[str, Any]) -> Route:
 
 async def run(directory: Path, roles: tuple[Role, ...] = ()) -> None:
     """Serve until SIGTERM or SIGINT."""
-    telemetry.configure(configuration.load(directory).log_level, final=True)
+    telemetry.configure(configuration.load(directory).log_level)
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)

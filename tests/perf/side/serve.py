@@ -15,7 +15,7 @@ from tests.support import plain
 
 
 async def main(directory: Path) -> None:
-    telemetry.configure("info", final=True)
+    telemetry.configure("info")
     found = plain.PlainSettings(**structs.asdict(settings.load(directory)))
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):

@@ -4,6 +4,8 @@ import asyncio
 import io
 import json
 import logging
+import subprocess
+import sys
 from collections import OrderedDict
 from types import MappingProxyType
 
@@ -11,6 +13,7 @@ import msgspec
 import pytest
 
 from kernel import telemetry, wire
+from kernel.clock import parse_iso
 from kernel.errors import Unauthorized
 
 CANARY = "canary-do-not-print"
@@ -205,6 +208,52 @@ def test_a_line_that_is_not_written_is_not_made(monkeypatch):
     log.info("one", value=1)
     with pytest.raises(AttributeError):
         log.warning("two")
+
+
+@pytest.mark.parametrize("value", ["\ud800", 2**70], ids=["a lone surrogate", "a number of more than 64 bits"])
+def test_a_value_that_the_fast_way_refuses_is_written_all_the_same(log, lines, value):
+    log.info("one", value=value)
+    log.info("two")
+    one, two = lines()
+    assert one["value"] == value
+    assert parse_iso(one["at"]) <= parse_iso(two["at"])
+    assert one["at"].endswith("Z")
+
+
+def test_an_exception_of_another_task_is_written_with_its_line(log, lines):
+    log.critical("a worker has ended", exc_info=ValueError(f"cannot read {JWT}"))
+    log.critical("a worker has ended", exc_info=None)
+    one, two = lines()
+    assert one["exception"] == f"ValueError: cannot read {telemetry.REDACTED}"
+    assert (one["level"], "exception" in two, "exc_info" in one) == ("critical", False, False)
+
+
+def test_a_line_is_one_write_and_out_when_the_call_returns():
+    """What is read after a crash is what was written before it."""
+    code = "import os; from kernel import telemetry; telemetry.configure(); telemetry.get('test').info('one', value='x' * 20_000); os._exit(7)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (found.returncode, [json.loads(each)["event"] for each in found.stderr.splitlines()]) == (7, ["one"])
+    stream = Counting()
+    telemetry.configure(stream=stream)
+    telemetry.get("test").info("one", value="x" * 20_000)
+    assert (stream.writes, stream.flushes) == (1, 1)
+
+
+class Counting(io.StringIO):
+    writes = flushes = 0
+
+    def write(self, text: str) -> int:
+        self.writes += 1
+        return super().write(text)
+
+    def flush(self) -> None:
+        self.flushes += 1
+
+
+def test_before_it_is_set_up_lines_go_to_standard_error():
+    code = "from kernel import telemetry; telemetry.get('test').warning('one')"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (found.stdout, json.loads(found.stderr)["event"]) == ("", "one")
 
 
 def test_a_line_break_in_a_value_does_not_make_a_second_line(log, lines):
