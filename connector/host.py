@@ -30,7 +30,7 @@ from connector.settings import Settings
 from identity.tls.contexts import by_name
 from kernel import telemetry
 from kernel.errors import KizunaError, Misconfigured
-from kernel.web import Handler, Listener, application, serve
+from kernel.web import Application, Handler, Listener, Route, Table, serve
 
 Context = Callable[[Connector], ssl.SSLContext | None]
 log = telemetry.get(__name__)
@@ -125,27 +125,29 @@ class Shared:
     def _named(self, host: str) -> ssl.SSLContext | None:
         return next((self.context(each) for each in self.sharing if each.settings.host.lower() == host), None)
 
-    def _application(self) -> web.Application:
-        app = application([], errors=errors.response, middlewares=[self._directed])
+    def _application(self) -> Application:
+        tables: dict[str, Table] = {}
         for host in {each.settings.host.lower() for each in self.sharing}:
             routes = [route for each in self.sharing if each.settings.host.lower() == host for route in each.public]
-            app.add_domain(host, application(routes, errors=errors.response))
-        return app
+            tables[host] = Table(routes, [self._directed])
+        none = Table([], [self._directed])
+        return Application(lambda request: tables.get(_host(request), none)(request), errors=errors.response)
 
-    @property
-    def _directed(self) -> Any:
-        @web.middleware
-        async def directed(request: web.Request, handler: Handler) -> web.StreamResponse:
+    def _directed(self, handler: Handler, _: Route | None) -> Handler:
+        async def directed(request: web.Request) -> web.StreamResponse:
             """Only what is for the host of the connection's certificate."""
             connection = request.transport.get_extra_info("ssl_object") if request.transport is not None else None
-            host = request.headers.get("Host", "").lower().partition(":")[0]
-            if self.tls is not None and (connection is None or connection.context is not self._named(host)):
+            if self.tls is not None and (connection is None or connection.context is not self._named(_host(request))):
                 raise Misdirected(
                     "the request is for another host than the connection", next_step="open a connection for each host"
                 )
             return await handler(request)
 
         return directed
+
+
+def _host(request: web.Request) -> str:
+    return request.headers.get("Host", "").lower().partition(":")[0]
 
 
 @dataclass(slots=True)

@@ -1,8 +1,10 @@
-"""aiohttp as every service here uses it: one error middleware, limits, listeners, a route table that documents itself.
+"""aiohttp's server as every service here uses it: one place for errors, limits, listeners, a route table that documents itself.
 
 Rules
-- The error middleware is the one place that catches everything. Known errors answer with their own status and body, unknown ones
+- `Application` is the one place that catches everything. Known errors answer with their own status and body, unknown ones
   with a bare 500; both are logged, and nothing of the inside goes out.
+- A `Table` finds the handler of a request; the library's own application is not used (ADR 30). Middlewares are put around the handlers once, when
+  the table is made; they know the `Route`, or None for what is in no row (404, 405).
 - A body that comes slower than `SLOWEST` is not waited for (408); a head has `IDLE` seconds, as a connection without a request has.
 - Of requests that arrive together a few begin in each turn of the loop (`Turns`), in the order of their arrival.
 - `serve` starts a listener and says which port is taken (`InUse`).
@@ -12,13 +14,16 @@ Rules
 import asyncio
 import contextlib
 import errno
+import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any
+from functools import partial, reduce
+from types import MappingProxyType
+from typing import Any, Final
 
 import msgspec
-from aiohttp import StreamReader, web
+from aiohttp import HttpVersion11, StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Struct
 
@@ -53,25 +58,95 @@ class Route(Struct, frozen=True, kw_only=True):
     query: tuple[str, ...] = ()
 
 
-def application(
-    routes: Iterable[Route], *, errors: ErrorBody | None = None, limit: int = LIMIT, middlewares: Sequence[Any] = ()
-) -> web.Application:
-    """An application of the table; `errors` gives error bodies of its own (default: RFC 9457 problems)."""
-    app = web.Application(middlewares=[_errors(errors or problem), *middlewares], client_max_size=limit)
-    app.add_routes([web.route(each.method, each.path, each.handler) for each in routes])
-    return app
+Middleware = Callable[[Handler, Route | None], Handler]
 
 
-def _errors(body: ErrorBody) -> Any:
-    turns = Turns(AT_ONCE)
+class Request(web.Request):
+    """A request as handlers get it; `match_info` holds what the names in the path stand for."""
 
-    @web.middleware
-    async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    match_info: Mapping[str, str] = MappingProxyType({})  # type: ignore[assignment]
+
+
+Find = Callable[[Request], Handler]
+_NAME: Final = re.compile(r"\{(\w+)(?::([^{}]+))?\}")
+
+
+class Table:
+    """Finds the handler of a request.
+
+    A path without names comes before one with `{name}` (a part without "/") or `{name:pattern}`; of these, one with a longer beginning of fixed parts
+    before the others, and then the earlier row before the later. HEAD is answered by GET's handler, without the body.
+    """
+
+    def __init__(self, routes: Iterable[Route], middlewares: Sequence[Middleware] = ()) -> None:
+        def around(handler: Handler, route: Route | None) -> Handler:
+            return reduce(lambda inner, each: each(inner, route), reversed(middlewares), handler)
+
+        self._exact: dict[str, dict[str, Handler]] = {}  # method, path
+        self._named: dict[str, dict[str, list[tuple[re.Pattern[str], Handler]]]] = {}  # method, fixed beginning
+        self._nowhere, self._not_allowed = around(_nowhere, None), around(_not_allowed, None)
+        for each in routes:
+            handler = around(each.handler, each)
+            for method in ("GET", "HEAD") if each.method == "GET" else (each.method,):
+                exact, named = self._exact.setdefault(method, {}), self._named.setdefault(method, {})
+                if "{" in each.path:
+                    beginning = each.path.partition("{")[0].rpartition("/")[0]
+                    named.setdefault(beginning, []).append((_pattern(each.path), handler))
+                else:
+                    exact.setdefault(each.path, handler)
+
+    def __call__(self, request: Request) -> Handler:
+        """The handler; also sets the request's `match_info`."""
+        path = request.rel_url.path_safe
+        handler, request.match_info = self._match(request.method, path)
+        return handler or (self._not_allowed if any(self._match(each, path)[0] for each in self._exact) else self._nowhere)
+
+    def _match(self, method: str, path: str) -> tuple[Handler | None, Mapping[str, str]]:
+        found = self._exact.get(method, {}).get(path)
+        beginning, named = "" if found is not None else path, self._named.get(method, {})
+        while beginning:
+            beginning = beginning.rpartition("/")[0]
+            for pattern, handler in named.get(beginning, ()):
+                if (match := pattern.fullmatch(path)) is not None:
+                    return handler, {name: text.replace("%2F", "/").replace("%25", "%") for name, text in match.groupdict().items()}
+        return found, {}
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    fixed, *rest = _NAME.split(path)
+    parts = zip(rest[::3], rest[1::3], rest[2::3], strict=True)
+    return re.compile(
+        re.escape(fixed) + "".join(f"(?P<{name}>{given or '[^/{}]+'}){re.escape(text)}" for name, given, text in parts)
+    )
+
+
+async def _nowhere(_: web.Request) -> web.StreamResponse:
+    raise NotFound
+
+
+async def _not_allowed(_: web.Request) -> web.StreamResponse:
+    raise _foreign(405, "Method Not Allowed")
+
+
+class Application:
+    """Answers requests by the handlers that `find` gives; `errors` gives error bodies of its own (default: RFC 9457 problems)."""
+
+    def __init__(self, find: Find, *, errors: ErrorBody | None = None, limit: int = LIMIT) -> None:
+        self._find, self._errors, self._limit, self._turns = find, errors or problem, limit, Turns(AT_ONCE)
+
+    def server(self, **settings: Any) -> web.Server:
+        """The library's server for it: makes a protocol for each connection. `settings` are those of `aiohttp.web.Server`."""
+        made = partial(Request, loop=asyncio.get_running_loop(), client_max_size=self._limit)
+        return web.Server(self._answer, request_factory=made, access_log=None, max_field_size=LARGEST_HEADER, **settings)  # type: ignore[arg-type]
+
+    async def _answer(self, request: Request) -> web.StreamResponse:
         if not request.content.is_eof():
             asyncio.get_running_loop().call_later(GRACE, _hurry, request.content, 0)
-        await turns()
+        await self._turns()
         try:
-            return await handler(request)
+            if "Expect" in request.headers:
+                await _expected(request)
+            return await self._find(request)(request)
         except KizunaError as error:
             found = error
         except web.HTTPRequestEntityTooLarge:
@@ -84,11 +159,25 @@ def _errors(body: ErrorBody) -> Any:
             found = NotFound() if error.status == 404 else _foreign(error.status, error.reason)
         except Exception:  # the one place: whatever it was, the caller learns nothing of the inside
             log.exception("request failed", method=request.method, path=request.path)
-            return body(request, KizunaError("internal error"))
+            return self._errors(request, KizunaError("internal error"))
         _note(request, found)
-        return body(request, found)
+        return self._errors(request, found)
 
-    return errors
+
+def application(
+    routes: Iterable[Route], *, errors: ErrorBody | None = None, limit: int = LIMIT, middlewares: Sequence[Middleware] = ()
+) -> Application:
+    """An application of one table; the first middleware is the outermost."""
+    return Application(Table(routes, middlewares), errors=errors, limit=limit)
+
+
+async def _expected(request: web.Request) -> None:
+    """Tell a caller that waits for it to go on with its body (RFC 9110 10.1.1)."""
+    if request.version >= HttpVersion11:
+        if request.headers["Expect"].lower() != "100-continue":
+            raise _foreign(417, "Expectation Failed")
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # no part of the answer has been sent
 
 
 class TooSlow(KizunaError, TimeoutError):
@@ -152,7 +241,7 @@ def client_certificate(request: web.Request) -> bytes | None:
 class Listener:
     """A listening socket; end it with `close`, which lets running requests finish."""
 
-    def __init__(self, runner: web.AppRunner, port: int) -> None:
+    def __init__(self, runner: web.ServerRunner, port: int) -> None:
         self._runner = runner
         self.port = port
 
@@ -173,9 +262,9 @@ class Listener:
         await asyncio.sleep(0.01)
 
 
-async def serve(app: web.Application, host: str, port: int, ssl_context: ssl.SSLContext | None = None) -> Listener:
+async def serve(app: Application, host: str, port: int, ssl_context: ssl.SSLContext | None = None) -> Listener:
     """Listen; port 0 takes a free one. Raises `InUse` naming address and port."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5, keepalive_timeout=IDLE, max_field_size=LARGEST_HEADER)
+    runner = web.ServerRunner(app.server(keepalive_timeout=IDLE), shutdown_timeout=5)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port, ssl_context=ssl_context, backlog=512).start()

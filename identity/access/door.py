@@ -11,7 +11,7 @@ Routes with `auth="none"` (health, the OpenAPI document) pass.
 
 import hmac
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from aiohttp import web
 
@@ -20,7 +20,7 @@ from identity.access.principal import ROLES, Grant, Principal
 from identity.access.trail import Trail
 from kernel import telemetry
 from kernel.errors import KizunaError, Misconfigured, Unauthorized
-from kernel.web import Handler, Route
+from kernel.web import Handler, Middleware, Route
 
 CALLER: Final = web.RequestKey("caller", Principal)
 FILE: Final = Principal("file", "the key in the data directory", (Grant("admin"),))
@@ -58,24 +58,27 @@ class Door:
         raise Unauthorized(_REFUSED, next_step=_NEXT, reason="no key" if not authorization else "unknown key")
 
 
-def guard(routes: Iterable[Route], door: Door, trail: Trail) -> Any:
-    """The middleware for this table."""
-    table = {(each.method, each.path): _checked(each) for each in routes}
+def guard(routes: Iterable[Route], door: Door, trail: Trail) -> Middleware:
+    """The middleware for this table; raises `Misconfigured` where a route names no role."""
+    for each in routes:
+        if each.auth != "none" and each.role not in ROLES:
+            raise Misconfigured(f"{each.method} {each.path} names no role")
 
-    @web.middleware
-    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-        resource = request.match_info.route.resource
-        route = table.get((request.method, resource.canonical if resource else ""))
+    def guarded(handler: Handler, route: Route | None) -> Handler:
         if route is not None and route.auth == "none":
-            return await handler(request)
+            return handler
         action = f"{route.method} {route.path}" if route else "unknown route"
-        try:
-            caller = await door.principal(request.headers.get("Authorization", ""))
-        except KizunaError as error:
-            await trail.stranger(str(error.facts.get("who", "")), action, error.code)
-            raise
-        with telemetry.bound(caller=caller.who):
-            return await _answered(request, handler, route, caller, trail) if route else await handler(request)
+
+        async def answered(request: web.Request) -> web.StreamResponse:
+            try:
+                caller = await door.principal(request.headers.get("Authorization", ""))
+            except KizunaError as error:
+                await trail.stranger(str(error.facts.get("who", "")), action, error.code)
+                raise
+            with telemetry.bound(caller=caller.who):
+                return await _answered(request, handler, route, caller, trail) if route else await handler(request)
+
+        return answered
 
     return guarded
 
@@ -92,9 +95,3 @@ async def _answered(request: web.Request, handler: Handler, route: Route, caller
         return await handler(request)
     async with trail.recording(caller, action, key):
         return await handler(request)
-
-
-def _checked(route: Route) -> Route:
-    if route.auth != "none" and route.role not in ROLES:
-        raise Misconfigured(f"{route.method} {route.path} names no role")
-    return route

@@ -7,8 +7,6 @@ import uuid
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from aiohttp import web
-
 from catalog import describe
 from catalog.dcat import Asset, OfferTerms
 from connector import errors
@@ -237,7 +235,7 @@ class UnderTest:
 async def serving(place: Path, port: int, *, pause: float = PAUSE, one_by_one: bool = False):
     """The connector under test, listening on 127.0.0.1."""
     found = UnderTest(place, port, pause, one_by_one=one_by_one)
-    app: web.Application = application(found.routes(), errors=errors.response)
+    app = application(found.routes(), errors=errors.response)
     listener = await serve(app, "127.0.0.1", port)
     tasks = [asyncio.create_task(found.outbox.run()), asyncio.create_task(found.play())]
     try:

@@ -5,7 +5,7 @@ import asyncio
 import json
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 
 from connector import errors
 from connector.dsp import routes
@@ -16,6 +16,7 @@ from kernel.web import application
 from tests.support.node import BASE, ME, NOW, Memory, Shelf, agreement, node
 from tests.support.participant import participant
 from tests.support.shared import shared_data
+from tests.support.web import TestServer
 
 OPERATORS_PATH = "/protocol/2025-1"
 

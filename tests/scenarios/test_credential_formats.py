@@ -1,7 +1,7 @@
 """One credential's way in every format: issuer's outbox, holder's wallet, verifier's query, status list. Real services over HTTP."""
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 
 from identity import vc
 from identity.service.authority.standing import REVOKE, Standing
@@ -13,6 +13,7 @@ from kernel.errors import Unauthorized
 from kernel.http import Reply
 from kernel.web import application
 from tests.security import test_issuer
+from tests.support.web import TestServer
 from tests.unit.identity_core.world import MEMBERSHIP, World
 from tests.unit.identity_wallet.test_credential_service import Store
 

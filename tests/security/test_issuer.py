@@ -4,7 +4,7 @@ import secrets
 from datetime import timedelta
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -31,6 +31,7 @@ from kernel.clock import iso
 from kernel.errors import Forbidden, Unauthorized
 from kernel.http import Reply
 from kernel.web import application
+from tests.support.web import TestServer
 from tests.unit.identity_core.world import ALL, Party, StatusHost, World, signer
 
 DEFINITIONS = """

@@ -5,7 +5,7 @@ import json
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 
 from identity import did as dids
 from identity import jose
@@ -13,6 +13,7 @@ from identity.verify import Caller, authenticate
 from kernel import telemetry, wire
 from kernel.http import Reply
 from kernel.web import Route, application
+from tests.support.web import TestServer
 from tests.unit.identity_core.world import Party, StatusHost, World, signer
 from tests.unit.identity_wallet.test_credential_service import QUERY, Wallet, asking
 

@@ -2,10 +2,11 @@
 
 import msgspec
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 
 from identity import vc
 from kernel.web import application
+from tests.support.web import TestServer
 from tests.unit.identity_wallet.test_credential_service import QUERY, Wallet, asking
 
 SCOPE = "org.eclipse.dspace.dcp.vc.type:MembershipCredential:read"

@@ -4,7 +4,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 from msgspec.structs import replace
 
 from connector import errors
@@ -20,6 +20,7 @@ from kernel.errors import BadInput
 from kernel.web import Route, application
 from policies.duties import Counter, Entry
 from tests.support.usage import Clock
+from tests.support.web import TestServer
 
 ME, PEER = "did:web:me.example", "did:web:peer.example"
 NOW = "2026-11-24T09:00:00.000Z"

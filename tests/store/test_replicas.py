@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 
 from catalog.dcat import Asset, OfferTerms
 from connector import errors
@@ -15,6 +15,7 @@ from kernel.errors import Unauthorized, UnavailableError
 from kernel.web import application
 from tests.support.node import BASE, Shelf, node
 from tests.support.participant import participant
+from tests.support.web import TestServer
 
 ME, PEER = "did:web:me.example", "did:web:peer.example"
 NOW = "2026-11-24T09:00:00.000Z"

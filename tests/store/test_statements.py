@@ -4,7 +4,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 from msgspec.structs import replace
 
 from catalog.dcat import Asset, OfferTerms
@@ -26,6 +26,7 @@ from policies.odrl.record import FIRST
 from policies.profiles import load
 from tests.support.node import BASE, Shelf, node
 from tests.support.participant import participant
+from tests.support.web import TestServer
 
 ME, PEER = "did:web:me.example", "did:web:peer.example"
 NOW = "2026-11-24T09:00:00.000Z"

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from connector.processes.decisions import AutoDecisions, Decision
 from connector.settings import Peer
-from kernel.web import serve
+from kernel.web import Route, application, serve
 from tests.interop.edc.runtime import LIB, Edc
 from tests.support import plain
 from tests.support.ports import free_ports
@@ -30,12 +30,13 @@ class Backend:
         return f"did:web:localhost%3A{self.port}:{name}"
 
     async def start(self) -> None:
-        app = web.Application(client_max_size=1 << 30)
-        app.add_routes([
-            web.get("/source", self._source), web.post("/sink/{key}", self._sink), web.put("/sink/{key}", self._sink),
-            web.get("/{name}/did.json", self._document),
-        ])  # fmt: skip
-        self._listener = await serve(app, "127.0.0.1", 0)
+        routes = [
+            Route(method=method, path=path, handler=handler, auth="none", summary="")
+            for method, path, handler in (
+                ("GET", "/source", self._source), ("POST", "/sink/{key}", self._sink), ("PUT", "/sink/{key}", self._sink), ("GET", "/{name}/did.json", self._document),
+            )
+        ]  # fmt: skip
+        self._listener = await serve(application(routes, limit=1 << 30), "127.0.0.1", 0)
         self.port, self.url = self._listener.port, f"http://localhost:{self._listener.port}"
 
     async def stop(self) -> None:

@@ -18,7 +18,7 @@ from identity.keys import KeyStore
 from identity.vc import StatusEntry
 from identity.verify import Door
 from identity.wallet.port import CredentialRequest
-from kernel.web import serve
+from kernel.web import Route, application, serve
 from tests.interop.edc.runtime import dsp_of, new_ports
 from tests.interop.edc_dcp.runtime import BUILD, Hub, Plane
 from tests.support import plain
@@ -36,9 +36,11 @@ class Consortium:
     """The issuer: a DID document on loopback and signed memberships."""
 
     async def start(self, place: Path) -> None:
-        application = web.Application()
-        application.add_routes([web.get("/issuer/did.json", self._document), web.get("/status/{kind}/{purpose}", self._list)])
-        self._listener = await serve(application, "127.0.0.1", 0)
+        routes = [
+            Route(method="GET", path=path, handler=handler, auth="none", summary="")
+            for path, handler in (("/issuer/did.json", self._document), ("/status/{kind}/{purpose}", self._list))
+        ]
+        self._listener = await serve(application(routes), "127.0.0.1", 0)
         self.url, self.reads = f"http://localhost:{self._listener.port}", 0
         self.did = f"did:web:localhost%3A{self._listener.port}:issuer"
         self.marked: set[str] = set()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from kernel.web import serve
+from kernel.web import Route, application, serve
 from tests.interop.edc.runtime import Edc, EdcError, authorization
 from tests.perf.side.process import Spent
 from tests.perf.side.reader import Reader
@@ -33,9 +33,11 @@ class EdcSide:
         return [self.provider.pid, self.consumer.pid]
 
     async def listen(self) -> None:
-        app = web.Application()
-        app.add_routes([web.post("/events", self._event), web.get("/source", self._source)])
-        self._listener = await serve(app, "127.0.0.1", 0)
+        routes = [
+            Route(method=method, path=path, handler=handler, auth="none", summary="")
+            for method, path, handler in (("POST", "/events", self._event), ("GET", "/source", self._source))
+        ]
+        self._listener = await serve(application(routes), "127.0.0.1", 0)
         self.url = f"http://localhost:{self._listener.port}"
 
     async def _event(self, request: web.Request) -> web.Response:

@@ -23,7 +23,7 @@ from identity.tls.contexts import accept_clients, client_context, load_own, serv
 from kernel import wire
 from kernel.db import Database
 from kernel.http import PER_HOST
-from kernel.web import serve
+from kernel.web import Route, application, serve
 
 MESSAGES = 4
 BODY = {
@@ -66,10 +66,11 @@ class Side:
         self._open = 0
         self._ended = asyncio.Event()
 
-    def application(self) -> web.Application:
-        app = web.Application()
-        app.add_routes([web.post("/message/{number}", self._receive), web.post("/begin/{count}", self._begin)])
-        return app
+    def routes(self) -> list[Route]:
+        return [
+            Route(method="POST", path=path, handler=handler, auth="none", summary="")
+            for path, handler in (("/message/{number}", self._receive), ("/begin/{count}", self._begin))
+        ]
 
     async def _begin(self, request: web.Request) -> web.Response:
         """That many exchanges at once; answers when the last one has ended."""
@@ -138,7 +139,7 @@ class Side:
 async def main(place: Path, port: int, peer: int) -> None:
     server = server_context(place.parent / "server.pem", place.parent / "server.key")
     accept_clients(server, place.parent / "roots.pem")
-    await serve(Side(place, peer).application(), "127.0.0.1", port, server)
+    await serve(application(Side(place, peer).routes()), "127.0.0.1", port, server)
     settle()
     await asyncio.Event().wait()
 

@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack
 from types import SimpleNamespace
 
 import pytest
-from aiohttp import web
 from typer.testing import CliRunner
 
 from connector.management.routes import Management
@@ -52,10 +51,12 @@ async def kizuna(pair, tmp_path):
     )
     asked, listeners = [], []
 
-    @web.middleware
-    async def noting(request, handler):
-        asked.append(request.path)
-        return await handler(request)
+    def noting(handler, _route):
+        async def noted(request):
+            asked.append(request.path)
+            return await handler(request)
+
+        return noted
 
     async def back():
         listeners.append(await serve(application(table, middlewares=[noting, access.guard(table)]), "127.0.0.1", port))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 
 from connector.store.sqlite import open_database
 from identity.access.door import CALLER
@@ -14,7 +14,8 @@ from identity.access.sqlite import SqliteAccess
 from identity.access.trail import about
 from kernel import telemetry
 from kernel.errors import Conflict
-from kernel.web import LARGEST_HEADER, Route, application, json_response
+from kernel.web import Route, application, json_response
+from tests.support.web import TestServer
 
 ME = "did:web:me.example"
 FILE_KEY = "f" * 43
@@ -79,9 +80,7 @@ class World:
     async def start(self):
         table = self.routes()
         app = application(table, middlewares=[self.access.guard(table)])
-        server = TestServer(app)
-        await server.start_server(max_field_size=LARGEST_HEADER)  # as `kernel.web.serve` has it
-        self.client = TestClient(server)
+        self.client = TestClient(TestServer(app))
         await self.client.start_server()
         return self
 

@@ -62,6 +62,18 @@ async def test_unknown_paths_and_methods_are_not_told_apart_without_a_key(world)
     assert (await world.call("DELETE", "/v1/things")).status == 405
 
 
+async def test_head_needs_what_get_needs(world):
+    key = await world.key("read")
+    for path, status, shown in (
+        ("/v1/keys", 403, key),
+        ("/v1/keys", 200, FILE_KEY),
+        ("/v1/things", 200, key),
+        ("/v1/things", 401, ""),
+        ("/health", 200, ""),
+    ):
+        assert (await world.call("HEAD", path, shown)).status == status, path
+
+
 @pytest.mark.parametrize(
     ("role", "scopes", "allowed"),
     [

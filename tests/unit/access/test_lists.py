@@ -7,7 +7,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 
 from catalog.dcat import Asset, OfferTerms
 from connector.commands import Commands
@@ -29,6 +29,7 @@ from kernel.clock import iso
 from kernel.web import application
 from policies.duties import Counter, Entry
 from policies.odrl import Record
+from tests.support.web import TestServer
 from tests.unit.access.conftest import FILE_KEY, ME, Clock
 
 COUNT = 2_500

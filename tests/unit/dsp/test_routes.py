@@ -3,13 +3,14 @@
 import json
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 
 from connector import errors
 from connector.dsp import messages, routes
 from connector.reading import next_page
 from kernel.web import application
 from tests.support.node import Memory, Shelf, agreement, node
+from tests.support.web import TestServer
 
 PEER, OTHER = "did:web:peer.example", "did:web:other.example"
 CONTEXT = [messages.CONTEXT]

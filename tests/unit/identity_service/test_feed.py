@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 
 from identity import feed
 from identity.feed import Question
@@ -14,6 +14,7 @@ from identity.service.store.ledger import ledger, open_file
 from identity.service.store.members import Member
 from identity.verify import TokenDoor
 from kernel.web import application
+from tests.support.web import TestServer
 from tests.unit.identity_core.world import World, signer
 
 NONCE = "n" * 22

@@ -4,7 +4,7 @@ import secrets
 from datetime import timedelta
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 from msgspec.structs import replace
 
 from identity import jose, vc
@@ -15,6 +15,7 @@ from identity.wallet.port import CredentialRequest
 from identity.wallet.sts import LIFE, Sts
 from kernel.errors import Unauthorized
 from kernel.web import application
+from tests.support.web import TestServer
 from tests.unit.identity_core.world import World
 
 QUERY, DELIVER, OFFER = "/cs/presentations/query", "/cs/credentials", "/cs/offers"

@@ -2,7 +2,7 @@
 
 import jwt
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 
 from identity.wallet import clients
 from identity.wallet.clients import Client, Clients, digest, new_secret
@@ -10,6 +10,7 @@ from identity.wallet.sts import LIFE, Sts
 from identity.wallet.tokens import PATH, TokenEndpoint
 from kernel.errors import Misconfigured
 from kernel.web import application
+from tests.support.web import TestServer
 from tests.unit.identity_core.world import World
 
 PEER, OTHER = "did:web:peer.example", "did:web:other.example"

@@ -9,12 +9,14 @@ from collections import Counter
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient, make_mocked_request
 from msgspec import Struct
+from yarl import URL
 
 from kernel import telemetry
 from kernel.errors import Conflict, InUse, Unauthorized
 from kernel.web import AT_ONCE, Route, application, json_response, openapi, read_json, serve
+from tests.support.web import TestServer
 
 CANARY = "canary-of-the-inside"
 
@@ -270,3 +272,132 @@ async def test_of_requests_that_arrive_together_a_few_begin_in_each_turn_of_the_
     await listener.close()
     assert all(each.startswith(b"HTTP/1.1 200") for each in answers)
     assert max(Counter(begun).values()) == AT_ONCE
+
+
+class Named:
+    """Handlers that answer with their route and what its names stand for, so that a test sees which one was found."""
+
+    def __init__(self, *paths):
+        self.routes = [
+            Route(method=method, path=path, handler=self.handler(method, path), auth="none", summary="")
+            for method, path in map(str.split, paths)
+        ]
+
+    def handler(self, method, path):
+        async def answer(request):
+            return json_response([method, path, dict(request.match_info)])
+
+        return answer
+
+    async def ask(self, method, path):
+        async with TestClient(TestServer(application(self.routes))) as client:
+            reply = await client.request(method, URL(path, encoded=True))
+            return reply.status, (await reply.json() if reply.status == 200 and method != "HEAD" else None)
+
+
+PATHS = Named(
+    "POST /a/request", "POST /a/{id}/request", "POST /a/{id}/events", "GET /a/{id}", "GET /a/{id:.+}", "GET /b/{id:[0-9]+}", "GET /b/{name}/of/{id}", "GET /.well-known/x",
+    "DELETE /a/{id}", "GET /{first}/x", "GET /b/c.{kind}",
+)  # fmt: skip
+CALLS = [
+    ("POST", "/a/request", "/a/request"), ("POST", "/a/1/request", "/a/{id}/request"), ("POST", "/a/request/events", "/a/{id}/events"), ("GET", "/a/request", "/a/{id}"),
+    ("GET", "/a/1/2/3", "/a/{id:.+}"), ("GET", "/a/1%2F2", "/a/{id}"), ("GET", "/a/did:web:x%253A80", "/a/{id}"), ("GET", "/a/%E7%B5%86%20x?y=/z", "/a/{id}"),
+    ("DELETE", "/a/1", "/a/{id}"), ("GET", "/b/12", "/b/{id:[0-9]+}"), ("GET", "/b/n/of/1", "/b/{name}/of/{id}"), ("GET", "/.well-known/x", "/.well-known/x"),
+    ("GET", "/any/x", "/{first}/x"), ("GET", "/a/x", "/a/{id}"), ("GET", "/b/c.json", "/b/c.{kind}"), ("HEAD", "/a/1", "/a/{id}"), ("GET", "/ywell-known/x", "/{first}/x"),
+    ("POST", "/a/1", 405), ("DELETE", "/.well-known/x", 405), ("PURGE", "/a/request", 405), ("GET", "/b/c-json", 404), ("GET", "/b/", 404), ("GET", "/b//of/1", 404), ("GET", "/", 404),
+    ("POST", "/b/1/2", 404), ("GET", "/b/n/of/1/", 404), ("GET", "/a//1", "/a/{id:.+}"), ("GET", "/a/", 404), ("GET", "/A/1", 404),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path", "expected"), CALLS)
+async def test_a_request_finds_the_route_that_the_librarys_router_finds(method, path, expected):
+    status, found = await PATHS.ask(method, path)
+    router = web.UrlDispatcher()
+    router.add_routes([web.route(each.method, each.path, each.handler) for each in PATHS.routes])
+    theirs = await router.resolve(make_mocked_request(method, path))
+    if isinstance(expected, int):
+        assert (status, theirs.http_exception.status) == (expected, expected)
+        return
+    assert (status, theirs.http_exception) == (200, None)
+    if method != "HEAD":
+        assert found[1:] == [expected, dict(theirs)]
+
+
+async def test_head_is_answered_as_get_without_the_body(client):
+    async with TestClient(TestServer(application(PATHS.routes))) as named:
+        whole, head = await named.get("/a/1"), await named.head("/a/1")
+        assert (head.status, head.headers["Content-Length"], head.content_type) == (
+            200,
+            whole.headers["Content-Length"],
+            whole.content_type,
+        )
+        assert await head.read() == b""
+        assert (await named.head("/a/1")).status == 200, "the connection goes on"
+    assert (await client.head("/taken")).status == 409
+
+
+async def test_middlewares_are_put_around_once_and_know_the_route():
+    made, passed = [], []
+
+    def noting(name):
+        def middleware(handler, route):
+            made.append((name, route and route.path))
+
+            async def noted(request):
+                passed.append(name)
+                return await handler(request)
+
+            return noted
+
+        return middleware
+
+    async with TestClient(TestServer(application(ROUTES[-1:], middlewares=[noting("outer"), noting("inner")]))) as client:
+        before = Counter(made)
+        assert set(before) == {(name, path) for name in ("outer", "inner") for path in ("/health", None)}
+        for path, method, status in (("/health", "GET", 409), ("/nowhere", "GET", 404), ("/health", "PUT", 405)):
+            assert (await client.request(method, path)).status == status
+            assert passed == ["outer", "inner"]
+            passed.clear()
+        assert Counter(made) == before
+
+
+@pytest.mark.parametrize(
+    ("version", "expected", "answers"),
+    [("1.1", "100-Continue", [100, 200]), ("1.1", "a miracle", [417]), ("1.0", "100-continue", [200])],
+)
+async def test_a_caller_that_waits_is_told_to_send_its_body(version, expected, answers):
+    listener = await serve(application(ROUTES), "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    writer.write(f"POST /echo HTTP/{version}\r\nHost: x\r\nContent-Length: 2\r\nExpect: {expected}\r\n\r\n".encode())
+    async with asyncio.timeout(20):
+        if answers[0] == 100:
+            assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"{}")
+        assert int((await reader.readline()).split()[1]) == answers[-1]
+    writer.close()
+    await listener.close()
+
+
+async def test_a_running_request_is_answered_before_a_listener_is_closed():
+    going, may_end = asyncio.Event(), asyncio.Event()
+
+    async def slow(_):
+        going.set()
+        await may_end.wait()
+        return json_response({"ended": True})
+
+    listener = await serve(application([Route(method="GET", path="/", handler=slow, auth="none", summary="")]), "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    idle, other = await asyncio.open_connection("127.0.0.1", listener.port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    await going.wait()
+    closing = asyncio.create_task(listener.close())
+    async with asyncio.timeout(20):
+        assert await idle.read() == b""
+        with pytest.raises(OSError):
+            await asyncio.open_connection("127.0.0.1", listener.port)
+        may_end.set()
+        assert (await reader.read()).endswith(b'{"ended":true}')
+        await closing
+    for each in (writer, other):
+        each.close()

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from aiohttp import ClientPayloadError
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec.structs import replace
 
@@ -29,6 +29,7 @@ from kernel.errors import BadInput, StorageFull, TooLarge, Unauthorized
 from kernel.http import GuardedClient, Outbound, Unreachable
 from kernel.web import application
 from tests.support.participant import participant
+from tests.support.web import TestServer
 
 ME, PEER, LEAF, OTHER = "did:web:me.example", "did:web:peer.example", "leaf-thumbprint", "another-thumbprint"
 BEGIN = datetime(2026, 11, 24, 9, tzinfo=UTC)
