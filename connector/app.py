@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -207,8 +207,8 @@ def wire_up(
         edc,
     )
 
-    async def proven(caller: Caller, fresh: bool) -> VerifiedParticipant:
-        return await authenticate(door, caller, fresh=fresh)
+    def proven(caller: Caller, fresh: bool) -> Awaitable[VerifiedParticipant]:
+        return authenticate(door, caller, fresh=fresh)
 
     holdings = Holdings(store, rules.usage, clock, payloads)
     statements = Statements(store, new_id, signs(contract_key, STATEMENT), resolver.resolve)
@@ -426,6 +426,7 @@ def _following(
 def _rules(found: Settings, profile: Profile) -> Any:
     special = {each.did: each for each in found.peers}
 
+    @lru_cache(maxsize=1024)
     def rule(did: str) -> PeerRule:
         peer = special.get(did)
         if peer is None:

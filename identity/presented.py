@@ -78,7 +78,7 @@ def _rests(door: Door, shown: Shown, trail: Trail, *, fresh: bool) -> bool:
     basis = shown.basis
     if basis is None or not door.status.holds(basis, prove.limit(door, basis.issuers, fresh=fresh)):
         return False
-    trail.passed(prove.STEP, "status", shown.names)
+    trail.at(prove.STEP, "status", *shown.names)
     return True
 
 

@@ -165,7 +165,7 @@ def limit(door: Door, issuers: Iterable[str], *, fresh: bool) -> float:
     """The age in seconds at which status lists of these issuers are asked for again; `fresh`: for a decision."""
     if not fresh:
         return SOON
-    return FOLLOWED if all(door.followed(each) for each in issuers) else NOW
+    return FOLLOWED if all(map(door.followed, issuers)) else NOW
 
 
 TABLE: Final[tuple[tuple[Stage, Check], ...]] = (

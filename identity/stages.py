@@ -44,17 +44,12 @@ class Trail:
     def __init__(self) -> None:
         self.step = 1  # the one that has begun (numbered in `identity.verify`)
         self.peer = ""  # whose call this claims to be
-        self._visited: list[tuple[Stage, str]] = []  # after the ten steps of the token
+        self._visited: list[tuple[Stage, tuple[str, ...]]] = []  # after the ten steps of the token
 
-    def at(self, step: int, stage: Stage, subject: str = _FIRST) -> None:
-        """The step that begins now, when the token has passed its ten, with its stage and what it looks at."""
+    def at(self, step: int, stage: Stage, *subjects: str) -> None:
+        """The step that begins now, when the token has passed its ten, with its stage and what it looks at: the token, where nothing is named."""
         self.step = step
-        self._visited.append((stage, subject))
-
-    def passed(self, step: int, stage: Stage, subjects: Iterable[str]) -> None:
-        """A stage of such a step that all these have passed."""
-        self.step = step
-        self._visited.extend([(stage, each) for each in subjects])
+        self._visited.append((stage, subjects or (_FIRST,)))
 
     def findings(self, refusal: tuple[str, str] | None = None) -> tuple[Finding, ...]:
         """What was found so far; a refusal (reason, detail) is that of the last stage."""
@@ -65,7 +60,7 @@ class Trail:
 
     def _stages(self) -> list[tuple[Stage, str]]:
         reached = OF_TOKEN if self._visited else OF_TOKEN[: self.step]
-        return [*((each, _FIRST) for each in reached), *self._visited]
+        return [*((each, _FIRST) for each in reached), *((stage, each) for stage, subjects in self._visited for each in subjects)]
 
     def __enter__(self) -> Self:
         return self

@@ -274,7 +274,7 @@ def _channel(door: TokenDoor, caller: Caller, token: Unverified, mtls: Mtls) -> 
     A certificate of another DID, or a token bound to another certificate, is refused whatever the rule: it has been stolen or
     mixed up.
     """
-    leaf = None if caller.certificate is None else _leaf(door, caller.certificate)
+    leaf = None if caller.certificate is None else door.leaves.get(caller.certificate) or _leaf(door, caller.certificate)
     if leaf is not None and leaf.did is not None and door.standing.revoked(caller.certificate or b""):
         raise Refused("the certificate is revoked, or no revocation list is there", reason="tls-revoked")
     if leaf is not None and leaf.did != token.claims["iss"] and (leaf.did is not None or mtls == "required"):
@@ -312,12 +312,10 @@ def _confirmation(claims: Mapping[str, Any]) -> str | None:
 
 
 def _leaf(door: TokenDoor, certificate: bytes) -> Leaf:
-    """What binds this certificate; parsed once, since a connection is used again and again."""
-    found = door.leaves.get(certificate)
-    if found is None:
-        found = door.leaves[certificate] = read_leaf(certificate)
-        if len(door.leaves) > _LEAVES:
-            door.leaves.popitem(last=False)
+    """What binds this certificate, kept for the next time: a connection is used again and again."""
+    found = door.leaves[certificate] = read_leaf(certificate)
+    if len(door.leaves) > _LEAVES:
+        door.leaves.popitem(last=False)
     return found
 
 

@@ -10,6 +10,7 @@ Rules
 import binascii
 import hashlib
 import re
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -26,6 +27,7 @@ _BLANKS = re.compile(rb'"[ \t\n\r]+:')
 _FROM_URL = bytes.maketrans(b"-_+/=", b"+/!!!")  # what the other alphabet has, and padding, becomes what no reader takes
 _LAST = ("", "", "AQgw", "AEIMQUYcgkosw048")  # with so many letters in the last four, what may end them: the spare bits are zero
 _BRACKETS = re.compile(rb"[\[\]{}]")
+dumps: Callable[[Any], bytes] = orjson.dumps  # JSON without blanks; members in the order given
 
 
 def loads(data: bytes | str, *, limit: int = LIMIT, depth: int = DEPTH) -> Any:
@@ -82,11 +84,6 @@ def _members(value: Any) -> int:
     return count
 
 
-def dumps(value: Any) -> bytes:
-    """JSON without blanks; members in the order given."""
-    return orjson.dumps(value)
-
-
 def fragment(text: bytes) -> orjson.Fragment:
     """JSON that is ready, to be put into other documents as it is: a value, or several of a list with commas between."""
     return orjson.Fragment(text)
@@ -107,12 +104,22 @@ def canonical(value: Any) -> bytes:
 
 def _same_in_both(value: Any) -> bool:
     """Whether sorted JSON is the canonical form already: no numbers but small integers, no member names beyond ASCII."""
-    kind = type(value)
-    if kind is dict:
-        return all(type(name) is str and name.isascii() and _same_in_both(each) for name, each in value.items())
-    if kind is list:
-        return all(_same_in_both(each) for each in value)
-    return kind is str or kind is bool or value is None or (kind is int and -_SAFE < value < _SAFE)
+    stack = [value]
+    while stack:
+        each = stack.pop()
+        kind = type(each)
+        if kind is str or kind is bool or each is None:
+            continue
+        if kind is dict:
+            for name in each:
+                if type(name) is not str or not name.isascii():
+                    return False
+            stack.extend(each.values())
+        elif kind is list:
+            stack.extend(each)
+        elif kind is not int or not -_SAFE < each < _SAFE:
+            return False
+    return True
 
 
 def digest(value: Any) -> str:

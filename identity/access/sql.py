@@ -6,6 +6,7 @@ The tables `access_key`, `audit` and `audit_head` are declared by each service's
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -16,12 +17,14 @@ from identity.access.keys import AccessKey
 Statement = tuple[str, tuple[Any, ...]]
 HEAD: Final = "SELECT seq, hash FROM audit_head WHERE participant = ?"
 _ROW: Final = ("at", "who", "name", "role", "action", "object", "outcome", "seq", "previous", "hash")
+_VALUES: Final = attrgetter(*_ROW)
 _COLUMNS: Final = ", ".join(_ROW)
 _APPEND: Final = f"INSERT INTO audit (participant, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608  constants
 _MOVE: Final = (
     "INSERT INTO audit_head (participant, seq, hash) VALUES (?,?,?)"
     " ON CONFLICT (participant) DO UPDATE SET seq = excluded.seq, hash = excluded.hash"
 )
+MOVE_FROM: Final = "UPDATE audit_head SET seq = ?, hash = ? WHERE participant = ? AND seq = ? AND hash = ?"
 _REFUSED: Final = "'the audit log is append-only'"
 _THERE: Final = (
     "WHEN EXISTS (SELECT 1 FROM audit WHERE participant = NEW.participant AND seq = NEW.seq)"  # a REPLACE fires no DELETE trigger
@@ -89,8 +92,11 @@ class SqlAccess(ABC):
     def following(self, head: Head, event: Event) -> tuple[Entry, tuple[Statement, ...]]:
         """The row after `head`, and what writes it; the row's number is taken when somebody else was faster."""
         entry = linked(self._me, head, event)
-        values = (self._me, *(getattr(entry, name) for name in _ROW))
-        return entry, ((_APPEND, values), (_MOVE, (self._me, entry.seq, entry.hash)))
+        return entry, (self.row(entry), (_MOVE, (self._me, entry.seq, entry.hash)))
+
+    def row(self, entry: Entry) -> Statement:
+        """What writes the row of a head that has moved."""
+        return _APPEND, (self._me, *_VALUES(entry))
 
 
 def _key(row: Sequence[Any]) -> AccessKey:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from sqlite3 import Connection
 from typing import Any
 
-from identity.access.audit import Entry, Event, Head
-from identity.access.sql import HEAD, SqlAccess, Statement
+from identity.access.audit import Entry, Event, Head, linked
+from identity.access.sql import HEAD, MOVE_FROM, SqlAccess, Statement
 from identity.access.trail import Pending, pending
 from kernel.db import Database
 
@@ -16,17 +16,27 @@ class SqliteAccess(SqlAccess):
     def __init__(self, database: Database, participant: str) -> None:
         super().__init__(participant)
         self._db = database
+        self._head = Head()
         database.accompany(self._rider)
 
     async def append(self, event: Event) -> Entry:
         return await self._db.write(lambda c: self.append_with(c, event))
 
     def append_with(self, connection: Connection, event: Event) -> Entry:
-        """Write the row in a transaction that is under way; there is one writer, so nobody is faster."""
-        found = connection.execute(HEAD, (self._me,)).fetchone()
-        entry, statements = self.following(Head(*found) if found else Head(), event)
-        for sql, arguments in statements:
-            connection.execute(sql, arguments)
+        """Write the row in a transaction that is under way; there is one writer, so nobody is faster.
+
+        The head is remembered, and what moves it tells whether it was the head: not after a start, nor after writes that were undone.
+        """
+        head = self._head
+        entry = linked(self._me, head, event)
+        if connection.execute(MOVE_FROM, (entry.seq, entry.hash, self._me, head.seq, head.hash)).rowcount:
+            connection.execute(*self.row(entry))
+        else:
+            found = connection.execute(HEAD, (self._me,)).fetchone()
+            entry, statements = self.following(Head(*found) if found else Head(), event)
+            for each in statements:
+                connection.execute(*each)
+        self._head = Head(entry.seq, entry.hash)
         return entry
 
     async def _rows(self, sql: str, *arguments: Any) -> Sequence[Any]:

@@ -81,6 +81,7 @@ def web_did(host: str, port: int | None = None, path: tuple[str, ...] = ()) -> s
     return parse(":".join(("did:web", authority, *path))).text
 
 
+@lru_cache(maxsize=1024)
 def did_of_url(url: str) -> str:
     """The DID of an absolute DID URL with a fragment (`did:web:a#k`); raises `BadDid`."""
     text, mark, fragment = url.partition("#")

@@ -90,25 +90,25 @@ class RevocationLists:
 
     def revoked(self, certificate: bytes) -> bool:
         """Whether the leaf (DER) is on its issuer's list, or cannot be checked."""
-        held, serial = self._of(certificate)
+        key, serial = self._leaves.get(certificate) or self._of(certificate)
+        held = self._held.get(key)
         return held is None or held.until <= self._clock.now() or serial in held.serials
 
     def consortium(self, certificate: bytes) -> str | None:
         """Whose CA has signed the leaf (DER): empty for ours, the authority's DID of a recognised one; None when nobody's that is known."""
-        held, _ = self._of(certificate)
+        held = self._held.get((self._leaves.get(certificate) or self._of(certificate))[0])
         return held.consortium if held is not None else None
 
-    def _of(self, certificate: bytes) -> tuple[_Held | None, int]:
-        found = self._leaves.get(certificate)
-        if found is None:
-            parsed = x509.load_der_x509_certificate(certificate)
-            key = next((key for key, each in self._held.items() if _issued(parsed, each.ca)), None)
-            if key is None:
-                return None, parsed.serial_number
-            found = self._leaves[certificate] = key, parsed.serial_number
+    def _of(self, certificate: bytes) -> tuple[bytes, int]:
+        """The key of the CA that has signed the leaf, with its serial, for the next time; an empty key when it is nobody's that is known."""
+        parsed = x509.load_der_x509_certificate(certificate)
+        key = next((key for key, each in self._held.items() if _issued(parsed, each.ca)), b"")
+        found = key, parsed.serial_number
+        if key:
+            self._leaves[certificate] = found
             if len(self._leaves) > _CAPACITY:
                 self._leaves.popitem(last=False)
-        return self._held.get(found[0]), found[1]
+        return found
 
 
 def _key(ca: x509.Certificate) -> bytes:

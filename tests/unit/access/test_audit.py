@@ -224,6 +224,40 @@ async def test_a_commit_that_fails_leaves_neither_and_the_caller_hears_it(world,
     assert not await world.log()
 
 
+async def test_rows_after_writes_that_were_undone_follow_what_is_there(world, monkeypatch):
+    """The head is remembered, and none that never became durable counts."""
+    await world.call("POST", "/v1/things?then=1")
+    before = await world.log()
+
+    def broken(name):
+        if name == "database:before-commit":
+            raise sqlite3.OperationalError("broken")
+
+    monkeypatch.setattr(faults, "hook", broken)
+    await world.call("POST", "/v1/keys", json={"name": "a", "role": "read"})
+    monkeypatch.undo()
+    await world.database.write(lambda c: world.store.append_with(c, Event(**EVENT)) and None)
+    with pytest.raises(ValueError, match="no"):
+        await world.database.write(lambda c: failing(world.store.append_with(c, Event(**EVENT))))
+    await world.call("POST", "/v1/keys", json={"name": "b", "role": "read"})
+    assert len(await world.log()) == len(before) + 2
+    assert (await world.call("GET", "/v1/audit/verify")).body["intact"]
+
+
+def failing(_):
+    raise ValueError("no")
+
+
+async def test_the_head_is_read_for_the_first_row_and_moved_by_one_statement_for_each_other(world):
+    statements = []
+    for count in (3, 1, 1):
+        await world.database.write(lambda c: c.set_trace_callback(statements.append))
+        await world.database.write(lambda c: world.store.append_with(c, Event(**EVENT)))
+        await world.database.write(lambda c: c.set_trace_callback(None))
+        assert len([each for each in statements if "audit_head" in each]) == count, statements
+        statements.clear()
+
+
 async def test_reading_goes_on_when_the_disk_is_full(world, monkeypatch):
     key = await world.key()
     error = sqlite3.OperationalError("database or disk is full")

@@ -37,7 +37,7 @@ def test_what_follows_the_token_is_told_after_all_its_stages():
     trail = Trail()
     trail.step = 10
     trail.at(11, "parse", "presentation")
-    trail.passed(13, "status", ("one", "two"))
+    trail.at(13, "status", "one", "two")
     found = [(each.stage, each.subject) for each in trail.findings() if each.passed]
     assert found == [
         *((each, "token") for each in dict.fromkeys(OF_TOKEN)),
