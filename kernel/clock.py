@@ -22,7 +22,7 @@ class SystemClock:
 def iso(moment: datetime) -> str:
     """ISO 8601 in UTC with milliseconds: `2026-11-24T09:00:00.000Z`. Sorts like the time it means."""
     found = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
-    return found.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    return f"{found.isoformat('T', 'milliseconds')[:-6]}Z"
 
 
 def parse_iso(text: str) -> datetime:

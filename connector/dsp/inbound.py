@@ -40,17 +40,17 @@ from kernel.faults import crashpoint
 from kernel.web import client_certificate
 
 _turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
-COMMITTING: Final = (  # messages by which a party commits itself: what it shows with them is kept
-    messages.ContractRequestMessage,
-    messages.ContractAgreementMessage,
-    messages.ContractAgreementVerificationMessage,
+COMMITTING: Final = frozenset(  # messages by which a party commits itself: what it shows with them is kept
+    {messages.ContractRequestMessage, messages.ContractAgreementMessage, messages.ContractAgreementVerificationMessage}
 )
-DECIDING: Final = (
-    messages.ContractRequestMessage,
-    messages.ContractOfferMessage,
-    messages.ContractAgreementMessage,
-    messages.TransferRequestMessage,
-    messages.TransferStartMessage,
+DECIDING: Final = frozenset(
+    {
+        messages.ContractRequestMessage,
+        messages.ContractOfferMessage,
+        messages.ContractAgreementMessage,
+        messages.TransferRequestMessage,
+        messages.TransferStartMessage,
+    }
 )
 log = telemetry.get(__name__)
 
@@ -68,7 +68,7 @@ class _Arrival(Struct, frozen=True, kw_only=True):
     @property
     def first_sender(self) -> Role:
         """Who sends this message as a first one."""
-        return "provider" if isinstance(self.message, messages.ContractOfferMessage) else "consumer"
+        return "provider" if type(self.message) is messages.ContractOfferMessage else "consumer"
 
     @property
     def theirs(self) -> str:
@@ -113,7 +113,7 @@ def _turn(node: Node, message: Message) -> AbstractAsyncContextManager[None]:
 async def _handled(node: Node, arrival: _Arrival, token: TokenUse) -> web.Response:
     process = await _process(node, arrival)
     outcome = await _outcome(node, arrival, process)  # 3, 4
-    if isinstance(outcome, Replay):
+    if type(outcome) is Replay:
         await node.processes.spend(token)
         log.info("repeated message")
         return _answer(outcome.answer, outcome.status)
@@ -156,7 +156,7 @@ async def _outcome(node: Node, arrival: _Arrival, process: Process | None) -> Co
     if arrival.kind == "negotiation":
         offer, agreement = getattr(message, "offer", None), getattr(message, "agreement", None)
         signature = getattr(message, "signature", "")
-        proof = await node.witness.of(who, signature) if node.witness is not None and isinstance(message, COMMITTING) else None
+        proof = await node.witness.of(who, signature) if node.witness is not None and type(message) in COMMITTING else None
         received = negotiation.Received(**common, offer=offer, agreement=agreement, signature=signature, proof=proof)
         context = await node.negotiation(who, _offer_asked(process, message))
         return negotiation.handle(process, received, known, context, outbound.acknowledgement)
@@ -173,7 +173,7 @@ async def _outcome(node: Node, arrival: _Arrival, process: Process | None) -> Co
 
 def _offer_asked(process: Process | None, message: Message) -> str:
     """The offer of ours that a request asks for, or that a consumer accepts; empty for other messages, which need none."""
-    if isinstance(message, messages.ContractRequestMessage):
+    if type(message) is messages.ContractRequestMessage:
         return str(process.data.get("offerId", "") if process is not None else message.offer["@id"])
     return str(process.data.get("offerId", "")) if process is not None and _row(message) == ACCEPT else ""
 
@@ -242,7 +242,7 @@ def _row(message: Message) -> str:
 
 def _decides(message: Message) -> bool:
     """Whether a contract or data depend on the message: then status is read anew."""
-    return isinstance(message, DECIDING) or _row(message) == ACCEPT
+    return type(message) in DECIDING or _row(message) == ACCEPT
 
 
 def _answer(body: bytes, status: int) -> web.Response:

@@ -106,7 +106,7 @@ def handle(
         sets=learned,
     )
     change = exchange.receive(tables.table_of(before), before, incoming, known=known, now=context.now, answer=answer)
-    if isinstance(change, Replay):
+    if type(change) is Replay:
         return change
     grant = grant or _resumed(change, received, context)
     data = change.process.data | ({"claims": grant.claims} if grant is not None else {})

@@ -30,20 +30,20 @@ def place(text: str) -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
-def of_commit(commit: Commit) -> Iterator[Happened]:
+def of_commit(commit: Commit) -> list[Happened]:
     """What a commit says has happened."""
     process = commit.process
     who = {"peer": process.peer, "role": process.role}
+    found = []
     for row in commit.journal:
         facts = {"before": row.before, "after": row.after, "message": row.message, "sender": row.sender, "person": row.person}
-        yield Happened(kind=process.kind, subject=process.id, facts=who | _there(facts))
+        found.append(Happened(kind=process.kind, subject=process.id, facts=who | _there(facts)))
     if commit.journal and (waiting := process.waiting) is not None:
-        yield Happened(
-            kind="waiting", subject=process.id, facts=who | {"for": waiting.who, "step": waiting.step, "why": waiting.why}
-        )
+        facts = {"for": waiting.who, "step": waiting.step, "why": waiting.why}
+        found.append(Happened(kind="waiting", subject=process.id, facts=who | facts))
     if commit.agreement is not None:
-        yield of_agreement(commit.agreement, "concluded")
-    yield from of_duties(commit.duties)
+        found.append(of_agreement(commit.agreement, "concluded"))
+    return [*found, *of_duties(commit.duties)] if commit.duties else found
 
 
 def of_agreement(agreement: Agreement, what: str) -> Happened:

@@ -56,9 +56,10 @@ class Difference(Struct, frozen=True):
 
 def differences(first: Any, second: Any) -> list[Difference]:
     """What is not the same in the terms of two policies; none: the terms are the same."""
-    if isinstance(first, dict) and isinstance(second, dict) and _bare(first) == _bare(second):
+    bare, other = _bare(_object_of(first)), _bare(_object_of(second))
+    if bare == other:
         return []
-    mine, theirs = _bytes(_bare(_object_of(first))), _bytes(_bare(_object_of(second)))
+    mine, theirs = _bytes(bare), _bytes(other)
     small = len(mine) + len(theirs) <= _SMALL
     return list(_compared(mine, theirs)) if small else _differences("", normal(first), normal(second))
 
