@@ -114,7 +114,7 @@ class Peers:
             self.authorization(process.peer),
             expect_did=self.pin(process.peer),
             timeout=self._timeout,
-            even_revoked=self._standing.barred(process.peer) is not None,
+            even_revoked=row.message in _CLOSING and self._standing.barred(process.peer) is not None,
         )
 
     async def check_callback(self, who: VerifiedParticipant, url: str) -> None:

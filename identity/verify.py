@@ -196,7 +196,14 @@ async def _proven(
 ) -> bool:
     """Steps 6 to 9: signed by its issuer, and not used before. Whether fresh status has to say if the issuer is still kept out."""
     trail.step = 6  # a key that the cached document does not hold is looked for in a fresh one, once
-    await with_document(door.resolver, use.issuer, lambda document: _signed(document, token, profile, trail))
+
+    def signed(document: DidDocument) -> None:
+        trail.step = 7
+        key = document.key(token.kid, INVOCATION, strict=profile.relationships)
+        trail.step = 8
+        jose.verify(token, key)
+
+    await with_document(door.resolver, use.issuer, signed)
     trail.step = 9
     if await door.seen(use):
         raise Refused("the token has been used before", reason="jti")
@@ -258,14 +265,6 @@ def _jti(claims: Mapping[str, Any]) -> str:
     if not isinstance(found, str) or not 0 < len(found) <= _MAX_TEXT:
         raise Refused("the token has no jti", reason="jti-form")
     return found
-
-
-def _signed(document: DidDocument, token: Unverified, profile: VerifierProfile, trail: Trail) -> None:
-    """Steps 7 and 8."""
-    trail.step = 7
-    key = document.key(token.kid, INVOCATION, strict=profile.relationships)
-    trail.step = 8
-    jose.verify(token, key)
 
 
 def _channel(door: TokenDoor, caller: Caller, token: Unverified, mtls: Mtls) -> Leaf | None:

@@ -28,6 +28,7 @@ INVOCATION: Final = "capabilityInvocation"
 AUTHENTICATION: Final = "authentication"
 ASSERTION: Final = "assertionMethod"
 RELATIONSHIPS: Final = (AUTHENTICATION, ASSERTION, INVOCATION)
+_LISTS: Final = {INVOCATION: "capability_invocation", AUTHENTICATION: "authentication", ASSERTION: "assertion_method"}
 CONTEXTS: Final = (
     "https://www.w3.org/ns/did/v1",
     "https://w3id.org/security/suites/jws-2020/v1",
@@ -81,8 +82,10 @@ class DidDocument(Struct, frozen=True):
         Without a kid the document must have exactly one method. Not `strict` takes any of its methods where the document lists
         none for the purpose (older peers). Raises `BadDid` with the reason `kid`, `relationship`, `controller` or `key-type`.
         """
-        method = self._method(kid)
-        related = self._related(relationship)
+        method = self._only() if kid is None else self.methods.get(kid) or self.methods.get(_absolute(kid, self.id))
+        if method is None:
+            raise BadDid("the document does not hold that key", reason="kid")
+        related: frozenset[str] = getattr(self, _LISTS[relationship])
         if method.id not in related and (strict or related):
             raise BadDid(f"the key is not listed for {relationship}", reason="relationship")
         if method.controller != self.id:
@@ -95,20 +98,10 @@ class DidDocument(Struct, frozen=True):
         """Base URL of the first service of this type."""
         return next((one.endpoint for one in self.services if kind in one.types), None)
 
-    def _method(self, kid: str | None) -> Method:
-        if kid is None:
-            if len(self.methods) != 1:
-                raise BadDid("the token names no key and the document has several", reason="kid")
-            return next(iter(self.methods.values()))
-        found = self.methods.get(_absolute(kid, self.id))
-        if found is None:
-            raise BadDid("the document does not hold that key", reason="kid")
-        return found
-
-    def _related(self, relationship: str) -> frozenset[str]:
-        if relationship == INVOCATION:
-            return self.capability_invocation
-        return self.authentication if relationship == AUTHENTICATION else self.assertion_method
+    def _only(self) -> Method:
+        if len(self.methods) != 1:
+            raise BadDid("the token names no key and the document has several", reason="kid")
+        return next(iter(self.methods.values()))
 
 
 def parse_document(source: bytes | str | Mapping[str, Any], did: str) -> DidDocument:
