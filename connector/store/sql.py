@@ -207,10 +207,7 @@ class SqlStore(SqlEvents):
 
     def _added(self, commit: Commit) -> list[tuple[Any, ...]]:
         peer = commit.process.peer
-        return [
-            (r.id, self._me, r.process, peer if r.act == "dsp" else f"{r.act} {peer}", r.act, r.message, r.path, r.body, r.due)
-            for r in commit.outbox
-        ]
+        return [(r.id, self._me, r.process, lane_of(r, peer), r.act, r.message, r.path, r.body, r.due) for r in commit.outbox]
 
     def _process(self, p: Process, expected: int) -> Statement:
         waiting, body = p.waiting is not None, encode(p)
@@ -541,6 +538,11 @@ class SqlStore(SqlEvents):
 def kept_use(token: TokenUse | VerifiedUse) -> TokenUse:
     """A verified token as it is kept: a minute longer than it counts."""
     return TokenUse(token.issuer, token.jti, int(token.expires.timestamp()) + 60) if isinstance(token, VerifiedUse) else token
+
+
+def lane_of(row: OutboxRow, peer: str) -> str:
+    """See `Claim`."""
+    return peer if row.act == "dsp" else f"{row.act} {peer}"
 
 
 def outbox_row(key: str, process: str, act: Any, message: str, path: str, body: bytes, due: str) -> OutboxRow:

@@ -5,6 +5,7 @@ What is being sent is known in the memory of the one process (`busy`), so nothin
 Nobody else writes the file, so processes that were committed lately are kept as they were committed, and need not be read; none is kept while a commit of it is under way.
 Of those that were kept ever since they began it is known which messages they have accepted, so that a new one need not be looked for; nor a token that ends after all
 that were used before the start (`used`).
+So are the rows of the outbox that come next (`upcoming`); what is more than that is searched in the file.
 Agreements that were read lately are kept as well, but not while one is being saved; and ledgers, with what commits under way make of them (`ahead`).
 
 Points where a test may end the process: `database:before-commit`, `database:after-commit` (kernel.db), and those of inbound and outbox.
@@ -13,8 +14,8 @@ Points where a test may end the process: `database:before-commit`, `database:aft
 import asyncio
 import sqlite3
 from collections import OrderedDict, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +26,8 @@ from connector.processes.model import Agreement, Allotted, Commit, Decided, Inbo
 from connector.store.ahead import Ledgers
 from connector.store.events import Statement
 from connector.store.port import ANY_ROOM, Claim, Notice, Rooms
-from connector.store.sql import FOLLOWING, HEAD, SPENT, SqlStore, T, kept_use, outbox_row
+from connector.store.sql import FOLLOWING, HEAD, LAST, SPENT, SqlStore, T, kept_use, lane_of, outbox_row
+from connector.store.upcoming import Next, Upcoming
 from connector.store.used import Used
 from identity.access.service import AccessStore
 from identity.access.sqlite import SqliteAccess
@@ -47,14 +49,15 @@ SELECT o.seq, o.process, o.lane, o.due FROM lanes CROSS JOIN outbox o ON o.seq I
   SELECT seq FROM outbox INDEXED BY outbox_lane WHERE participant = ?1 AND lane = lanes.lane AND due <= ?4 AND process NOT IN (SELECT value FROM json_each(?2))
   ORDER BY due, seq LIMIT ?6)
 WHERE lanes.lane NOT IN (SELECT value FROM json_each(?5)) ORDER BY o.due, o.seq LIMIT ?3"""
-_TAKEN: Final = (
-    "SELECT id, process, act, message, path, body, due, attempts, lane FROM outbox"
-    " WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY due, seq"
-)
+_ROW: Final = "SELECT id, process, act, message, path, body, due, lane, attempts, seq FROM outbox"
+_TAKEN: Final = f"{_ROW} WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY due, seq"  # noqa: S608  the parts stand here
+_FIRST: Final = f"{_ROW} WHERE participant = ? ORDER BY due, seq LIMIT ?"
+_BEHIND: Final = "SELECT due FROM outbox WHERE participant = ? ORDER BY due, seq LIMIT 1 OFFSET ?"
 _LAST_END: Final = (
     "SELECT expires FROM spent WHERE +participant = ? ORDER BY expires DESC LIMIT 1"  # by the index of ends, from behind
 )
 _KEPT: Final = 1_024  # processes, agreements, ledgers
+_UPCOMING: Final = 2_048  # rows of the outbox
 _HEARD: Final = 64  # messages of one process whose ids are kept
 
 
@@ -75,7 +78,8 @@ class SqliteStore(SqlStore):
     patience = None
     looks_ahead = True
 
-    def __init__(self, database: Database, participant: str) -> None:
+    def __init__(self, database: Database, participant: str, upcoming: int = _UPCOMING) -> None:
+        """`upcoming`: how many rows of the outbox are known in memory."""
         super().__init__(participant)
         self._db = database
         self._turns: dict[str, asyncio.Lock] = {}
@@ -86,6 +90,7 @@ class SqliteStore(SqlStore):
         self._saving: defaultdict[str, int] = defaultdict(int)
         self._ledgers = Ledgers(_KEPT)
         self._used = Used(database.read(lambda c: c.execute(_LAST_END, (participant,)).fetchone() or (0,))[0])
+        self._upcoming = Upcoming(upcoming)
         self._leaving: set[str] = set()  # rows that commits take away, done or under way
         self.access: AccessStore = SqliteAccess(database, participant)
 
@@ -154,7 +159,7 @@ class SqliteStore(SqlStore):
         heard = self._heard.pop(key, None) if commit.expected else frozenset()
         self._moving[key] = self._moving.get(key, 0) + 1
         try:
-            with self._changing(commit):
+            with self._changing(commit), self._doubting():
                 await self._written(statements, lambda c: self._commit(c, key, statements))
         except BaseException:
             self._arrived(key, None)
@@ -162,6 +167,9 @@ class SqliteStore(SqlStore):
         if heard is not None and commit.inbox is not None:
             heard |= {commit.inbox.message_id}
         self._arrived(key, commit.process, heard)
+        self._upcoming.remove((*commit.confirmed, *commit.withdrawn))
+        for row in commit.outbox:
+            self._upcoming.add(row, lane_of(row, commit.process.peer))
         self._committed(commit)
 
     def _changing(self, commit: Commit) -> AbstractContextManager[None]:
@@ -233,6 +241,27 @@ class SqliteStore(SqlStore):
     # outbox ----------------------------------------------------------------------------------------------------------
 
     async def claim(self, now: str, limit: int, busy: frozenset[str], rooms: Rooms = ANY_ROOM) -> tuple[list[Claim], str | None]:
+        if not self._upcoming.knows(now):
+            await self._learn(now)
+        known = self._upcoming.knows(now)
+        found, following = self._upcoming.claim(now, limit, busy, rooms) if known else await self._searched(now, limit, busy, rooms)
+        return [
+            Claim(row=each.row, lane=each.lane, attempts=each.attempts, process=await self.process(each.row.process))
+            for each in found
+        ], following
+
+    async def _learn(self, now: str) -> None:
+        """Read the rows that come next, unless more are due than can be kept. Writes are done in their order: what is asked for from now on is not among them."""
+        behind = await self._rows(_BEHIND, self._me, self._upcoming.most)
+        if behind and behind[0][0] <= now:
+            return
+        doubts = self._upcoming.doubts
+        rows = await self._db.write(lambda c: c.execute(_FIRST, (self._me, self._upcoming.most + 1)).fetchall(), quiet=True)
+        if self._upcoming.doubts == doubts:
+            self._upcoming.read(map(_next, rows), rows[-1][6] if len(rows) > self._upcoming.most else LAST)
+
+    async def _searched(self, now: str, limit: int, busy: frozenset[str], rooms: Rooms) -> tuple[list[Next], str | None]:
+        """A claim in the file."""
         full = [lane for lane, room in rooms.named.items() if not room]
         common = (self._me, _list(busy), limit * 2 + 1)
         if full:
@@ -246,13 +275,33 @@ class SqliteStore(SqlStore):
             following = later[0][0] if later else None
         if left and found and (full or len(rows) > limit * 2):
             following = ""  # behind what was left there may be others: the next claim has other rooms
-        taken = await self._rows(_TAKEN, _list(found)) if found else ()
-        return [await self._claim(row) for row in taken], following
+        return [_next(row) for row in await self._rows(_TAKEN, _list(found))] if found else [], following
 
-    async def _claim(self, row: Sequence[Any]) -> Claim:
-        *columns, attempts, lane = row
-        made = outbox_row(*columns)
-        return Claim(row=made, lane=lane, attempts=attempts, process=await self.process(made.process))
+    async def postpone(self, row: str, fence: int, due: str, reason: str, *, parked: bool) -> None:
+        with self._doubting():
+            await super().postpone(row, fence, due, reason, parked=parked)
+        self._upcoming.move(row, due, 1)
+
+    async def drop(self, row: str, fence: int) -> None:
+        with self._doubting():
+            await super().drop(row, fence)
+        self._upcoming.remove((row,))
+
+    async def release(self, row: str) -> bool:
+        with self._doubting():
+            found = await super().release(row)
+        if found:
+            self._upcoming.move(row, "", 0)
+        return found
+
+    @contextmanager
+    def _doubting(self) -> Iterator[None]:
+        """The block writes to the outbox: when its caller gives up nobody hears what became of that."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            self._upcoming.forget()
+            raise
 
     async def living(self, keys: frozenset[str]) -> frozenset[str]:
         self._leaving &= keys  # the others are nobody's business any more
@@ -298,6 +347,11 @@ def _chosen(rows: Sequence[Any], now: str, limit: int, rooms: Rooms) -> tuple[li
             continue
         found[owner], taken[lane] = seq, so_far + 1
     return list(found.values()), left, None
+
+
+def _next(row: Sequence[Any]) -> Next:
+    *columns, lane, attempts, seq = row
+    return Next(outbox_row(*columns), lane, attempts, seq)
 
 
 def _list(values: Iterable[Any]) -> str:

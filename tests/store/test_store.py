@@ -288,7 +288,8 @@ async def test_what_a_claim_costs_does_not_depend_on_what_waits_in_full_lanes(st
             steps += 1
 
         store._db._reader.set_progress_handler(step, 1)
-        assert (await rooms_left(store, 64, {"a": 0}, 4))[0] == ["b-0"]
+        found, _ = await store._searched(NOW, 64, frozenset(), Rooms({"a": 0}, 4))
+        assert [each.row.id for each in found] == ["b-0"]
         store._db._reader.set_progress_handler(None, 0)
         return steps
 
