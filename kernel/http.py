@@ -8,7 +8,8 @@ Rules
 - Bodies are read up to a cap after decompression, within a time limit.
 - With `expect_did` the server's certificate must carry exactly that DID as its URI name.
 - A server certificate that names a DID is asked about (`revoked`) before every request, also on a connection that is kept alive.
-- Messages (POST with a body of bytes) are written and read on the library's connections without its session, whose layers take more CPU than all else of a call (ADR 0025).
+- What is answered whole goes out on connections of our own (`kernel.lines`), streams by the library's session, whose layers take more CPU than all else of a message (ADR 0032).
+  The rules are the same for both, and so are the bounds on connections.
 
 Not done here: retries (`connector.worker`), caching (callers know for how long).
 """
@@ -22,30 +23,42 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
-from cryptography import x509
 from msgspec import Struct
 from yarl import URL
 
 from kernel.errors import BadInput, UnavailableError
+from kernel.lines import KEPT, MOST, PER_HOST, Lines, Reply, Server, Shown, TooLong, shown
+
+__all__ = [
+    "MOST",
+    "PER_HOST",
+    "Blocked",
+    "GuardedClient",
+    "Lookup",
+    "Outbound",
+    "Reply",
+    "RevokedServer",
+    "Unreachable",
+    "WrongServer",
+    "permitted",
+]
 
 Lookup = Callable[[str, int], Awaitable[list[str]]]
 _UNICAST = ipaddress.ip_network("2000::/3")  # all IPv6 that is routed publicly
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-PER_HOST = 64  # connections to one host: as many as the outbox sends messages at once, which would wait here for a free one
-MOST = 256  # connections to all hosts together; no host can have them all
-KEPT = 60.0  # seconds that an idle connection is kept; less than our own servers keep theirs
-_UNTIMED = aiohttp.ClientTimeout()  # for parts of a call that has its time already
-_SAID = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate"}  # with every message that does not say otherwise
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+# with every request that does not say otherwise
+_SAID = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
+_CONTROLS = bytes({*range(32), 127} - {9})
+# an address whose path is sent as it is written: (what stands before the path, path)
+_PLAIN = re.compile(r"(https?://[^/?#@\\\s]+)((?:/(?!\.)[A-Za-z0-9_.~:=@!$'()*+,;&-]*)+)")
 _FAILURES = (TimeoutError, aiohttp.ClientError, HttpProcessingError, OSError, ValueError)
-_shown: WeakKeyDictionary[Any, "_Shown"] = WeakKeyDictionary()  # the certificate of a connection, read once
+_shown: WeakKeyDictionary[Any, Shown] = WeakKeyDictionary()  # the certificate of a stream's connection, read once
 _expected: ContextVar[tuple[str | None, Callable[[bytes], bool]] | None] = ContextVar("expected_server", default=None)
 
 
@@ -57,14 +70,6 @@ class Outbound(Struct, frozen=True, kw_only=True):
     ports: frozenset[int] | None = None
     max_bytes: int = 1_048_576
     timeout: float = 10.0
-
-
-class Reply(Struct, frozen=True):
-    """An answer, read to its end."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class Blocked(BadInput):
@@ -91,13 +96,6 @@ class RevokedServer(WrongServer):
     code = "revoked-server"
 
 
-class _Shown(Struct, frozen=True):
-    """What a server has shown: its certificate (DER), and the URI names in it."""
-
-    certificate: bytes
-    uris: list[str]
-
-
 def _nothing_revoked(_certificate: bytes) -> bool:
     return False
 
@@ -121,10 +119,11 @@ class GuardedClient:
         """
         self._rules = rules
         self._tls, self._pinned, self._anonymous = tls, pinned, anonymous
-        self._contexts: dict[bool, ssl.SSLContext] = {}  # pinned, and anonymous
-        self._origins: dict[tuple[URL, ssl.SSLContext | bool], aiohttp.ClientRequest] = {}
+        self._contexts: dict[bool | None, ssl.SSLContext] = {}  # of pinned calls, anonymous ones, and (None) all others
+        self._known: dict[tuple[str, ssl.SSLContext], tuple[Server, str]] = {}
         self._revoked = revoked
         self._resolver = _CheckedResolver(rules, lookup or _lookup)
+        self._lines = Lines(self._resolver.addresses)
         self._session: aiohttp.ClientSession | None = None
         self._retired: set[asyncio.Task[None]] = set()
 
@@ -140,47 +139,25 @@ class GuardedClient:
         expect_did: str | None = None,
         even_revoked: bool = False,
     ) -> Reply:
-        """One call, its answer read to the end. Raises `Blocked` or `Unreachable`, never anything of the library's.
+        """One call, its answer read to the end; a message is sent once. Raises `Blocked` or `Unreachable`, never anything of the library's. Not for HEAD.
 
         `even_revoked`: a server certificate that is revoked is no reason not to call, for what must reach one who was cut off.
         """
-        cap = max_bytes or self._rules.max_bytes
-        if method == "POST" and body is not None:
-            return await self._post(url, headers or {}, body, cap, timeout, expect_did, even_revoked)
-        async with self.stream(
-            method, url, headers=headers, body=body, timeout=timeout, expect_did=expect_did, even_revoked=even_revoked
-        ) as answer:
-            return Reply(answer.status, answer.headers, await _read(answer.content, cap, url))
-
-    async def _post(
-        self,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        cap: int,
-        timeout: float | None,
-        expect_did: str | None,
-        even_revoked: bool,
-    ) -> Reply:
-        """One message on a connection of the session's pool. Never sent twice."""
-        target = self._checked(url)
+        headers, cap = headers or {}, max_bytes or self._rules.max_bytes
+        server, host, path = self._reached(url, self._context(expect_did, headers))
+        until = asyncio.get_running_loop().time() + (timeout or self._rules.timeout)
+        revoked = _nothing_revoked if even_revoked else self._revoked
         try:
-            message = _head(target, headers, len(body)) + body
-            async with asyncio.timeout(timeout or self._rules.timeout):
-                pool = cast("aiohttp.TCPConnector", self._open().connector)
-                held = await pool.connect(self._origin(target, self._context(expect_did, headers)), [], _UNTIMED)
-                try:
-                    _check_server(held.transport, expect_did, _nothing_revoked if even_revoked else self._revoked)
-                    reply = await _exchanged(held, message, cap, url)
-                except BaseException:
-                    held.close()
-                    raise
-                held.release()
-                return reply
+            message = _message(method, path, host, headers, body)
+            return await self._lines.ask(
+                server, message, cap, until, lambda seen: _check_server(seen, expect_did, revoked), method == "GET"
+            )
         except (BadInput, Unreachable):
             raise
+        except TooLong:
+            raise Unreachable(f"the answer is larger than {cap} bytes", url=url) from None
         except _FAILURES as error:
-            raise _failure(error, target) from error
+            raise _failure(error, host, url) from error
 
     @asynccontextmanager
     async def stream(
@@ -195,34 +172,41 @@ class GuardedClient:
         even_revoked: bool = False,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer as it comes; `body` is bytes or an asynchronous iterator of bytes."""
-        target = self._checked(url)
-        limit = aiohttp.ClientTimeout(total=timeout or self._rules.timeout)
+        context = self._context(expect_did, headers or {})
+        server, host, _ = self._reached(url, context)
+        limit = timeout or self._rules.timeout
         try:
-            expected = _expected.set((expect_did, _nothing_revoked if even_revoked else self._revoked))
+            async with asyncio.timeout(limit):
+                await self._lines.enter(server)
             try:
-                sent = await self._open().request(
-                    method,
-                    target,
-                    headers=headers,
-                    data=body,
-                    timeout=limit,
-                    allow_redirects=False,
-                    ssl=self._context(expect_did, headers),
-                )
+                expected = _expected.set((expect_did, _nothing_revoked if even_revoked else self._revoked))
+                try:
+                    sent = await self._open().request(
+                        method,
+                        URL(url),
+                        headers=headers,
+                        data=body,
+                        timeout=aiohttp.ClientTimeout(total=limit),
+                        allow_redirects=False,
+                        ssl=context,
+                    )
+                finally:
+                    _expected.reset(expected)
+                async with sent as answer:
+                    yield answer
             finally:
-                _expected.reset(expected)
-            async with sent as answer:
-                yield answer
+                self._lines.leave(server)
         except (BadInput, Unreachable):
             raise
         except _FAILURES as error:
-            raise _failure(error, target) from error
+            raise _failure(error, host, url) from error
 
     def reload(self) -> None:
         """Use fresh connections from now on: after a certificate has changed. Running calls finish."""
         old, self._session = self._session, None
         self._contexts.clear()
-        self._origins.clear()
+        self._known.clear()
+        self._lines.reload()
         if old is not None:
             task = asyncio.get_running_loop().create_task(_retire(old))
             self._retired.add(task)
@@ -230,6 +214,7 @@ class GuardedClient:
 
     async def close(self) -> None:
         """Close all connections."""
+        await self._lines.close()
         for task in list(self._retired):
             task.cancel()
         await asyncio.gather(*self._retired, return_exceptions=True)
@@ -239,34 +224,35 @@ class GuardedClient:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            connector = aiohttp.TCPConnector(
-                ssl=self._tls(), resolver=self._resolver, limit=MOST, limit_per_host=PER_HOST, keepalive_timeout=KEPT
-            )
+            connector = aiohttp.TCPConnector(resolver=self._resolver, limit=0, keepalive_timeout=KEPT)  # places are taken before
             self._session = aiohttp.ClientSession(
                 connector=connector, request_class=_Request, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
             )
         return self._session
 
-    def _context(self, expect_did: str | None, headers: Mapping[str, str] | None) -> ssl.SSLContext | bool:
-        """The context of a call; True is the session's own."""
-        pinned = expect_did is not None
-        make = self._pinned if pinned else None if "Authorization" in (headers or {}) else self._anonymous
-        if make is None:
-            return True
-        found = self._contexts.get(pinned)
+    def _context(self, expect_did: str | None, headers: Mapping[str, str]) -> ssl.SSLContext:
+        kind: bool | None = expect_did is not None
+        make = self._pinned if kind else None if "Authorization" in headers else self._anonymous
+        kind = None if make is None else kind
+        found = self._contexts.get(kind)
         if found is None:
-            found = self._contexts[pinned] = make()
+            found = self._contexts[kind] = (make or self._tls)()
         return found
 
-    def _origin(self, target: URL, context: ssl.SSLContext | bool) -> aiohttp.ClientRequest:
-        """What the pool knows a server by."""
-        key = target.origin(), context
-        found = self._origins.get(key)
-        if found is None:
-            if len(self._origins) >= MOST:
-                self._origins.clear()
-            found = self._origins[key] = aiohttp.ClientRequest("POST", key[0], ssl=context, loop=asyncio.get_running_loop())
-        return found
+    def _reached(self, url: str, context: ssl.SSLContext) -> tuple[Server, str, str]:
+        """(server, `Host`, path) of an address; raises `Blocked`. What is checked of it stands before its path, and once checked counts for all its paths."""
+        plain = _PLAIN.fullmatch(url)
+        known = self._known.get((plain[1], context)) if plain else None
+        if known is None:
+            target = self._checked(url)
+            server = self._lines.server(target.raw_host or "", target.port or 0, context if target.scheme == "https" else None)
+            known = server, target.host_port_subcomponent or ""
+            if plain is None:
+                return *known, target.raw_path_qs
+            if len(self._known) >= 4 * MOST:
+                self._known.clear()
+            self._known[plain[1], context] = known
+        return *known, plain[2] if plain else ""
 
     def _checked(self, url: str) -> URL:
         try:
@@ -291,6 +277,23 @@ class _CheckedResolver(AbstractResolver):
     def __init__(self, rules: Outbound, lookup: Lookup) -> None:
         self._rules = rules
         self._lookup = lookup
+        self._looking: dict[tuple[str, int], asyncio.Task[list[str]]] = {}
+
+    async def addresses(self, host: str, port: int) -> list[str]:
+        """Those of a name, all of them permitted; raises `Blocked`. Who asks at the same time shares the answer."""
+        key = host, port
+        looking = self._looking.get(key)
+        if looking is None:
+            looking = self._looking[key] = asyncio.get_running_loop().create_task(self._permitted(host, port))
+            looking.add_done_callback(lambda done: (self._looking.pop(key), done.cancelled() or done.exception()))
+        return await asyncio.shield(looking)
+
+    async def _permitted(self, host: str, port: int) -> list[str]:
+        found = await self._lookup(host, port)
+        for each in found:
+            if not permitted(host, ipaddress.ip_address(each), self._rules):
+                raise Blocked(f"{host} has an address that is not public", address=each)
+        return found
 
     async def resolve(
         self,
@@ -298,12 +301,10 @@ class _CheckedResolver(AbstractResolver):
         port: int = 0,
         family: socket.AddressFamily = socket.AF_INET,  # noqa: ARG002  the signature of the library
     ) -> list[ResolveResult]:
-        found = await self._lookup(host, port)
-        for each in found:
-            if not permitted(host, ipaddress.ip_address(each), self._rules):
-                raise OSError(f"{host} has the address {each}, which is not public") from Blocked(
-                    f"{host} has an address that is not public", address=each
-                )
+        try:
+            found = await self.addresses(host, port)
+        except Blocked as error:
+            raise OSError(error.detail) from error  # all that the library lets pass
         return [
             ResolveResult(
                 hostname=host, host=each, port=port, family=socket.AF_INET6 if ":" in each else socket.AF_INET, proto=0, flags=socket.AI_NUMERICHOST,
@@ -357,45 +358,25 @@ async def _lookup(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(each[4][0]) for each in found))
 
 
-def _head(target: URL, headers: Mapping[str, str], length: int) -> bytes:
-    """Request line and headers; raises `ValueError` for headers that would be more than one line."""
-    lines = [f"{name}: {value}" for name, value in {**_SAID, **headers}.items()]
-    if any(map(_CONTROL.search, lines)):
+def _message(method: str, path: str, host: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
+    """A request as it is written; raises `ValueError` for headers that would be more than one line."""
+    length = [] if body is None and method == "GET" else [f"Content-Length: {len(body or b'')}"]
+    said = [f"{name}: {value}" for name, value in {**_SAID, **headers}.items()]
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", *length, *said]
+    head = "\r\n".join(lines).encode()
+    if len(head) - len(head.translate(None, _CONTROLS)) != 2 * (len(lines) - 1):  # more than the ends of our lines
         raise ValueError("a header has control characters")
-    start = f"POST {target.raw_path_qs} HTTP/1.1", f"Host: {target.host_port_subcomponent}", f"Content-Length: {length}"
-    return "\r\n".join((*start, *lines, "\r\n")).encode()
+    return b"".join((head, b"\r\n\r\n", body or b""))
 
 
-async def _exchanged(held: Connection, message: bytes, cap: int, url: str) -> Reply:
-    protocol = held.protocol
-    if protocol is None or protocol.transport is None:
-        raise aiohttp.ClientConnectionResetError("the connection is closed")
-    protocol.set_response_params(read_until_eof=True)
-    protocol.transport.write(message)
-    answer, content = await protocol.read()
-    while 100 <= answer.code < 200:  # an interim answer
-        answer, content = await protocol.read()
-    return Reply(answer.code, answer.headers, await _read(content, cap, url))
-
-
-async def _read(content: aiohttp.StreamReader, cap: int, url: str) -> bytes:
-    parts, size = [], 0
-    while part := await content.readany():
-        size += len(part)
-        if size > cap:
-            raise Unreachable(f"the answer is larger than {cap} bytes", url=url)
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _failure(error: Exception, target: URL) -> Blocked | Unreachable:
+def _failure(error: Exception, host: str, url: str) -> Blocked | Unreachable:
     """What the library's error means."""
     cause = error.__cause__ and error.__cause__.__cause__  # it wraps what the resolver raised
     if isinstance(cause, Blocked):
         return cause
     why = str(getattr(error, "os_error", error)) or type(error).__name__  # its own words name an object
     why = "no whole answer in time" if isinstance(error, TimeoutError) else why
-    return Unreachable(f"{target.host}: {why}", url=str(target), next_step="check address, network and peer")
+    return Unreachable(f"{host}: {why}", url=url, next_step="check address, network and peer")
 
 
 class _Request(aiohttp.ClientRequest):
@@ -403,33 +384,18 @@ class _Request(aiohttp.ClientRequest):
 
     async def send(self, conn: Any) -> aiohttp.ClientResponse:
         if (expected := _expected.get()) is not None:
-            _check_server(conn.transport, *expected)
+            tls = conn.transport.get_extra_info("ssl_object") if conn.transport is not None else None
+            if tls is not None and tls not in _shown:
+                _shown[tls] = shown(tls)
+            _check_server(_shown[tls] if tls is not None else Shown(), *expected)
         return await super().send(conn)
 
 
-def _check_server(transport: asyncio.Transport | None, did: str | None, revoked: Callable[[bytes], bool]) -> None:
-    tls = transport.get_extra_info("ssl_object") if transport is not None else None
-    shown = _certificate(tls) if tls is not None else _Shown(b"", [])
-    if did is not None and shown.uris != [did]:
-        raise WrongServer(f"the server's certificate names {shown.uris[0] if shown.uris else 'no DID'}, not {did}")
-    if any(each.startswith("did:") for each in shown.uris) and revoked(shown.certificate):
-        raise RevokedServer(f"the certificate of {shown.uris[0]} is revoked, or no current revocation list tells that it is not")
-
-
-def _certificate(tls: Any) -> _Shown:
-    found = _shown.get(tls)
-    if found is None:
-        der = tls.getpeercert(True)
-        found = _shown[tls] = _Shown(der, _names(der))
-    return found
-
-
-def _names(der: bytes) -> list[str]:
-    try:
-        names = x509.load_der_x509_certificate(der).extensions.get_extension_for_class(x509.SubjectAlternativeName)
-        return names.value.get_values_for_type(x509.UniformResourceIdentifier)
-    except (ValueError, x509.ExtensionNotFound):
-        return []
+def _check_server(seen: Shown, did: str | None, revoked: Callable[[bytes], bool]) -> None:
+    if did is not None and seen.uris != (did,):
+        raise WrongServer(f"the server's certificate names {seen.uris[0] if seen.uris else 'no DID'}, not {did}")
+    if any(each.startswith("did:") for each in seen.uris) and revoked(seen.certificate):
+        raise RevokedServer(f"the certificate of {seen.uris[0]} is revoked, or no current revocation list tells that it is not")
 
 
 async def _retire(session: aiohttp.ClientSession) -> None:

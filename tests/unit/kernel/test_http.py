@@ -14,9 +14,12 @@ from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from yarl import URL
 
 from kernel.errors import BadInput, UnavailableError
-from kernel.http import MOST, PER_HOST, Blocked, GuardedClient, Outbound, Unreachable, WrongServer, permitted
+from kernel.http import MOST, PER_HOST, Blocked, GuardedClient, Outbound, Reply, Unreachable, WrongServer, permitted
+from kernel.lines import KEPT
+from kernel.web import IDLE
 
 DID = "did:web:peer.example"
 LOOPBACK = frozenset({"127.0.0.0/8"})
@@ -41,11 +44,22 @@ async def client(*, tls=no_context, lookup=forbidden_lookup, **rules):
         await found.close()
 
 
+async def streamed(found, url, **given):
+    async with found.stream("POST", url, body=b"{}", **given) as answer:
+        return Reply(answer.status, answer.headers, await answer.read())
+
+
 @pytest.fixture(params=["GET", "POST"])
-def ask(request):
-    """One call: without a body, and as a message, which goes another way through the client."""
+def whole(request):
+    """One call whose answer is read whole: without a body, and a message."""
     more = {"body": b"{}"} if request.param == "POST" else {}
     return lambda found, url, **given: found.request(request.param, url, **more, **given)
+
+
+@pytest.fixture(params=["POST", "stream"])
+def ask(request):
+    """One call, on either of the ways through the client: a message, and a stream."""
+    return streamed if request.param == "stream" else lambda found, url, **given: found.request("POST", url, body=b"{}", **given)
 
 
 class Names:
@@ -368,13 +382,13 @@ async def answering(ask, body, headers=None, **rules):
         return await ask(found, f"http://127.0.0.1:{port}/", **given)
 
 
-async def test_a_body_at_the_cap_is_read_and_one_byte_more_is_not(ask):
-    assert len((await answering(ask, b"x" * 1000, max_bytes=1000)).body) == 1000
+async def test_a_body_at_the_cap_is_read_and_one_byte_more_is_not(whole):
+    assert len((await answering(whole, b"x" * 1000, max_bytes=1000)).body) == 1000
     with pytest.raises(Unreachable, match="larger than 1000"):
-        await answering(ask, b"x" * 1001, max_bytes=1000)
+        await answering(whole, b"x" * 1001, max_bytes=1000)
 
 
-async def test_an_endless_body_is_cut(ask):
+async def test_an_endless_body_is_cut(whole):
     async def handler(request):
         answer = web.StreamResponse()
         await answer.prepare(request)
@@ -386,16 +400,16 @@ async def test_an_endless_body_is_cut(ask):
 
     async with plain(handler) as port, client(allow=LOOPBACK, require_https=False) as found:
         with pytest.raises(Unreachable, match="larger"):
-            await ask(found, f"http://127.0.0.1:{port}/")
+            await whole(found, f"http://127.0.0.1:{port}/")
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-async def test_a_compressed_bomb_is_capped_after_decompression(ask, encoding):
+async def test_a_compressed_bomb_is_capped_after_decompression(whole, encoding):
     pack = gzip.compress if encoding == "gzip" else zlib.compress
     bomb = pack(b"\0" * 50_000_000)
     assert len(bomb) < 100_000
     with pytest.raises(Unreachable, match="larger than 100000"):
-        await answering(ask, bomb, {"Content-Encoding": encoding}, max_bytes=100_000)
+        await answering(whole, bomb, {"Content-Encoding": encoding}, max_bytes=100_000)
 
 
 async def test_a_server_that_never_answers_is_given_up(ask):
@@ -576,7 +590,7 @@ async def test_a_header_of_a_message_is_one_line(value):
     assert heard == []
 
 
-async def test_messages_share_connections_and_their_bound_with_other_calls():
+async def test_messages_share_connections_with_other_calls():
     connections = set()
 
     async def handler(request):
@@ -589,6 +603,185 @@ async def test_messages_share_connections_and_their_bound_with_other_calls():
             assert (await found.request("POST", url, body=b"x" * 200_000)).body == b"x" * 200_000
             assert (await found.request("GET", url)).status == 200
     assert len(connections) == 1
+
+
+async def test_streams_and_messages_to_one_host_share_a_bound():
+    gate, held = asyncio.Event(), 0
+
+    async def handler(_):
+        nonlocal held
+        held += 1
+        await gate.wait()
+        return web.Response()
+
+    async with plain(handler) as port, client(allow=LOOPBACK, require_https=False) as found:
+        url = f"http://127.0.0.1:{port}/"
+        calls = [
+            asyncio.create_task(way(found, url)) for _ in range(PER_HOST) for way in (streamed, lambda c, u: c.request("GET", u))
+        ]
+        while held < PER_HOST:
+            await asyncio.sleep(0.01)
+        with pytest.raises(Unreachable, match="in time"):
+            await found.request("POST", url, body=b"{}", timeout=0.05)
+        with pytest.raises(Unreachable, match="in time"):
+            await streamed(found, url, timeout=0.05)
+        assert held == PER_HOST
+        gate.set()
+        assert {each.status for each in await asyncio.gather(*calls)} == {200}
+
+
+async def test_a_call_that_is_given_up_leaves_its_place_and_not_its_connection(whole):
+    gate, connections = asyncio.Event(), set()
+
+    async def handler(request):
+        connections.add(request.transport.get_extra_info("peername"))
+        await gate.wait()
+        return web.Response()
+
+    async with plain(handler) as port, client(allow=LOOPBACK, require_https=False) as found:
+        url = f"http://127.0.0.1:{port}/"
+        for tries in (1, 2):
+            calls = [asyncio.create_task(whole(found, url)) for _ in range(PER_HOST + 5)]
+            while len(connections) < tries * PER_HOST:
+                await asyncio.sleep(0.01)
+            for each in calls:
+                each.cancel()
+            assert all(isinstance(each, asyncio.CancelledError) for each in await asyncio.gather(*calls, return_exceptions=True))
+        gate.set()
+        assert (await whole(found, url)).status == 200
+    assert len(connections) == 2 * PER_HOST + 1
+
+
+async def test_what_nobody_asked_for_ends_a_connection():
+    """An answer that comes by itself, later, is not that to the next message."""
+    ours, theirs = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nours", b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\ntheirs"
+    async with scripted([ours, theirs], [ours]) as (port, heard), client(allow=LOOPBACK, require_https=False) as found:
+        url = f"http://127.0.0.1:{port}/"
+        assert (await found.request("POST", url, body=b"{}")).body == b"ours"
+        await asyncio.sleep(0.05)
+        assert (await found.request("POST", url, body=b"{}")).body == b"ours"
+    assert len(heard) == 2
+
+
+async def test_an_upgrade_is_no_answer():
+    async with (
+        scripted([b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nmore"]) as (port, _),
+        client(allow=LOOPBACK, require_https=False) as found,
+    ):
+        with pytest.raises(Unreachable, match="upgrade"):
+            await found.request("POST", f"http://127.0.0.1:{port}/", body=b"{}")
+
+
+async def test_a_kept_connection_that_ends_with_a_question_is_no_error_for_it():
+    """A server may close it in the same moment; what only asks may be asked again, a message may not."""
+    asked = []
+
+    async def serve(reader, writer):
+        with closing(writer):
+            asked.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            asked.append(await reader.readuntil(b"\r\n\r\n"))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, client(allow=LOOPBACK, require_https=False) as found:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        for _ in range(2):
+            assert (await found.request("GET", url)).status == 200
+        assert len(asked) == 3
+
+
+async def test_connections_are_kept_for_their_time_and_the_last_used_is_used_first(monkeypatch):
+    connections = []
+
+    async def handler(request):
+        connections.append(request.transport.get_extra_info("peername"))
+        await asyncio.sleep(0.01)
+        return web.Response()
+
+    monkeypatch.setattr("kernel.lines.KEPT", 0.3)
+    async with plain(handler) as port, client(allow=LOOPBACK, require_https=False) as found:
+        url = f"http://127.0.0.1:{port}/"
+        await asyncio.gather(*(found.request("GET", url) for _ in range(3)))
+        for _ in range(5):
+            await asyncio.sleep(0.1)
+            await found.request("GET", url)
+        assert len(set(connections)) == 3
+        assert len(set(connections[3:])) == 1
+        assert len(found._lines._open) == 1, "the others have been closed meanwhile"
+        await asyncio.sleep(0.4)
+        await found.request("GET", url)
+        assert len(set(connections)) == 4
+
+
+def test_our_servers_keep_connections_longer_than_our_clients():
+    assert 60 < KEPT < IDLE
+
+
+async def test_after_a_reload_connections_are_new_and_what_runs_ends_well(ask):
+    gate, connections = asyncio.Event(), []
+
+    async def handler(request):
+        connections.append(request.transport.get_extra_info("peername"))
+        if len(connections) == 1:
+            await gate.wait()
+        return web.Response()
+
+    async with plain(handler) as port, client(allow=LOOPBACK, require_https=False) as found:
+        url = f"http://127.0.0.1:{port}/"
+        running = asyncio.create_task(ask(found, url))
+        while not connections:
+            await asyncio.sleep(0.01)
+        assert (await ask(found, url)).status == 200
+        found.reload()
+        assert (await ask(found, url)).status == 200
+        gate.set()
+        assert (await running).status == 200
+        assert (await ask(found, url)).status == 200
+    assert len(set(connections)) == 3
+    assert connections[3] == connections[2]
+
+
+async def test_what_runs_when_the_client_is_closed_fails(whole):
+    gate = asyncio.Event()
+
+    async def handler(_):
+        gate.set()
+        await asyncio.sleep(10)
+
+    async with plain(handler) as port:
+        async with client(allow=LOOPBACK, require_https=False) as found:
+            running = asyncio.create_task(whole(found, f"http://127.0.0.1:{port}/"))
+            await gate.wait()
+        with pytest.raises(Unreachable):
+            await asyncio.wait_for(running, 5)
+
+
+async def test_who_asks_for_a_name_at_the_same_time_shares_the_look_up(whole):
+    names = Names(["127.0.0.1"])
+
+    async def slowly(host, port):
+        await asyncio.sleep(0.01)
+        return await names(host, port)
+
+    async def handler(_):
+        return web.Response()
+
+    async with plain(handler) as port, client(lookup=slowly, allow=LOOPBACK, require_https=False) as found:
+        await asyncio.gather(*(whole(found, f"http://peer.example:{port}/") for _ in range(20)))
+    assert names.asked == ["peer.example"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/a/b", "/a//b", "/urn:uuid:1/x", "/a%20b", "/a%2fb", "/a b", "/ü", "/a/../b", "/a/./b", "/.well-known/x", "/a.b~c-d_e", "/a?q=1&r=%20", "/a#b", "", "?q", "/a@b;c=d,e", "/a\\b", '/"<>^`{|}']
+)  # fmt: skip
+async def test_a_path_is_sent_as_the_library_writes_it(path):
+    async with (
+        scripted([b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"]) as (port, heard),
+        client(allow=LOOPBACK, require_https=False) as found,
+    ):
+        url = f"http://127.0.0.1:{port}{path}"
+        await found.request("POST", url, body=b"{}")
+    assert heard[0].partition(b"\r\n")[0].decode() == f"POST {URL(url).raw_path_qs} HTTP/1.1"
 
 
 async def test_a_name_that_does_not_resolve_is_unreachable(ask):
@@ -625,7 +818,7 @@ async def test_a_server_that_names_the_expected_did_is_sent_the_request(ask, tmp
     ):
         reply = await ask(found, peer.url, expect_did=DID)
     assert reply.body == b"ok"
-    assert peer.heard.startswith((b"GET /secret-path HTTP/1.1\r\n", b"POST /secret-path HTTP/1.1\r\n"))
+    assert peer.heard.startswith(b"POST /secret-path HTTP/1.1\r\n")
 
 
 @pytest.mark.parametrize(
