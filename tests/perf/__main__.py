@@ -10,6 +10,8 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import uvloop
+
 from tests.perf.measure import Comparison, Measure, failed
 from tests.perf.record import record
 from tests.perf.size import QUICK, WHOLE, Size
@@ -51,7 +53,7 @@ def main() -> int:
     parser.add_argument("--record", type=Path, metavar="FILE", help="put the figures into this page, in the place of the last ones")
     given = parser.parse_args()
     names = (BESIDE if given.peer else NAMES) if "all" in given.names else given.names
-    found, met = asyncio.run(run(list(names), peer=given.peer, size=QUICK if given.quick else WHOLE, as_json=given.json))
+    found, met = uvloop.run(run(list(names), peer=given.peer, size=QUICK if given.quick else WHOLE, as_json=given.json))
     if given.record is not None:
         record(given.record, found, command=" ".join(["./run bench", *sys.argv[1:]]))
     return 0 if met else 1

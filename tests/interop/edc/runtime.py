@@ -9,11 +9,12 @@ import os
 import time
 from pathlib import Path
 
-import aiohttp
+import orjson
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.interop.jvm import Jvm, JvmError
+from tests.support.management import Management
 from tests.support.ports import free_ports
 
 HERE = Path(__file__).parent
@@ -51,32 +52,25 @@ class Edc(Jvm):
         private, public = key_pair()
         text = text.format(participant=participant, private_key=private, public_key=public, **self.ports)
         super().__init__(place, name, [f"{libraries}/*"], text, heap=heap)
-        self._session: aiohttp.ClientSession | None = None
+        self._api = Management()
 
     @property
     def dsp(self) -> str:
         """Base address of its protocol endpoints."""
         return dsp_of(self.ports)
 
-    async def ready(self) -> None:
-        """Return when it is ready; raises `EdcError` with the end of its log."""
-        self._session = self._session or aiohttp.ClientSession()
-        await super().ready()
-
     async def stop(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._api.close()
         await super().stop()
 
     async def call(self, method: str, path: str, body: dict | None = None) -> object:
         """One call of its management API; raises `EdcError` for a refusal."""
         url = f"http://localhost:{self.ports['management']}/management/v3{path}"
         sent = {"@context": CONTEXT, **body} if body is not None else None
-        async with self._session.request(method, url, json=sent) as answer:
-            text = await answer.text()
-            if answer.status >= 400:
-                raise EdcError(f"{self.name}: {method} {path}: {answer.status} {text[:500]}")
-            return json.loads(text) if text.strip() else None
+        answer = await self._api.call(method, url, sent)
+        if answer.status >= 400:
+            raise EdcError(f"{self.name}: {method} {path}: {answer.status} {answer.body[:500].decode(errors='replace')}")
+        return orjson.loads(answer.body) if answer.body.strip() else None
 
     # provider --------------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ import aiohttp
 
 from tests.interop.edc.runtime import Edc, key_pair
 from tests.interop.jvm import Jvm, JvmError
+from tests.support.management import Management
 from tests.support.ports import free_ports
 
 HERE = Path(__file__).parent
@@ -115,4 +116,4 @@ class Plane(Edc):
             private_key=private, public_key=public, **ports,
         )  # fmt: skip
         Jvm.__init__(self, place, name, classes("plane"), text)
-        self._session = None
+        self._api = Management()

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlencode
 
-import aiohttp
+import orjson
 from msgspec import structs
 
 from connector.channel import Channel
@@ -29,6 +29,7 @@ from tests.perf.side.process import Spent
 from tests.perf.side.reader import Reader
 from tests.perf.side.stock import fill
 from tests.support import plain
+from tests.support.management import Management
 
 PARTS = ("provider", "consumer")
 AT_ONCE = 50
@@ -41,26 +42,22 @@ class Party:
     def __init__(self, node: Node, did: str) -> None:
         self.node, self.did = node, did
         key = (node.directory / "management.key").read_text().strip()
-        self._headers = {"Authorization": f"Bearer {key}"}
-        self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=AT_ONCE), timeout=aiohttp.ClientTimeout(600))
+        self.management = Management({"Authorization": f"Bearer {key}"})
 
     @property
     def pid(self) -> int:
         return self.node._process.pid
 
-    async def call(self, method: str, path: str, body: object = None, data: bytes | None = None) -> dict:
-        async with self.session.request(
-            method, self.node._management + path, json=body, data=data, headers=self._headers
-        ) as answer:
-            found = await answer.json(content_type=None)
-            if answer.status >= 400:
-                raise RuntimeError(f"{method} {path}: {answer.status} {found}")
-            return found
+    async def call(self, method: str, path: str, body: object = None) -> dict:
+        answer = await self.management.call(method, self.node._management + path, body)
+        if answer.status >= 400:
+            raise RuntimeError(f"{method} {path}: {answer.status} {answer.body[:500]}")
+        return orjson.loads(answer.body)
 
     async def upload(self, title: str, data: bytes) -> str:
         """A dataset; its id."""
         query = urlencode({"title": title, "mediaType": "application/octet-stream"})
-        return (await self.call("POST", f"/v1/assets?{query}", data=data))["id"]
+        return (await self.call("POST", f"/v1/assets?{query}", data))["id"]
 
     async def newest(self, path: str, count: int) -> list[dict]:
         """The last `count` processes."""
@@ -145,7 +142,7 @@ class Ours:
 
     async def stop(self) -> None:
         for party in (self.provider, self.consumer):
-            await party.session.close()
+            await party.management.close()
         for node in [self.consumer.node, self.provider.node, *self._others]:
             node.stop()
 
