@@ -183,10 +183,10 @@ class Lines:
 
     def _give(self, line: "Line") -> None:
         loop = asyncio.get_running_loop()
-        if not line.usable:
+        if line.asked:  # and given up
             line.abort()
             return
-        if line.server.retired:
+        if line.server.retired or not line.usable:
             line.close()
             return
         line.since = loop.time()
@@ -224,6 +224,11 @@ class Line(asyncio.Protocol):
     def usable(self) -> bool:
         """Whether another request may go out on it."""
         return not self._last and self._answer is None and self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def asked(self) -> bool:
+        """Whether an answer is still to come."""
+        return self._answer is not None
 
     def ask(self, message: bytes, cap: int, until: float) -> asyncio.Future[Reply]:
         """Write a request, whole. The future has its whole answer, or why there is none."""
@@ -315,8 +320,9 @@ class Line(asyncio.Protocol):
     def _fail(self, error: Exception) -> None:
         if self._answer is not None:
             self._last = True
+            answer = self._ended()
             self.abort()
-            if (answer := self._ended()) is not None:
+            if answer is not None:
                 answer.set_exception(error)
 
     def _ended(self) -> asyncio.Future[Reply] | None:
