@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, Index, Integer, LargeBinary, String, UniqueCo
 from sqlmodel import AutoString, Field, SQLModel
 
 _RUNNING = "kind = 'transfer' AND state NOT IN ('COMPLETED', 'TERMINATED')"
+_OPEN = "state NOT IN ('FINALIZED', 'COMPLETED', 'TERMINATED')"  # no column of the index: a step would write it anew
 SERIAL = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows of INTEGER keys only
 
 
@@ -21,7 +22,7 @@ class ProcessRecord(SQLModel, table=True):
             unique=True, sqlite_where=text("peer_pid <> ''"), postgresql_where=text("peer_pid <> ''"),
         ),
         Index("process_by_kind", "participant", "kind", "created", "id"),
-        Index("process_open_with", "participant", "peer", "state"),
+        Index("process_open_with", "participant", "peer", sqlite_where=text(_OPEN), postgresql_where=text(_OPEN)),
         Index("process_waiting", "participant", "kind", "created", "id", sqlite_where=text("waiting"), postgresql_where=text("waiting")),
         Index("process_running", "participant", "id", sqlite_where=text(_RUNNING), postgresql_where=text(_RUNNING)),
         Index(

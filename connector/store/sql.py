@@ -50,7 +50,13 @@ _DUE: Final = (
     " FROM outbox o JOIN process p ON p.id = o.process WHERE o.participant = ?"
 )
 FOLLOWING: Final = "SELECT due FROM outbox WHERE participant = ? AND due > ? ORDER BY due LIMIT 1"
-_UPDATE: Final = "UPDATE process SET peer_pid = ?, state = ?, version = ?, waiting = ?, body = ? WHERE id = ? AND participant = ? AND version = ?"
+_UPDATE: Final = (
+    "UPDATE process SET {}state = ?, version = ?, waiting = ?, body = ? WHERE id = ? AND participant = ? AND version = ?"
+)
+_STEP, _NAMED = (
+    _UPDATE.format(""),
+    _UPDATE.format("peer_pid = ?, "),
+)  # an index is written anew when a column of it is set, whatever to
 _INSERT: Final = (
     "INSERT INTO process (id, participant, kind, role, peer, peer_pid, state, version, created, waiting, agreement, body)"
     " VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
@@ -61,6 +67,10 @@ _OF_PEER: Final = {
     kind: f"{found} AND peer = ? AND role IN ('consumer', 'provider') AND peer_pid = ? AND peer_pid <> ''"
     for kind, found in _OF_KIND.items()  # both roles by name, or the index would be walked through all of the peer's processes
 }
+OPEN_WITH: Final = (
+    "SELECT body FROM process WHERE participant = ? AND peer = ? AND state NOT IN ('FINALIZED', 'COMPLETED', 'TERMINATED')"
+    " ORDER BY created, id"
+)
 _JOURNAL: Final = "INSERT INTO journal (process, seq, participant, before, after, message, sender, message_id, at, person) VALUES "
 _OUTBOX: Final = (
     "INSERT INTO outbox (id, participant, process, lane, act, message, path, body, due, attempts, reason, parked, owner, leased_until,"
@@ -120,11 +130,7 @@ class SqlStore(SqlEvents):
         return await self._many(Process, sql, self._me, bound, tie, limit)
 
     async def open_with(self, peer: str) -> list[Process]:
-        sql = (
-            "SELECT body FROM process WHERE participant = ? AND peer = ? AND state NOT IN ('FINALIZED', 'COMPLETED', 'TERMINATED')"
-            " ORDER BY created, id"
-        )
-        return await self._many(Process, sql, self._me, peer)
+        return await self._many(Process, OPEN_WITH, self._me, peer)
 
     async def transfers_of(self, agreement: str) -> list[Process]:
         sql = (
@@ -149,9 +155,9 @@ class SqlStore(SqlEvents):
         sql = "SELECT 1 FROM spent WHERE participant = ? AND issuer = ? AND jti = ?"
         return bool(await self._rows(sql, self._me, token.issuer, token.jti))
 
-    def statements(self, commit: Commit) -> list[Statement]:
-        """The transaction of a commit. The first statement must change one row, or nothing may be written."""
-        made = [self._process(commit.process, commit.expected)]
+    def statements(self, commit: Commit, before: Process | None = None) -> list[Statement]:
+        """The transaction of a commit; `before`: the version that it expects, where that is known. The first statement must change one row, or nothing may be written."""
+        made = [self._process(commit.process, commit.expected, before)]
         if commit.token is not None:
             made.append(self._spent(commit.token))
         if commit.journal:
@@ -209,10 +215,12 @@ class SqlStore(SqlEvents):
         peer = commit.process.peer
         return [(r.id, self._me, r.process, lane_of(r, peer), r.act, r.message, r.path, r.body, r.due) for r in commit.outbox]
 
-    def _process(self, p: Process, expected: int) -> Statement:
+    def _process(self, p: Process, expected: int, before: Process | None) -> Statement:
         waiting, body = p.waiting is not None, encode(p)
         if expected:
-            return _UPDATE, (p.peer_pid, p.state, p.version, waiting, body, p.id, self._me, expected)
+            step = (p.state, p.version, waiting, body, p.id, self._me, expected)
+            same = before is not None and (before.version, before.peer_pid) == (expected, p.peer_pid)
+            return (_STEP, step) if same else (_NAMED, (p.peer_pid, *step))
         known = (p.id, self._me, p.kind, p.role, p.peer, p.peer_pid, p.state, p.version, p.created)
         return _INSERT, (*known, waiting, p.data.get("agreementId", ""), body)
 

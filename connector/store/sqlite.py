@@ -153,9 +153,9 @@ class SqliteStore(SqlStore):
             self._saving[agreement.id] -= 1
 
     async def commit(self, commit: Commit) -> None:
-        statements, key = self.statements(commit), commit.process.id
+        key = commit.process.id
+        statements = self.statements(commit, self._processes.pop(key, None))
         self._leaving.update(commit.confirmed, commit.withdrawn)
-        self._processes.pop(key, None)
         heard = self._heard.pop(key, None) if commit.expected else frozenset()
         self._moving[key] = self._moving.get(key, 0) + 1
         try:

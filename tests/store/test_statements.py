@@ -1,5 +1,6 @@
 """How many statements each hot path costs, on every backend (DESIGN 7). A new one must be meant: it is paid with every message."""
 
+import re
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -17,6 +18,7 @@ from connector.processes.exchange import Change
 from connector.processes.model import Agreement, Commit, InboxRow, JournalRow, OutboxRow, Process, TokenUse
 from connector.rules import Rules
 from connector.store.port import ANY_ROOM
+from connector.store.sql import _STEP
 from connector.store.sqlite import _BEHIND
 from connector.worker.monitor import Monitor
 from connector.worker.outbox import Outbox
@@ -325,3 +327,22 @@ async def test_the_offer_of_a_request(store, count):
     async with count(sqlite=0, postgres=0):
         found = await rules.for_request(participant(PEER), "o")
     assert found._offer == offer
+
+
+async def test_a_step_writes_no_index_anew_that_it_does_not_change(store, backend):
+    """The peer's pid is set where it is new, or not known to be the same; nothing else that a step sets stands in an index over all processes."""
+    if backend != "sqlite":
+        pytest.skip("the server compares the columns itself")
+    said = []
+    await store._db.write(lambda c: c.set_trace_callback(said.append))
+    await store.commit(Commit(process=process(peer_pid=""), expected=0))
+    for version, pid in enumerate(("", "theirs", "theirs"), 2):
+        await store.commit(Commit(process=process(version=version, peer_pid=pid), expected=version - 1))
+    assert ["peer_pid" in each for each in said if each.startswith("UPDATE process")] == [False, True, False]
+    store._processes.clear()
+    await store.commit(Commit(process=process(version=5), expected=4))
+    assert "peer_pid" in next(each for each in reversed(said) if each.startswith("UPDATE process"))
+    assert await store.process_of_peer(PEER, "negotiation", "theirs") == process(version=5)
+    sets = re.search(" SET (.*) WHERE ", _STEP)[1].replace(" = ?", "").split(", ")
+    indexes = "SELECT i.name, c.name FROM pragma_index_list('process') i, pragma_index_info(i.name) c"
+    assert not [each for each in store._db.read(lambda c: c.execute(indexes).fetchall()) if each[1] in sets]

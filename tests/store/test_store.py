@@ -24,6 +24,7 @@ from connector.processes.model import (
     Waiting,
 )
 from connector.store.port import Followed, Membership, ReceivedObject, Rooms
+from connector.store.sql import OPEN_WITH
 from connector.store.sqlite import SqliteStore, open_database
 from identity.verify import TokenUse as VerifiedUse
 from identity.wallet.port import CredentialRequest, Held
@@ -477,6 +478,13 @@ async def test_membership(store, reopen):
 async def test_one_process_owns_the_file(store, tmp_path):
     with pytest.raises(InUse):
         open_database(tmp_path / "data.sqlite")
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_open_processes_are_found_by_an_index_of_them_alone(store):
+    """Which holds no state, so that a step need not write it anew."""
+    plan = store._db.read(lambda c: c.execute(f"EXPLAIN QUERY PLAN {OPEN_WITH}", (ME, PEER)).fetchall())
+    assert any("USING INDEX process_open_with (participant=? AND peer=?)" in each[3] for each in plan)
 
 
 async def test_open_processes_of_one_participant(store):
