@@ -28,6 +28,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Struct
 
 from kernel import telemetry, wire
+from kernel.connection import Server
 from kernel.errors import InUse, KizunaError, NotFound, TooLarge
 from kernel.waiting import Turns
 
@@ -65,6 +66,15 @@ class Request(web.Request):
     """A request as handlers get it; `match_info` holds what the names in the path stand for."""
 
     match_info: Mapping[str, str] = MappingProxyType({})  # type: ignore[assignment]
+
+    async def read(self) -> bytes:
+        """The body; one that is there is taken as it is."""
+        if self._read_bytes is None and self.content.is_eof():
+            body = self.content.read_nowait()
+            if len(body) > self._client_max_size:
+                raise web.HTTPRequestEntityTooLarge(self._client_max_size)
+            self._read_bytes = body
+        return await super().read()
 
 
 Find = Callable[[Request], Handler]
@@ -137,7 +147,7 @@ class Application:
     def server(self, **settings: Any) -> web.Server:
         """The library's server for it: makes a protocol for each connection. `settings` are those of `aiohttp.web.Server`."""
         made = partial(Request, loop=asyncio.get_running_loop(), client_max_size=self._limit)
-        return web.Server(self._answer, request_factory=made, access_log=None, max_field_size=LARGEST_HEADER, **settings)  # type: ignore[arg-type]
+        return Server(self._answer, request_factory=made, access_log=None, max_field_size=LARGEST_HEADER, **settings)  # type: ignore[arg-type]
 
     async def _answer(self, request: Request) -> web.StreamResponse:
         if not request.content.is_eof():
