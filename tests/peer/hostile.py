@@ -53,6 +53,7 @@ class Talk:
         self.own = f"urn:uuid:{uuid.uuid4()}"
         self.excuses = list(EXCUSES.get(behaviour, ()))
         self.arrived = asyncio.Queue()
+        self.taken = {}  # the first message of each type that was waited for; it stays known when the peer is stopped meanwhile
         self.answers = []  # (what, status) of everything that was sent
         self.role = "provider" if theirs else "consumer"
 
@@ -90,11 +91,16 @@ class Talk:
         return await self.send("ContractNegotiationTerminationMessage", "termination", code="9", reason=["changed my mind"])
 
     async def wait(self, type_):
-        """The next message of this type that is accepted here."""
-        while True:
+        """The first message of this type that is accepted here."""
+        while type_ not in self.taken:
             found = await self.arrived.get()
-            if found["@type"] == type_:
-                return found
+            self.taken.setdefault(found["@type"], found)
+        return self.taken[type_]
+
+    async def known(self):
+        """Until the other side has heard our pid: before, any pid would be taken for ours."""
+        while (await self.peer.get(self.to, f"/negotiations/{self.theirs}")).get("providerPid") != self.own:
+            await asyncio.sleep(0.02)
 
     async def insist(self, act, **more):
         """Send until it is taken: what an honest peer does after a 409."""
@@ -116,7 +122,7 @@ class Talk:
             await self.insist(self.event, name="FINALIZED")
         else:
             await self.wait("ContractAgreementMessage")
-            await self.insist(self.verify)
+            await self.insist(self.verify, **{"@id": f"urn:uuid:verified-{self.own}"})  # the same one after a stop
             await self.wait("ContractNegotiationEventMessage")
 
 
@@ -150,10 +156,16 @@ class Hostile:
         await self._runner.cleanup()
 
     async def post(self, to, path, value):
+        return await self._call("POST", to, path, json=value)
+
+    async def get(self, to, path):
+        return (await self._call("GET", to, path))[1]
+
+    async def _call(self, method, to, path, **more):
         headers = {"Authorization": f"Bearer {self.sts.token(to.did)}"}
         self.active += 1
         try:
-            async with self.http.post(to.base + path, json=value, headers=headers) as answer:
+            async with self.http.request(method, to.base + path, headers=headers, **more) as answer:
                 text = await answer.text()
         finally:
             self.active -= 1
@@ -320,8 +332,10 @@ async def wrong_signature(talk):
 async def other_pid(talk):
     act, own = talk.agree, talk.own
     if talk.role == "consumer":
-        act, agreed = talk.verify, await talk.wait("ContractAgreementMessage")
-        talk.arrived.put_nowait(agreed)
+        act = talk.verify
+        await talk.wait("ContractAgreementMessage")
+    else:
+        await talk.known()
     talk.own = f"urn:uuid:{uuid.uuid4()}"
     expect(await act(), 404)
     talk.own = own
