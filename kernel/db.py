@@ -2,8 +2,8 @@
 
 Rules
 - The file is locked for its process (`InUse` names the reason). WAL, `synchronous=FULL`: a commit that returned is on disk.
-- `write` queues a function. What a turn of the loop has asked for, and all that comes while a commit is on its way to the disk, runs in one transaction on the loop's
-  thread; only its COMMIT, which waits for the disk, runs in a thread of its own. Statements there would have to take the interpreter's lock back from the loop after
+- `write` queues a function. What a turn of the loop has asked for, and all that comes while a commit is on its way to the disk and in a few turns after it, runs in one transaction on
+  the loop's thread; only its COMMIT, which waits for the disk, runs in a thread of its own. Statements there would have to take the interpreter's lock back from the loop after
   each: a sixth of a busy connector's CPU went into that. One that raises is undone alone and hears its own error: where it had changed something, all of them run once
   more, each in a savepoint of its own (rare, and savepoints cost a fifth of all writing), so that a function may run twice. When the commit fails, all of them hear that.
 - What `accompany` names for a write travels with it: both are durable, or neither.
@@ -32,6 +32,7 @@ Work = Callable[[sqlite3.Connection], Any]
 _Job = tuple[Work, "asyncio.Future[Any]"]
 _Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
 GROUP = 256
+PAUSE = 6  # turns of the loop between the end of a commit and the next group
 
 
 class Rider(Protocol):
@@ -140,7 +141,14 @@ class Database:
         for listener in self._listeners if len(quiet) < len(outcomes) else ():
             listener()
         if self._waiting:  # together with what those ask for who were told just now
-            asyncio.get_running_loop().call_soon(self._begin)
+            self._begin_in(PAUSE)
+
+    def _begin_in(self, turns: int) -> None:
+        """After so many turns of the loop, in which more is asked for: groups are larger, and commits fewer. Where nothing waits the next write begins at once."""
+        if turns:
+            asyncio.get_running_loop().call_soon(self._begin_in, turns - 1)
+        else:
+            self._begin()
 
     def accompany(self, rider: Callable[[], Rider | None]) -> None:
         """Ask `rider`, on the loop and in the caller's context, what else belongs into each write."""

@@ -107,6 +107,21 @@ async def test_what_one_turn_of_the_loop_asks_for_shares_one_commit(database, co
     assert commits.count("database:before-commit") == 1
 
 
+async def test_what_is_asked_for_in_the_turns_after_a_commit_shares_the_next(database, commits):
+    with held_up() as about_to:
+        first = asyncio.create_task(database.write(add("a")))
+        await about_to()
+        asked = [asyncio.create_task(database.write(add("b")))]
+        await asyncio.sleep(0)
+    await first
+    for name in "cde":
+        asked.append(asyncio.create_task(database.write(add(name))))
+        await asyncio.sleep(0)
+    assert await asyncio.gather(*asked) == [1] * len(asked)
+    assert len(asked) == 4
+    assert commits.count("database:before-commit") == 2
+
+
 async def test_the_loop_goes_on_while_the_disk_is_waited_for(database, path):
     with held_up() as about_to:
         slow = asyncio.create_task(database.write(add("a")))
