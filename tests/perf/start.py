@@ -61,7 +61,8 @@ async def _edc(place: Path, idle: float) -> tuple[float, float]:
         runtime.launch()
         await runtime.ready()
         headers = {"Authorization": authorization("somebody")}
-        async with runtime._session.post(f"{runtime.dsp}/catalog/request", json=CATALOG, headers=headers) as answer:
+        url = f"{runtime.dsp}/catalog/request"
+        async with aiohttp.ClientSession() as session, session.post(url, json=CATALOG, headers=headers) as answer:
             assert answer.status == 200, await answer.text()
         seconds = time.monotonic() - runtime.started
         return seconds, await _settled(runtime.pid, idle)
