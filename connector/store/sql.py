@@ -53,10 +53,8 @@ FOLLOWING: Final = "SELECT due FROM outbox WHERE participant = ? AND due > ? ORD
 _UPDATE: Final = (
     "UPDATE process SET {}state = ?, version = ?, waiting = ?, body = ? WHERE id = ? AND participant = ? AND version = ?"
 )
-_STEP, _NAMED = (
-    _UPDATE.format(""),
-    _UPDATE.format("peer_pid = ?, "),
-)  # an index is written anew when a column of it is set, whatever to
+_STEP: Final = _UPDATE.format("")  # an index is written anew when a column of it is set, whatever to
+_NAMED: Final = _UPDATE.format("peer_pid = ?, ")
 _INSERT: Final = (
     "INSERT INTO process (id, participant, kind, role, peer, peer_pid, state, version, created, waiting, agreement, body)"
     " VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
