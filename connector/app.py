@@ -455,14 +455,20 @@ def _listener(found: Settings, rule: PeerRule) -> str:
 
 @asynccontextmanager
 async def serving(
-    directory: Path, clock: Clock | None = None, found: Settings | None = None, *, opens: Opens = None, **stand_ins: Any
+    directory: Path,
+    clock: Clock | None = None,
+    found: Settings | None = None,
+    *,
+    opens: Opens = None,
+    store: Store | None = None,
+    **stand_ins: Any,
 ) -> AsyncIterator[Connector]:
-    """Open the directory, listen, work; everything is closed on leaving. `found` are its settings unless a test brings its own.
+    """Open the directory, listen, work; everything is closed on leaving. `found` are its settings, `store` keeps its data, unless a test brings its own.
 
     With `opens` somebody else opens its public and its member listener (`connector.host`).
     """
     found = found or settings.load(directory)
-    store = await open_store(directory, found)
+    store = store or await open_store(directory, found)
     try:
         connector = wire_up(directory, found, store, clock or SystemClock(), **stand_ins)
         await connector.rules.fill()

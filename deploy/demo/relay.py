@@ -47,13 +47,21 @@ class Relay:
         self._server = await asyncio.start_server(self._carry, HOST, self._port)
 
     async def _close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        server, self._server = self._server, None
+        if server is not None:
+            for each in (
+                server.sockets
+            ):  # accept no more, and let what was accepted begin: asyncio loses a connection whose server is closed before
+                self._loop.remove_reader(each.fileno())
+            await self._turns()
+            server.close()
         for task in self._open:
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
-        for _ in range(3):  # what was accepted just before begins, and ends; transports say goodbye
+        await self._turns()  # transports say goodbye
+
+    async def _turns(self) -> None:
+        for _ in range(5):
             await asyncio.sleep(0)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from msgspec import structs
+from msgspec.structs import replace
 
 from connector import app, install
 from connector.settings import Peer, Settings
+from connector.store.opening import open_store
 from identity.tls import web
 from kernel.errors import Unauthorized
 from tests.support.participant import participant
@@ -31,9 +33,9 @@ class PlainSettings(Settings, frozen=True, kw_only=True):
 
 
 async def mock_identity(caller, fresh):
-    """The caller is whoever its JSON text says; it counts as a member."""
+    """The caller is whoever its JSON text says; it counts as a member. The text is no token: it has no id (`Tokenless`)."""
     try:
-        return participant(json.loads(caller.authorization[0])["clientId"], claims=CLAIMS)
+        return participant(json.loads(caller.authorization[0])["clientId"], claims=CLAIMS, jti="none")
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise Unauthorized("authentication failed", reason="no mock token") from error
 
@@ -46,6 +48,22 @@ class OpenGate:
 
     def closed(self, did):
         return None
+
+
+class Tokenless:
+    """A store of a connector whose callers have no tokens: there are none to use up."""
+
+    def __init__(self, store):
+        self._store = store
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    async def commit(self, commit):
+        await self._store.commit(replace(commit, token=None))
+
+    async def spend(self, token):
+        pass
 
 
 def mock_authorization(client: str) -> str:
@@ -76,7 +94,8 @@ async def serving(directory: Path, found: PlainSettings, **stand_ins):
     """The connector, running."""
     mine = mock_authorization(found.did)
     own = {"verify": mock_identity, "gate": OpenGate(), "authorization": lambda _peer: mine}
-    async with app.serving(directory, found=found, **(own | stand_ins)) as connector:
+    store = Tokenless(await open_store(directory, found))
+    async with app.serving(directory, found=found, store=store, **(own | stand_ins)) as connector:
         yield connector
 
 
