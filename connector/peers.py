@@ -100,7 +100,12 @@ class Peers:
         if reply.status == 404:
             raise NotFound(f"{peer} has no such thing, or hides it", next_step="see `kizuna catalog show`")
         if not 200 <= reply.status < 300:
-            raise PeerRefused(f"{peer} answers {reply.status}: {reply.body[:200].decode('utf-8', 'replace')}")
+            raise PeerRefused(
+                f"{peer} answers {reply.status}: {reply.body[:200].decode('utf-8', 'replace')}",
+                next_step="`kizuna connector status` tells whether the authority keeps us out; why else, `kizuna connector refusals` tells at the peer"
+                if reply.status == 401
+                else "",
+            )
         return reply
 
     async def send(self, process: Process, row: OutboxRow) -> Answer:

@@ -61,6 +61,7 @@ def agreements() -> typer.Typer:
             typer.echo(found.decode())
         else:
             output.write_bytes(found + b"\n")
+            print_result({"file": str(output)}, as_json=False)
 
     @app.command("verify", help=SAY("agreement_verify"))
     def verify(
