@@ -15,6 +15,7 @@ Rules
 """
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Final
 from weakref import WeakValueDictionary
@@ -32,7 +33,7 @@ from connector.processes import exchange, negotiation, transfer
 from connector.processes.errors import UnknownProcess
 from connector.processes.exchange import Replay
 from connector.processes.model import Commit, Kind, Process, Role, TokenUse
-from connector.processes.tables import ACCEPT, TERMINATED
+from connector.processes.tables import ACCEPT, AGREE, ASK, OFFER, REQUEST, START, TERMINATED, VERIFY
 from identity.verify import Caller, VerifiedParticipant
 from kernel import telemetry, wire
 from kernel.errors import BadInput, KizunaError
@@ -40,18 +41,8 @@ from kernel.faults import crashpoint
 from kernel.web import client_certificate
 
 _turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
-COMMITTING: Final = frozenset(  # messages by which a party commits itself: what it shows with them is kept
-    {messages.ContractRequestMessage, messages.ContractAgreementMessage, messages.ContractAgreementVerificationMessage}
-)
-DECIDING: Final = frozenset(
-    {
-        messages.ContractRequestMessage,
-        messages.ContractOfferMessage,
-        messages.ContractAgreementMessage,
-        messages.TransferRequestMessage,
-        messages.TransferStartMessage,
-    }
-)
+COMMITTING: Final = frozenset({REQUEST, AGREE, VERIFY})  # messages by which a party commits itself: what it shows with them is kept
+DECIDING: Final = frozenset({REQUEST, OFFER, ACCEPT, AGREE, ASK, START})  # a contract or data depend on them: status is read anew
 log = telemetry.get(__name__)
 
 
@@ -59,6 +50,8 @@ class _Arrival(Struct, frozen=True, kw_only=True):
     """A decoded message and who sent it. `own` is the pid in the path; empty for a first message, which makes its process."""
 
     message: Message
+    row: str  # its name in the tables
+    pids: Mapping[Role, str]  # that it names; empty where it names none
     digest: str
     kind: Kind
     role: Role | None  # ours at this endpoint; None where either may be
@@ -68,33 +61,28 @@ class _Arrival(Struct, frozen=True, kw_only=True):
     @property
     def first_sender(self) -> Role:
         """Who sends this message as a first one."""
-        return "provider" if type(self.message) is messages.ContractOfferMessage else "consumer"
-
-    @property
-    def theirs(self) -> str:
-        """The sender's pid in a first message."""
-        return _pid(self.message, self.first_sender)
+        return "provider" if self.row == OFFER else "consumer"
 
 
 async def receive(node: Node, request: web.Request, cls: type[Message], kind: Kind, role: Role | None) -> web.Response:
     """One message of a process."""
     own = request.match_info.get("pid", "")
     request[CONVERSATION] = (kind, own, own)
-    body = await request.read()
-    found = messages.read(cls, body)  # 1
-    message = found.message
-    request[CONVERSATION] = (kind, getattr(message, "provider_pid", ""), getattr(message, "consumer_pid", ""))
-    who = await node.authenticate(caller(request), _decides(message))  # 2
+    found = messages.read(cls, await request.read())  # 1
+    message, row = found.message, _row(found.message)
+    pids: dict[Role, str] = {"provider": getattr(message, "provider_pid", ""), "consumer": getattr(message, "consumer_pid", "")}
+    request[CONVERSATION] = (kind, pids["provider"], pids["consumer"])
+    who = await node.authenticate(caller(request), row in DECIDING)  # 2
     token = spent(who.token)
     digest = messages.fingerprint(found.value)
-    arrival = _Arrival(message=message, digest=digest, kind=kind, role=role, own=own, who=who)
+    arrival = _Arrival(message=message, row=row, pids=pids, digest=digest, kind=kind, role=role, own=own, who=who)
     with telemetry.bound(pid=own, peer=who.did, message=cls.TYPE, message_id=message.id):
         try:
             node.check_contexts(who.did, found.unknown)
             if not own:
                 await node.check_callback(who, getattr(message, "callback_address", ""))
             else:
-                await node.settled(own, _row(message), (_pid(message, "provider"), _pid(message, "consumer")))
+                await node.settled(own, row, (pids["provider"], pids["consumer"]))
             async with _turn(node, message):
                 return await _handled(node, arrival, token)
         except KizunaError as error:
@@ -130,35 +118,40 @@ async def _process(node: Node, arrival: _Arrival) -> Process | None:
     """The process of the message; None for a first message that is new."""
     if arrival.own:
         return await _own(node, arrival.own, arrival.who, arrival.kind, arrival.role)
-    return await node.processes.process_of_peer(arrival.who.did, arrival.kind, arrival.theirs)
+    return await node.processes.process_of_peer(arrival.who.did, arrival.kind, arrival.pids[arrival.first_sender])
 
 
 async def _outcome(node: Node, arrival: _Arrival, process: Process | None) -> Commit | Replay:
     message, who = arrival.message, arrival.who
+    known = await node.processes.replay(who.did, process.id, message.id) if process and message.id else None
+    if process is not None and known is None:
+        if not arrival.own:
+            return exchange.repeated_first(process, arrival.digest)
+        if arrival.pids[process.role] != process.id:
+            raise BadInput("the pid in the message is not that of this process")
     sender = exchange.sender_to(process.role) if process else arrival.first_sender
     common: dict[str, Any] = {
-        "message": _row(message),
+        "message": arrival.row,
         "sender": sender,
         "peer": who.did,
-        "id": message.id,
+        "message_id": message.id,
         "digest": arrival.digest,
-        "peer_pid": _pid(message, sender),
+        "peer_pid": arrival.pids[sender],
         "callback": getattr(message, "callback_address", "").rstrip("/"),
         "reason": getattr(message, "why", ""),
         "ending": getattr(message, "as_sent", None),
     }
-    known = await node.processes.replay(who.did, process.id, message.id) if process and message.id else None
-    if process is not None and known is None:
-        if not arrival.own:
-            return exchange.repeated_first(process, _first(arrival, common))
-        if _pid(message, process.role) != process.id:
-            raise BadInput("the pid in the message is not that of this process")
     if arrival.kind == "negotiation":
-        offer, agreement = getattr(message, "offer", None), getattr(message, "agreement", None)
         signature = getattr(message, "signature", "")
-        proof = await node.witness.of(who, signature) if node.witness is not None and type(message) in COMMITTING else None
-        received = negotiation.Received(**common, offer=offer, agreement=agreement, signature=signature, proof=proof)
-        context = await node.negotiation(who, _offer_asked(process, message))
+        proof = await node.witness.of(who, signature) if node.witness is not None and arrival.row in COMMITTING else None
+        received = negotiation.Received(
+            **common,
+            offer=getattr(message, "offer", None),
+            agreement=getattr(message, "agreement", None),
+            signature=signature,
+            proof=proof,
+        )
+        context = await node.negotiation(who, _offer_asked(process, received))
         return negotiation.handle(process, received, known, context, outbound.acknowledgement)
     arrived = transfer.Received(
         **common,
@@ -171,15 +164,11 @@ async def _outcome(node: Node, arrival: _Arrival, process: Process | None) -> Co
     return transfer.handle(process, arrived, known, invoked, outbound.acknowledgement)
 
 
-def _offer_asked(process: Process | None, message: Message) -> str:
+def _offer_asked(process: Process | None, received: negotiation.Received) -> str:
     """The offer of ours that a request asks for, or that a consumer accepts; empty for other messages, which need none."""
-    if type(message) is messages.ContractRequestMessage:
-        return str(process.data.get("offerId", "") if process is not None else message.offer["@id"])
-    return str(process.data.get("offerId", "")) if process is not None and _row(message) == ACCEPT else ""
-
-
-def _first(arrival: _Arrival, common: dict[str, Any]) -> exchange.Incoming:
-    return exchange.Incoming(message=common["message"], sender=arrival.first_sender, peer=common["peer"], digest=arrival.digest)
+    if received.message not in (REQUEST, ACCEPT):
+        return ""
+    return str(process.data.get("offerId", "") if process is not None else (received.offer or {}).get("@id", ""))
 
 
 def _reply(commit: Commit) -> bytes:
@@ -231,18 +220,9 @@ async def _own(node: Node, key: str, who: VerifiedParticipant, kind: Kind, role:
     return process
 
 
-def _pid(message: Message, role: Role) -> str:
-    return str(getattr(message, f"{role}_pid", ""))
-
-
 def _row(message: Message) -> str:
     event = getattr(message, "event_type", "")
     return f"{message.TYPE}:{event.rpartition(':')[2]}" if event else message.TYPE
-
-
-def _decides(message: Message) -> bool:
-    """Whether a contract or data depend on the message: then status is read anew."""
-    return type(message) in DECIDING or _row(message) == ACCEPT
 
 
 def _answer(body: bytes, status: int) -> web.Response:

@@ -24,9 +24,10 @@ Not done here: reading messages (`message`), guards, decisions and effects (`neg
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, final
+from types import MappingProxyType
+from typing import Any, Final, final
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.processes.errors import CrossingStep, IllegalTransition, PidReused, StepPending, UnknownProcess
@@ -34,9 +35,11 @@ from connector.processes.machine import step
 from connector.processes.model import (
     Agreement,
     Commit,
+    Document,
     InboxRow,
     JournalRow,
     LastAccepted,
+    Ledger,
     OutboxRow,
     Pending,
     Process,
@@ -49,6 +52,7 @@ OK = 200
 REFUSED = "refused"  # stands in the journal for a first message that the peer did not take
 WITHDRAWN = "withdrawn"  # the same for one that we took back
 _RANK = {TERMINATED: 2, "COMPLETED": 1, "FINALIZED": 1}
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 Answer = Callable[[Process], bytes]
 
@@ -63,7 +67,6 @@ class Incoming(Struct, frozen=True, kw_only=True):
     digest: str  # of the body without its `@id`
     peer_pid: str = ""
     callback: str = ""
-    sets: Mapping[str, Any] = field(default_factory=dict)  # what the message puts into `data`
 
 
 @final  # told by its type: asking whether something is a Struct of this class goes through Python
@@ -84,6 +87,7 @@ class Change(Struct, frozen=True, kw_only=True):
     confirmed: tuple[str, ...] = ()
     withdrawn: tuple[str, ...] = ()
     inbox: InboxRow | None = None
+    documents: tuple[Document, ...] = ()  # that the peer has shown with it
 
 
 def sender_to(role: Role) -> Role:
@@ -92,12 +96,19 @@ def sender_to(role: Role) -> Role:
 
 
 def receive(
-    table: Table, process: Process, incoming: Incoming, *, known: InboxRow | None, now: str, answer: Answer
+    table: Table,
+    process: Process,
+    incoming: Incoming,
+    sets: Mapping[str, Any] = _NOTHING,
+    *,
+    known: InboxRow | None,
+    now: str,
+    answer: Answer,
 ) -> Change | Replay:
     """Take a message of the peer.
 
-    `known` is what the inbox holds for (peer, process, `@id`). `answer` renders our acknowledgement of the process after
-    the message. Raises `UnknownProcess`, `IllegalTransition` or `CrossingStep`; then nothing changes.
+    `sets` is what the message puts into `data`, `known` what the inbox holds for (peer, process, `@id`). `answer` renders our acknowledgement of the
+    process after the message. Raises `UnknownProcess`, `IllegalTransition` or `CrossingStep`; then nothing changes.
     """
     _check_sender(process, incoming)
     repeat = _repeat(table, process, incoming, known)
@@ -110,31 +121,39 @@ def receive(
     if row is not None:
         if pending is not None and _goes_first(table, process, pending, row):
             raise CrossingStep(f"{pending.message} goes first; send {incoming.message} again")
-        return _accept(table, Change(process=process), incoming, row, now=now, answer=answer)
+        return _accept(table, Change(process=process), incoming, row, sets, now=now, answer=answer)
     if pending is not None:
         row = table.find(pending.to, incoming.message, incoming.sender)
         if row is not None:
             proven = take(table, Change(process=process), pending, now)
-            return _accept(table, proven, incoming, row, now=now, answer=answer)
+            return _accept(table, proven, incoming, row, sets, now=now, answer=answer)
         if pending.over is not None and table.find(pending.over.to, incoming.message, incoming.sender) is not None:
             raise CrossingStep(f"{pending.message} goes first")
     raise IllegalTransition(process.state, incoming.message, incoming.sender)
 
 
-def repeated_first(process: Process, incoming: Incoming) -> Replay:
-    """The answer to a first message that comes again under the pid of `process`; raises `PidReused` for another body."""
-    if process.first is None or process.first.digest != incoming.digest:
+def repeated_first(process: Process, digest: str) -> Replay:
+    """The answer to a first message that comes again under the pid of `process`; raises `PidReused` for a body with another digest."""
+    if process.first is None or process.first.digest != digest:
         raise PidReused("this pid belongs to another request")
     return Replay(process.first.answer, CREATED)
 
 
 def propose(
-    table: Table, process: Process, row: OutboxRow, *, now: str, sets: Mapping[str, Any] | None = None, person: str = ""
+    table: Table,
+    change: Change,
+    row: OutboxRow,
+    *,
+    now: str,
+    sets: Mapping[str, Any] = _NOTHING,
+    note: str = "",
+    person: str = "",
 ) -> Change:
-    """Let our own step begin: it becomes pending together with its outbox row. `person`: who decided it.
+    """Let our own step follow a change: it becomes pending together with its outbox row. `person`: who decided it.
 
     Raises `IllegalTransition`, or `StepPending` when another own step is on its way and may not be replaced.
     """
+    process = change.process
     pending = process.pending
     own = step(table, process.state, row.message, process.role)
     if pending is not None and not _replaceable(table, process, pending, own):
@@ -142,11 +161,12 @@ def propose(
             f"{pending.message} is on its way to the peer", next_step="wait until it has been delivered, or withdraw it"
         )
     over = None if pending is None else replace(pending, over=None)
-    fresh = Pending(own.message, own.to, row.id, dict(sets or {}), over, person)
-    return Change(
-        process=replace(process, pending=fresh, waiting=None, note="", updated=now),
-        outbox=(row,),
-        withdrawn=() if pending is None else (pending.row,),
+    fresh = Pending(own.message, own.to, row.id, dict(sets), over, person)
+    return replace(
+        change,
+        process=replace(process, pending=fresh, waiting=None, note=note, updated=now),
+        outbox=(*change.outbox, row),
+        withdrawn=change.withdrawn if pending is None else (*change.withdrawn, pending.row),
     )
 
 
@@ -211,21 +231,14 @@ def take(table: Table, change: Change, pending: Pending, now: str) -> Change:
     )
 
 
-def chain(first: Change, second: Change) -> Change:
-    """Both changes as one; `second` was computed from the process of `first`."""
-    return Change(
-        process=second.process,
-        steps=first.steps + second.steps,
-        journal=first.journal + second.journal,
-        outbox=first.outbox + second.outbox,
-        confirmed=first.confirmed + second.confirmed,
-        withdrawn=first.withdrawn + second.withdrawn,
-        inbox=second.inbox or first.inbox,
-    )
-
-
-def commit(change: Change, expected: int, *, agreement: Agreement | None = None) -> Commit:
-    """The transaction for a change; each journal row makes one version, a change without any makes one too."""
+def commit(
+    change: Change,
+    expected: int,
+    *,
+    agreement: Agreement | None = None,
+    ledger: Ledger = Ledger(),  # noqa: B008  immutable
+) -> Commit:
+    """The transaction for a change; each journal row makes one version, a change without any makes one too. `ledger`: with which an agreement begins."""
     return Commit(
         process=replace(change.process, version=expected + max(1, len(change.journal))),
         expected=expected,
@@ -235,6 +248,9 @@ def commit(change: Change, expected: int, *, agreement: Agreement | None = None)
         withdrawn=change.withdrawn,
         inbox=change.inbox,
         agreement=agreement,
+        documents=change.documents,
+        duties=ledger.duties,
+        counters=ledger.counters,
     )
 
 
@@ -270,7 +286,9 @@ def _replaceable(table: Table, process: Process, pending: Pending, own: Row) -> 
     return ending and process.state != table.initial and pending.to not in table.final
 
 
-def _accept(table: Table, change: Change, incoming: Incoming, row: Row, *, now: str, answer: Answer) -> Change:
+def _accept(
+    table: Table, change: Change, incoming: Incoming, row: Row, sets: Mapping[str, Any], *, now: str, answer: Answer
+) -> Change:
     """Take the peer's step; our pending step, which was from the same state, is withdrawn."""
     process = change.process
     pending = process.pending
@@ -282,7 +300,7 @@ def _accept(table: Table, change: Change, incoming: Incoming, row: Row, *, now: 
         waiting=None,
         peer_pid=process.peer_pid or incoming.peer_pid,
         callback=process.callback or incoming.callback,
-        data={**process.data, **incoming.sets},
+        data={**process.data, **sets},
         note="",
         updated=now,
     )

@@ -94,35 +94,15 @@ class Context(Struct, frozen=True, kw_only=True):
     sign: Sign | None = None  # our signature over an agreement; None = we give none
 
 
-class Received(Struct, frozen=True, kw_only=True):
+class Received(Incoming, frozen=True, kw_only=True):
     """A negotiation message of an authenticated peer."""
 
-    message: str
-    sender: Role
-    peer: str
-    id: str
-    digest: str
-    peer_pid: str
-    callback: str = ""
     offer: dict[str, Any] | None = None
     agreement: dict[str, Any] | None = None
     reason: str = ""
     ending: dict[str, Any] | None = None  # code and reason of a termination, as they came
     signature: str = ""  # the peer's, over the agreement
     proof: Proof | None = None  # what the peer showed with it
-
-    def incoming(self, sets: dict[str, Any]) -> Incoming:
-        """As the exchange takes it."""
-        return Incoming(
-            message=self.message,
-            sender=self.sender,
-            peer=self.peer,
-            message_id=self.id,
-            digest=self.digest,
-            peer_pid=self.peer_pid,
-            callback=self.callback,
-            sets=sets,
-        )
 
 
 def handle(
@@ -133,33 +113,34 @@ def handle(
     Raises `OfferUnknown`, `IllegalTransition`, `CrossingStep`, `UnknownProcess`, `PidReused`.
     """
     before = process or _blank(received, context)
-    incoming = received.incoming(_learned(before, received))
     table = tables.RESTATED if context.restates else tables.NEGOTIATION
-    change = exchange.receive(table, before, incoming, known=known, now=context.now, answer=answer)
+    change = exchange.receive(table, before, received, _learned(before, received), known=known, now=context.now, answer=answer)
     if type(change) is Replay:
         return change
     _same_dataset(before, received)
-    change = _witnessed(change, received, context.now)
-    judgement = _judged(change.process, context) if change.process.state == "REQUESTED" else None
-    said = _said(change.process, judgement) if judgement is not None else {}
-    change = replace(change, process=replace(change.process, note=received.reason, data={**change.process.data, **said}))
-    commit = _follow(change, before.version, context, judgement)
-    return replace(commit, documents=received.proof.documents) if received.proof else commit
+    moved, judgement = change.process, None
+    data = {**moved.data, **_witnessed(moved, received, context.now)}
+    if moved.state == "REQUESTED":
+        judgement = _judged(moved, context)
+        data |= _said(data, judgement)
+    moved = replace(moved, note=received.reason, data=data)
+    change = replace(change, process=moved, documents=received.proof.documents if received.proof else ())
+    return _follow(change, before.version, context, judgement)
 
 
-def _said(process: Process, judgement: Judgement) -> dict[str, Any]:
+def _said(data: Mapping[str, Any], judgement: Judgement) -> dict[str, Any]:
     """What our offer says about contracts under it, to be kept. Once we have made terms of our own, these say what they were written from."""
     found: dict[str, Any] = {"approval": judgement.approval} if judgement.approval else {}
-    if judgement.inherited and "inherited" not in process.data:
+    if judgement.inherited and "inherited" not in data:
         found["inherited"] = dict(judgement.inherited)
     return found
 
 
-def _witnessed(change: Change, received: Received, now: str) -> Change:
-    """The change with what the peer showed; its signature is checked. Raises `SignatureWrong`."""
-    proof, process = received.proof, change.process
+def _witnessed(process: Process, received: Received, now: str) -> dict[str, Any]:
+    """What the peer showed, to be kept; its signature is checked. Raises `SignatureWrong`."""
+    proof = received.proof
     if proof is None:
-        return change
+        return {}
     sets: dict[str, Any] = {"shown": {"record": proof.record, "at": now}}
     if received.signature:
         agreement, hash_ = process.data["agreement"], process.data["agreementHash"]
@@ -167,7 +148,7 @@ def _witnessed(change: Change, received: Received, now: str) -> Change:
         sets["peerSignature"] = received.signature
         if stated.inherited and received.sender == "provider":
             sets["inherited"] = stated.inherited
-    return replace(change, process=replace(process, data={**process.data, **sets}))
+    return sets
 
 
 def _same_dataset(before: Process, received: Received) -> None:
@@ -225,21 +206,16 @@ def _follow(change: Change, expected: int, context: Context, judgement: Judgemen
     process = change.process
     matter = _matter(process, context, judgement)
     decision: Decision = context.decisions.negotiation(process, matter)
-    note = "; ".join(matter.reasons) or decision.note
-    process = replace(process, note=note or process.note)
-    if judgement and judgement.offer and not judgement.differences and "offered" not in process.data:
-        process = replace(process, data={**process.data, "offer": judgement.offer})  # our own words for the same terms
-    change = replace(change, process=process)
-    agreement = None
-    if process.role == "consumer" and process.state == "FINALIZED":
-        agreement = _kept(process, context)
+    note, data, waiting = "; ".join(matter.reasons) or decision.note, process.data, None
+    if judgement and judgement.offer and not judgement.differences and "offered" not in data:
+        data = {**data, "offer": judgement.offer}  # our own words for the same terms
     if decision.waits_for:
         waiting = Waiting(decision.message, decision.waits_for, context.now, decision.note)
-        change = replace(change, process=replace(change.process, waiting=waiting))
-    if not decision.message or decision.waits_for:
-        return _begun(exchange.commit(change, expected, agreement=agreement), context)
-    offer = matter.nearest if decision.message in (tables.OFFER, tables.REQUEST) else None
-    return _act(change, expected, decision.message, context, reason=decision.reason, note=note, offer=offer)
+    change = replace(change, process=replace(process, note=note or process.note, data=data, waiting=waiting))
+    if decision.message and not waiting:
+        offer = matter.nearest if decision.message in (tables.OFFER, tables.REQUEST) else None
+        return _act(change, expected, decision.message, context, reason=decision.reason, note=note, offer=offer)
+    return _committed(change, expected, context, concluded=process.role == "consumer" and process.state == "FINALIZED")
 
 
 def _matter(process: Process, context: Context, judgement: Judgement | None) -> Matter:
@@ -294,16 +270,15 @@ def _act(
         sets["approvedBy"] = person
     if message == tables.AGREE:
         sets |= _agreement(process, context)
-    if message in (tables.AGREE, tables.VERIFY) and context.sign is not None:
-        sets["ownSignature"] = _signed({**process.data, **sets}, process, context.sign, context.now)
     if offer is not None:
         sets |= _tabled(offer, process.role, person) | ({} if inherited is None else {"inherited": dict(inherited)})
-    path, body = context.render(message, process, row, {"reason": reason, "code": code, **process.data, **sets})
+    content = {"reason": reason, "code": code, **process.data, **sets}
+    if message in (tables.AGREE, tables.VERIFY) and context.sign is not None:
+        content["ownSignature"] = sets["ownSignature"] = _signed(content, process, context.sign, context.now)
+    path, body = context.render(message, process, row, content)
     made = OutboxRow(id=row, process=process.id, act="dsp", message=message, path=path, body=body, due=process.created)
-    proposed = exchange.propose(tables.NEGOTIATION, process, made, now=context.now, sets=sets, person=person)
-    proposed = replace(proposed, process=replace(proposed.process, note=process.note))
-    agreement = _kept(process, context) if message == tables.FINALIZE else None
-    return _begun(exchange.commit(exchange.chain(change, proposed), expected, agreement=agreement), context)
+    change = exchange.propose(tables.NEGOTIATION, change, made, now=context.now, sets=sets, note=process.note, person=person)
+    return _committed(change, expected, context, concluded=message == tables.FINALIZE)
 
 
 def _tabled(offer: dict[str, Any], role: Role, person: str) -> dict[str, Any]:
@@ -313,12 +288,12 @@ def _tabled(offer: dict[str, Any], role: Role, person: str) -> dict[str, Any]:
     return {"offer": offer, "asked": offer, "offerId": offer["@id"]} | ({} if person else {"countered": True})
 
 
-def _begun(commit: Commit, context: Context) -> Commit:
-    """The commit of an agreement, with its ledger."""
-    if commit.agreement is None:
-        return commit
-    ledger = context.rulebook.opened(commit.agreement)
-    return replace(commit, duties=ledger.duties, counters=ledger.counters)
+def _committed(change: Change, expected: int, context: Context, *, concluded: bool) -> Commit:
+    """The commit of a change; `concluded`: with the agreement, whose ledger begins."""
+    if not concluded:
+        return exchange.commit(change, expected)
+    agreement = _kept(change.process, context)
+    return exchange.commit(change, expected, agreement=agreement, ledger=context.rulebook.opened(agreement))
 
 
 def _agreement(process: Process, context: Context) -> dict[str, Any]:

@@ -64,16 +64,9 @@ class Context(Struct, frozen=True, kw_only=True):
     restates: bool = False  # the peer resumes by a start of the consumer and one of the provider
 
 
-class Received(Struct, frozen=True, kw_only=True):
+class Received(Incoming, frozen=True, kw_only=True):
     """A transfer message of an authenticated peer."""
 
-    message: str
-    sender: Role
-    peer: str
-    id: str
-    digest: str
-    peer_pid: str
-    callback: str = ""
     agreement_id: str = ""
     format: str = ""
     data_address: dict[str, Any] | None = None
@@ -95,17 +88,7 @@ def handle(
         learned |= {"dataAddress": received.data_address, "resumed": False}
     if context.restates and before.role == "provider" and received.message == tables.START:
         learned["resumed"] = True
-    incoming = Incoming(
-        message=received.message,
-        sender=received.sender,
-        peer=received.peer,
-        message_id=received.id,
-        digest=received.digest,
-        peer_pid=received.peer_pid,
-        callback=received.callback,
-        sets=learned,
-    )
-    change = exchange.receive(tables.table_of(before), before, incoming, known=known, now=context.now, answer=answer)
+    change = exchange.receive(tables.table_of(before), before, received, learned, known=known, now=context.now, answer=answer)
     if type(change) is Replay:
         return change
     grant = grant or _resumed(change, received, context)
@@ -194,8 +177,8 @@ def _act(
     sets: dict[str, Any] = {"note": reason} if reason else {}
     if message == tables.START:
         sets["resumed"] = process.role == "consumer"
-    proposed = exchange.propose(tables.table_of(process), process, made, now=context.now, sets=sets, person=person)
-    return exchange.commit(exchange.chain(change, proposed), expected)
+    change = exchange.propose(tables.table_of(process), change, made, now=context.now, sets=sets, person=person)
+    return exchange.commit(change, expected)
 
 
 def request(

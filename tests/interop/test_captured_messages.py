@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestClient
 from connector import errors
 from connector.dsp import routes
 from connector.processes import exchange, tables
+from connector.processes.exchange import Change
 from connector.processes.model import OutboxRow, Process
 from kernel.errors import Unauthorized
 from kernel.web import application
@@ -53,7 +54,7 @@ def ours(memory, kind, role, peer, *, own, theirs, state, pending="", **data):
     )
     if pending:
         row = OutboxRow(id="r", process=own, act="dsp", message=pending)
-        process = exchange.propose(tables.TABLES[kind], process, row, now=NOW).process
+        process = exchange.propose(tables.TABLES[kind], Change(process=process), row, now=NOW).process
     memory.found[own] = process
 
 

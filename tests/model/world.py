@@ -178,7 +178,7 @@ class Walk:
                 continue
             named = OutboxRow(id=f"{SIDES[who][0]}{len(side.sent)}", process=p.id, act="dsp", message=row.message)
             try:
-                change = exchange.propose(self.story.table, p, named, now=NOW)
+                change = exchange.propose(self.story.table, Change(process=p), named, now=NOW)
             except StepPending:
                 continue
             yield row.message, self.commit(who, side._replace(sent=(*side.sent, row.message)), change)
@@ -204,7 +204,7 @@ class Walk:
         )
         p = side.process
         if first and p is not None:
-            rules.first(p, incoming)
+            rules.first(p, incoming.digest)
             return self.number(who, side), "ok", ""
         if p is None:
             p = blank(story.table, who)

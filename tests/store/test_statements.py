@@ -240,9 +240,9 @@ async def test_an_outbox_step(store, count, backend):
 
     The embedded store reads only processes that it has not committed lately.
     """
-    change = exchange.propose(tables.NEGOTIATION, process(version=0), row("a"), now=NOW)
+    change = exchange.propose(tables.NEGOTIATION, Change(process=process(version=0)), row("a"), now=NOW)
     assert await store.claim(iso(SystemClock().now()), 64, frozenset()) == ([], None)
-    await store.commit(exchange.commit(Change(process=change.process, outbox=change.outbox), 0))
+    await store.commit(exchange.commit(change, 0))
 
     async def send(_process, _row):
         return Answer(200, Acknowledgement(), "", "")

@@ -53,7 +53,7 @@ def consumer(state="REQUESTED", **data):
 
 
 def received(message, **more):
-    return Received(message=message, sender="provider", peer=PEER, id="m", digest="x", peer_pid="p", **more)
+    return Received(message=message, sender="provider", peer=PEER, message_id="m", digest="x", peer_pid="p", **more)
 
 
 def agreement(**changed):
@@ -166,7 +166,14 @@ class Offers(Book):
 def asked(offer=OFFER, **said):
     """What a provider makes of a first request under an offer that says this."""
     arrived = Received(
-        message=tables.REQUEST, sender="consumer", peer=PEER, id="m", digest="x", peer_pid="p", callback="https://you", offer=offer
+        message=tables.REQUEST,
+        sender="consumer",
+        peer=PEER,
+        message_id="m",
+        digest="x",
+        peer_pid="p",
+        callback="https://you",
+        offer=offer,
     )
     made = msgspec.structs.replace(context(), rulebook=Offers(**said))
     return negotiation.handle(None, arrived, None, made, outbound.acknowledgement).process
@@ -225,7 +232,7 @@ def test_our_own_offer_is_repeated_once_and_then_a_person_is_asked():
     process = asked(OTHER, otherwise="counter")
     offered = exchange.delivered(tables.NEGOTIATION, process, process.pending.row, now=NOW).process
     assert offered.data["offered"] == OFFER
-    again = Received(message=tables.REQUEST, sender="consumer", peer=PEER, id="m2", digest="y", peer_pid="p", offer=OTHER)
+    again = Received(message=tables.REQUEST, sender="consumer", peer=PEER, message_id="m2", digest="y", peer_pid="p", offer=OTHER)
     made = msgspec.structs.replace(context(), rulebook=Offers(otherwise="counter"))
     second = negotiation.handle(offered, again, None, made, outbound.acknowledgement).process
     assert (second.pending, second.waiting.step) == (None, tables.AGREE)
@@ -236,7 +243,7 @@ def test_terms_that_a_person_offered_need_no_second_approval_when_the_consumer_a
     commit = negotiation.counter(waiting, OFFER | {"prohibition": [{"action": "lease"}]}, context(), person="Sato Hanako")
     assert json.loads(commit.outbox[0].body)["offer"]["prohibition"] == [{"action": "lease"}]
     offered = exchange.delivered(tables.NEGOTIATION, commit.process, commit.process.pending.row, now=NOW).process
-    accepted = Received(message=tables.ACCEPT, sender="consumer", peer=PEER, id="m3", digest="z", peer_pid="p")
+    accepted = Received(message=tables.ACCEPT, sender="consumer", peer=PEER, message_id="m3", digest="z", peer_pid="p")
     process = negotiation.handle(offered, accepted, None, context(), outbound.acknowledgement).process
     assert process.pending.message == tables.AGREE
     assert process.pending.sets["agreement"]["prohibition"] == [{"action": "lease"}]
@@ -245,7 +252,7 @@ def test_terms_that_a_person_offered_need_no_second_approval_when_the_consumer_a
 def test_an_accepted_automatic_offer_still_waits_for_its_approval():
     process = asked(OTHER, otherwise="counter", approval="legal")
     offered = exchange.delivered(tables.NEGOTIATION, process, process.pending.row, now=NOW).process
-    accepted = Received(message=tables.ACCEPT, sender="consumer", peer=PEER, id="m3", digest="z", peer_pid="p")
+    accepted = Received(message=tables.ACCEPT, sender="consumer", peer=PEER, message_id="m3", digest="z", peer_pid="p")
     assert negotiation.handle(offered, accepted, None, context(), outbound.acknowledgement).process.waiting.who == "legal"
 
 
@@ -253,7 +260,7 @@ def test_a_new_request_takes_an_approval_of_older_terms_away():
     waiting = asked(OTHER, approval="legal")
     commit = negotiation.counter(waiting, OFFER, context(), person="Sato Hanako")
     offered = exchange.delivered(tables.NEGOTIATION, commit.process, commit.process.pending.row, now=NOW).process
-    again = Received(message=tables.REQUEST, sender="consumer", peer=PEER, id="m2", digest="y", peer_pid="p", offer=OTHER)
+    again = Received(message=tables.REQUEST, sender="consumer", peer=PEER, message_id="m2", digest="y", peer_pid="p", offer=OTHER)
     made = msgspec.structs.replace(context(), rulebook=Offers(approval="legal"))
     assert negotiation.handle(offered, again, None, made, outbound.acknowledgement).process.waiting is not None
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from connector.processes import exchange, tables
-from connector.processes.exchange import Incoming
+from connector.processes.exchange import Change, Incoming
 from connector.processes.model import OutboxRow
 from connector.worker.lingering import Lingering
 from connector.worker.outbox import Outbox
@@ -55,7 +55,7 @@ async def verified(store):
     incoming = Incoming(message=tables.VERIFY, sender="consumer", peer=PEER, message_id="m", digest="d", peer_pid=KEY)
     taken = exchange.receive(tables.NEGOTIATION, process, incoming, known=None, now=iso(BEGIN), answer=lambda _: b"")
     row = OutboxRow(id="row-next", process=KEY, act="dsp", message=tables.FINALIZE, path="/x", body=b"{}")
-    change = exchange.chain(taken, exchange.propose(tables.NEGOTIATION, taken.process, row, now=iso(BEGIN)))
+    change = exchange.propose(tables.NEGOTIATION, taken, row, now=iso(BEGIN))
     await store.commit(exchange.commit(change, process.version))
 
 
@@ -122,7 +122,8 @@ async def test_what_our_own_termination_withdraws_is_taken_before_it(store):
         await until(lingers(lingering))
         process = await store.process(KEY)
         row = OutboxRow(id="row-end", process=KEY, act="dsp", message=tables.END_NEGOTIATION, path="/x", body=b"{}")
-        await store.commit(exchange.commit(exchange.propose(tables.NEGOTIATION, process, row, now=iso(BEGIN)), process.version))
+        change = exchange.propose(tables.NEGOTIATION, Change(process=process), row, now=iso(BEGIN))
+        await store.commit(exchange.commit(change, process.version))
         await until(empty(store))
     assert await states(store) == ["AGREED", "TERMINATED"]
 

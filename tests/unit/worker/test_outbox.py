@@ -47,8 +47,8 @@ async def waiting(store, key="urn:uuid:1", state="REQUESTED", message=tables.AGR
         created=iso(BEGIN),
     )
     row = OutboxRow(id=f"row-{key}", process=key, act="dsp", message=message, path="/x", body=b"{}")
-    change = exchange.propose(tables.NEGOTIATION, process, row, now=iso(BEGIN))
-    await store.commit(exchange.commit(Change(process=change.process, outbox=change.outbox), 0))
+    change = exchange.propose(tables.NEGOTIATION, Change(process=process), row, now=iso(BEGIN))
+    await store.commit(exchange.commit(change, 0))
 
 
 async def withdraw(store):
