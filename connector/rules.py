@@ -23,6 +23,7 @@ from catalog import describe
 from catalog.dcat import Asset, OfferTerms
 from catalog.offers import ACTION, Shelf
 from catalog.pages import Pages, Reader
+from connector.held import Held
 from connector.processes.errors import AgreementRetired, AgreementUnknown
 from connector.processes.model import Agreement, Document, Ledger, Process
 from connector.processes.negotiation import Consent, Judgement
@@ -72,6 +73,7 @@ class Rules:
         self._shelf, self._dropping = Shelf(profile), profiles_dropped_by
         self._pages = Pages(self._shelf)
         self.relations = Relations(store, clock)
+        self.offered = Held(describe.message_offer)
         self.usage = Usage(profile, clock, self.relations, self._asset)
         self.allotments = Allotments(store, self.usage, clock)
 
@@ -90,7 +92,7 @@ class Rules:
             facts = self._facts(who.claims, who.did, stated.purposes, products)
             if stated.recipients:
                 facts = {**facts, RECIPIENT: stated.recipients}  # those of a caller are kept, and stay as they are
-            return evaluate(self._profile.policy(policy), Request(ACTION, phase, facts, self._now(), party=who.did, target=dataset))
+            return evaluate(self.usage.read(policy), Request(ACTION, phase, facts, self._now(), party=who.did, target=dataset))
         except PolicyError as error:
             return f"the policy cannot be read: {error.detail}"
 
@@ -290,9 +292,11 @@ class CallerRules:
         hidden = self._rules.hidden(offer, self._who, self._products)
         if hidden:
             return Judgement(None, False, ("the access policy hides the offer", *hidden))
-        own = self._decided(offer.contract, requested, dataset)
-        known = describe.message_offer(offer)
+        known = self._rules.offered(offer)
         differences, within, near = self.differences(known, requested), False, None
+        own = self._decided(
+            offer.contract, requested if differences else offer.contract, dataset
+        )  # the same terms bind to the same
         if differences:
             other = self._decided(requested, requested, dataset)
             within = not other and not self._rules.outside(offer, requested)

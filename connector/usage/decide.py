@@ -14,11 +14,9 @@ Not done here: storing (`connector.store`), acting on what changes by itself (`c
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 from msgspec import Struct
@@ -26,6 +24,7 @@ from msgspec.structs import replace
 
 from catalog.dcat import Asset
 from catalog.offers import ACTION
+from connector.held import CAPACITY, Held
 from connector.processes.errors import PolicyRefused
 from connector.processes.model import Agreement, Decided, Ledger
 from connector.processes.transfer import Grant
@@ -35,6 +34,7 @@ from kernel import telemetry
 from kernel.clock import Clock, parse_iso
 from kernel.errors import BadInput
 from policies.duties import account, counted, granted, opened, states, ticked
+from policies.duties.compensation import COMPENSATE
 from policies.duties.counters import COUNT, PAID, Exhausted, facts
 from policies.duties.ledger import by_path
 from policies.odrl import ODRL, PURPOSE, Phase, Policy, PolicyError, Record, Request, evaluate, record, replay
@@ -42,9 +42,6 @@ from policies.profiles import Profile
 
 RUNNING = (ODRL + "elapsedTime", ODRL + "delayPeriod")
 RECIPIENT = ODRL + "recipient"
-_CAPACITY = 1_024
-K = TypeVar("K")
-V = TypeVar("V")
 log = telemetry.get(__name__)
 
 
@@ -55,42 +52,26 @@ class Stated(Struct, frozen=True):
     recipients: Sequence[str] = ()
 
 
-@dataclass
-class _Read:
-    """What an agreement says, of this very policy as it was stored."""
-
-    of: Mapping[str, Any]
-    policy: Policy
-    began: datetime
-
-    @cached_property
-    def stated(self) -> Stated:
-        """The purposes and recipients that it binds the consumer to."""
-        return _stated(self.policy)
-
-
 class Usage:
-    """Facts and decisions of one participant. What agreements and claims say is read once, as long as they are those that it was read of."""
+    """Facts and decisions of one participant. What terms and claims say is read once, as long as they are those that it was read of."""
 
     def __init__(
         self, profile: Profile, clock: Clock, relations: Relations, asset: Callable[[str], Awaitable[Asset | None]]
     ) -> None:
         """`asset` finds a dataset of ours."""
         self._profile, self._clock, self._relations, self._asset = profile, clock, relations, asset
-        self._agreements: OrderedDict[str, _Read] = OrderedDict()
+        self._read: Held[Mapping[str, Any], Policy] = Held(profile.policy)
+        self._bound: Held[Mapping[str, Any], Stated] = Held(self._binding)
+        self._began = Held(moment)
         self._claimed: OrderedDict[bytes, dict[str, Any]] = OrderedDict()
 
     def policy(self, agreement: Agreement) -> Policy:
         """The agreement's policy; raises `PolicyError`."""
-        return self._read(agreement).policy
+        return self._read(agreement.policy)
 
-    def _read(self, agreement: Agreement) -> _Read:
-        known = self._agreements.get(agreement.id)
-        if known is None or known.of is not agreement.policy:
-            policy = self._profile.policy(agreement.policy)
-            known = _Read(agreement.policy, policy, moment(agreement))
-            _keep(self._agreements, agreement.id, known)
-        return known
+    def read(self, terms: Mapping[str, Any]) -> Policy:
+        """The policy that terms, which nobody changes, say; raises `PolicyError`."""
+        return self._read(terms)
 
     def _facts(
         self, claims: Claims, purposes: Sequence[str], participant: str, traded: Mapping[str, Sequence[str]]
@@ -99,15 +80,21 @@ class Usage:
         found = self._claimed.get(key)
         if found is None:
             found = self._profile.facts(claims, purpose=purposes, participant=participant, **traded)
-            _keep(self._claimed, key, found)
+            self._claimed[key] = found
+            if len(self._claimed) > CAPACITY:
+                self._claimed.popitem(last=False)
         return found
 
     def stated(self, terms: Mapping[str, Any]) -> Stated:
         """The purposes and recipients that terms bind the consumer to; none where they cannot be read."""
+        return self._bound(terms)
+
+    def _binding(self, terms: Mapping[str, Any]) -> Stated:
         try:
-            return _stated(self._profile.policy(terms))
+            policy = self._read(terms)
         except PolicyError:
             return Stated()
+        return Stated(policy.values(PURPOSE), policy.values(RECIPIENT))
 
     def opened(self, agreement: Agreement) -> Ledger:
         """The duties and counters with which an agreement begins."""
@@ -116,10 +103,10 @@ class Usage:
         except PolicyError as error:
             log.warning("an agreement is kept whose policy cannot be read", agreement=agreement.id, detail=error.detail)
             return Ledger()
-        counters = counted(agreement.id, policy)
-        if all(each.operand != PAID for each in counters):
+        duties, counters = opened(agreement.id, policy, moment(agreement)), counted(agreement.id, policy)
+        if any(each.action == COMPENSATE for each in duties) and all(each.operand != PAID for each in counters):
             counters += filter(None, [account(agreement.id, policy, agreement.provider)])
-        return Ledger(duties=tuple(opened(agreement.id, policy, self._read(agreement).began)), counters=tuple(counters))
+        return Ledger(duties=tuple(duties), counters=tuple(counters))
 
     def owing(self, agreement: Agreement, path: str) -> str:
         """The DID of who owes a duty: the consumer, unless the duty names the provider as its assignee."""
@@ -146,12 +133,12 @@ class Usage:
         products: Sequence[str] = (),
     ) -> Request:
         """What is asked of the agreement's policy; purposes and recipients are those of the agreement unless stated. Raises `PolicyError`."""
-        read, now = self._read(agreement), self._clock.now()
-        stated = stated or read.stated
-        duties, _ = ticked(ledger.duties, read.policy, now)
+        policy, now = self.policy(agreement), self._clock.now()
+        stated = stated or self.stated(agreement.policy)
+        duties, _ = ticked(ledger.duties, policy, now)
         known = dict(self._facts(claims, stated.purposes, agreement.consumer, self._traded(agreement, now, products)))
         known |= {RECIPIENT: stated.recipients} if stated.recipients else {}
-        known |= facts(ledger.counters) | dict.fromkeys(RUNNING, read.began)
+        known |= facts(ledger.counters) | dict.fromkeys(RUNNING, self._began(agreement))
         return Request(ACTION, phase, known, now, party=agreement.consumer, target=agreement.dataset, duties=states(duties))
 
     def _traded(self, agreement: Agreement, now: datetime, products: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -179,17 +166,6 @@ class Usage:
             raise PolicyRefused(decision.explain())
         made = Decided(agreement=agreement.id, seq=ledger.decided + 1, record=record(decision, agreement.policy, ledger.last))
         return Grant(agreement=agreement, decided=made, claims=dict(shown), counters=tuple(after))
-
-
-def _stated(policy: Policy) -> Stated:
-    return Stated(policy.values(PURPOSE), policy.values(RECIPIENT))
-
-
-def _keep(known: OrderedDict[K, V], key: K, value: V) -> None:
-    known[key] = value
-    known.move_to_end(key)
-    if len(known) > _CAPACITY:
-        known.popitem(last=False)
 
 
 def moment(agreement: Agreement) -> datetime:

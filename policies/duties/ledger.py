@@ -110,6 +110,8 @@ def _with_consequences(agreement: str, duty: Duty, origin: Origin, at: datetime 
 
 
 def _begun(entry: Entry, duty: Duty, at: datetime) -> Entry:
+    if not duty.constraints:
+        return replace(entry, state="active", triggered=iso(at))
     limits = [each for constraint in duty.constraints for each in _limits(atoms(constraint), at)]
     due = min((moment for before, moment in limits if before), default=None)
     until = max((moment for before, moment in limits if not before), default=None)
