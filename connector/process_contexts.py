@@ -4,7 +4,7 @@ Rules that answer for a caller are read before the step, since the core does no 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from connector import settings
 from connector.dsp import outbound
@@ -36,6 +36,12 @@ class Contexts:
     sign: Sign
     reached: Callable[[str], str]
     edc: frozenset[str]  # peers of EDC's dialect
+    render: negotiation.Render = field(init=False)
+    did: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "render", outbound.renderer(self.callback))
+        object.__setattr__(self, "did", self.settings.did)
 
     async def for_negotiation(self, who: VerifiedParticipant, offer: str) -> negotiation.Context:
         return self._negotiation(await self.rules.for_request(who, offer), who)
@@ -55,10 +61,10 @@ class Contexts:
 
     def _negotiation(self, rulebook: negotiation.Rulebook, who: VerifiedParticipant | None) -> negotiation.Context:
         return negotiation.Context(
-            participant=self.settings.did,
+            participant=self.did,
             now=iso(self.clock.now()),
             new_id=new_id,
-            render=outbound.renderer(self.callback),
+            render=self.render,
             rulebook=rulebook,
             decisions=self.decisions,
             sign=self.sign,
@@ -67,10 +73,10 @@ class Contexts:
 
     def _transfer(self, agreements: transfer.Agreements, who: VerifiedParticipant | None) -> transfer.Context:
         return transfer.Context(
-            participant=self.settings.did,
+            participant=self.did,
             now=iso(self.clock.now()),
             new_id=new_id,
-            render=outbound.renderer(self.callback),
+            render=self.render,
             agreements=agreements,
             decisions=self.decisions,
             address=self.tokens.address,

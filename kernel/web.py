@@ -69,12 +69,14 @@ class Request(web.Request):
 
     async def read(self) -> bytes:
         """The body; one that is there is taken as it is."""
-        if self._read_bytes is None and self.content.is_eof():
+        if self._read_bytes is None:
+            if not self.content.is_eof():
+                return await super().read()
             body = self.content.read_nowait()
             if len(body) > self._client_max_size:
                 raise web.HTTPRequestEntityTooLarge(self._client_max_size)
             self._read_bytes = body
-        return await super().read()
+        return self._read_bytes
 
 
 Find = Callable[[Request], Handler]

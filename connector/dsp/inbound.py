@@ -64,7 +64,7 @@ class _Arrival(Struct, frozen=True, kw_only=True):
         return "provider" if self.row == OFFER else "consumer"
 
 
-async def receive(node: Node, request: web.Request, cls: type[Message], kind: Kind, role: Role | None) -> web.Response:
+async def receive(node: Node, cls: type[Message], kind: Kind, role: Role | None, request: web.Request) -> web.Response:
     """One message of a process."""
     own = request.match_info.get("pid", "")
     request[CONVERSATION] = (kind, own, own)
@@ -191,7 +191,7 @@ async def stated(node: Node, request: web.Request) -> web.Response:
     return _answer(outbound.acknowledgement(process), 200)
 
 
-async def show(node: Node, request: web.Request, kind: Kind) -> web.Response:
+async def show(node: Node, kind: Kind, request: web.Request) -> web.Response:
     """GET of a process by either of its parties."""
     own = request.match_info["pid"]
     request[CONVERSATION] = (kind, own, own)

@@ -54,21 +54,19 @@ def renderer(callback: Callable[[str], str]) -> Callable[[str, Process, str, dic
     """Makes (path, body) of our messages; `callback` gives our base address for a peer, `content` is what the message says beside its pids."""
 
     def render(message: str, process: Process, message_id: str, content: dict[str, Any]) -> tuple[str, bytes]:
-        own, theirs = pids(process)
-        members: dict[str, Any] = {"@id": message_id, **own, **(theirs if process.peer_pid else {})}
+        type_, _, event = message.partition(":")
+        members: dict[str, Any] = {"@id": message_id, **_pids(process)}
         if not process.peer_pid or message == tables.ASK:
             members["callbackAddress"] = callback(process.peer)
-        members |= _content(message, content)
-        type_, _, event = message.partition(":")
-        return path_of(message, process), encode(type_, **members, **({"eventType": event} if event else {}))
+        return path_of(message, process), encode(type_, **members, **_content(message, content), eventType=event)
 
     return render
 
 
-def pids(process: Process) -> tuple[dict[str, str], dict[str, str]]:
+def _pids(process: Process) -> dict[str, str]:
     """Our own pid and the peer's, under their names."""
-    names = ("providerPid", "consumerPid") if process.role == "provider" else ("consumerPid", "providerPid")
-    return {names[0]: process.id}, {names[1]: process.peer_pid}
+    own, theirs = ("providerPid", "consumerPid") if process.role == "provider" else ("consumerPid", "providerPid")
+    return {own: process.id, theirs: process.peer_pid}
 
 
 def path_of(message: str, process: Process) -> str:
@@ -95,9 +93,8 @@ def _content(message: str, content: dict[str, Any]) -> dict[str, Any]:
 
 def acknowledgement(process: Process) -> bytes:
     """ContractNegotiation or TransferProcess, as it stands."""
-    own, theirs = pids(process)
     type_ = "ContractNegotiation" if process.kind == "negotiation" else "TransferProcess"
-    return encode(type_, **{"@id": process.id, **own, **theirs, "state": process.state})
+    return encode(type_, **{"@id": process.id, **_pids(process), "state": process.state})
 
 
 async def post(

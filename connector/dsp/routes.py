@@ -57,7 +57,7 @@ POSTS: Final[tuple[tuple[str, type[Message], Kind, Role | None], ...]] = (
 def routes(node: Node) -> list[Route]:
     """The route table over a node's collaborators."""
     posts = [
-        _route("POST", PATH + path, partial(_post, node, message, kind, role), f"{message.TYPE}")
+        _route("POST", PATH + path, partial(inbound.receive, node, message, kind, role), f"{message.TYPE}")
         for path, message, kind, role in POSTS
     ]
     return [
@@ -66,27 +66,18 @@ def routes(node: Node) -> list[Route]:
         _route("GET", f"{PATH}/catalog/datasets/{{id:.+}}", partial(paging.dataset, node), "A dataset"),
         *posts,
         _route(
-            "POST", f"{PATH}/negotiations/{{pid}}/duties", partial(_stated, node), "A statement about a duty, beside the protocol"
+            "POST",
+            f"{PATH}/negotiations/{{pid}}/duties",
+            partial(inbound.stated, node),
+            "A statement about a duty, beside the protocol",
         ),
-        _route("GET", f"{PATH}/negotiations/{{pid}}", partial(_get, node, _N), "A contract negotiation"),
-        _route("GET", f"{PATH}/transfers/{{pid}}", partial(_get, node, _T), "A transfer process"),
+        _route("GET", f"{PATH}/negotiations/{{pid}}", partial(inbound.show, node, _N), "A contract negotiation"),
+        _route("GET", f"{PATH}/transfers/{{pid}}", partial(inbound.show, node, _T), "A transfer process"),
     ]
 
 
 def _route(method: str, path: str, handler: Callable[[web.Request], Any], summary: str) -> Route:
     return Route(method=method, path=path, handler=handler, auth="token", summary=summary)
-
-
-async def _post(node: Node, message: type[Message], kind: Kind, role: Role | None, request: web.Request) -> web.Response:
-    return await inbound.receive(node, request, message, kind, role)
-
-
-async def _stated(node: Node, request: web.Request) -> web.Response:
-    return await inbound.stated(node, request)
-
-
-async def _get(node: Node, kind: Kind, request: web.Request) -> web.Response:
-    return await inbound.show(node, request, kind)
 
 
 async def _versions(_request: web.Request) -> web.Response:
