@@ -63,8 +63,9 @@ class Joining:
         self._authority, self._store, self._wallet = authority, store, wallet
         self._resolver, self._client, self._sts, self._clock = resolver, client, sts, clock
         self._tls, self._enrolled, self._check_bundle = tls, enrolled, check_bundle
-        self._wake = asyncio.Event()
-        store.on_commit(self._wake.set)
+        self._moved, self._received = asyncio.Event(), asyncio.Event()  # our membership; maybe credentials that we have asked for
+        store.on_membership(self._moved.set)
+        store.on_commit(self._received.set)
 
     async def state(self) -> Membership:
         """How far we have come."""
@@ -92,7 +93,8 @@ class Joining:
         """Until cancelled: the next step, whenever there is one."""
         pause = FIRST_PAUSE
         while True:
-            self._wake.clear()
+            self._moved.clear()
+            self._received.clear()
             known, waiting = Membership(state="APPLIED"), False  # a store that fails is asked again after the pause
             try:
                 known = await self.state()
@@ -124,11 +126,11 @@ class Joining:
 
     async def _rest(self, known: Membership, pause: float) -> None:
         if known.state in ("NONE", "REFUSED"):
-            await self._wake.wait()
+            await self._moved.wait()
             return
         if known.state == "ACTIVE":
             pause = max(pause, (parse_iso(known.renew_after) - self._clock.now()).total_seconds()) if known.renew_after else pause
-        await until(self._wake if known.state == "REQUESTED" else asyncio.Event(), pause)
+        await until(self._received if known.state == "REQUESTED" else asyncio.Event(), pause)
 
     async def _next(self, known: Membership) -> None:
         if known.state == "APPLIED":

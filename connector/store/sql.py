@@ -34,7 +34,7 @@ from connector.processes.model import (
 )
 from connector.store import happened
 from connector.store.events import SqlEvents, Statement, encode, several
-from connector.store.port import Due, Followed, Membership, ReceivedObject, Relation
+from connector.store.port import Due, Followed, Membership, Notice, ReceivedObject, Relation
 from identity.verify import TokenUse as VerifiedUse
 from identity.wallet.port import CredentialRequest, Held
 from kernel.clock import SystemClock
@@ -107,10 +107,15 @@ class SqlStore(SqlEvents):
         self._me, self._clock = participant, SystemClock()
         self._watchers: list[Callable[[str, str], None]] = []
         self._followers: list[Callable[[Commit], None]] = []
+        self._joining: list[Callable[[], None]] = []
 
     @abstractmethod
     async def commit(self, commit: Commit) -> None:
         """One transaction; see the port."""
+
+    @abstractmethod
+    def on_notice(self, listener: Notice) -> None:
+        """What other replicas tell; see the port."""
 
     # processes -------------------------------------------------------------------------------------------------------
 
@@ -451,6 +456,12 @@ class SqlStore(SqlEvents):
         sql = "INSERT INTO membership (participant, body) VALUES (?,?) ON CONFLICT (participant) DO UPDATE SET body = excluded.body"
         events = self._events(happened.of_membership(await self.membership(), membership, self._me))
         await self._write((sql, (self._me, encode(membership))), *events, *self._told("membership", ""))
+        for listener in self._joining:
+            listener()
+
+    def on_membership(self, listener: Callable[[], None]) -> None:
+        self._joining.append(listener)
+        self.on_notice(lambda kind, _key: listener() if kind in ("", "membership") else None)
 
     async def followed(self) -> Followed:
         return await self._one(Followed, "SELECT body FROM followed WHERE participant = ?", self._me) or Followed()

@@ -80,8 +80,8 @@ class Follower:
         self._restoring: set[str] = set()
         self._crl_due = 0.0
         self._lost = False
-        self._wake = asyncio.Event()
-        store.on_commit(self._wake.set)
+        self._moved = asyncio.Event()
+        store.on_membership(self._moved.set)
         standing.readmitted = self._readmitted
 
     async def load(self) -> None:
@@ -97,10 +97,10 @@ class Follower:
         """Until cancelled."""
         pause = _FIRST_PAUSE
         while True:
-            self._wake.clear()
+            self._moved.clear()
             try:
                 if (await self._store.membership()).state not in _JOINED:
-                    await self._wake.wait()
+                    await self._moved.wait()
                     continue
                 await self._once()
             except (KizunaError, OSError) as error:

@@ -121,7 +121,7 @@ class Authority:
 
 def follower(world: World, tls: Path = Path()) -> Follower:
     """Somebody who follows that authority; what an event would do is not reached."""
-    silent: Any = SimpleNamespace(on_commit=lambda _: None, followed=Followed(), live=True)
+    silent: Any = SimpleNamespace(on_membership=lambda _: None, followed=Followed(), live=True)
     sts = Sts(world.verifier.did, world.verifier.key, world.clock)
     return Follower(
         authority=Authority(), store=silent, client=world.door.client, sts=sts, clock=world.clock, standing=silent,  # type: ignore[arg-type]

@@ -256,12 +256,8 @@ async def test_what_is_held_in_memory_is_told_to_the_others_and_not_to_oneself(r
     first, second = replicas
     heard, own, done = [], [], asyncio.Event()
 
-    def hear(kind, key):
-        heard.append((kind, key))
-        if kind == "membership":
-            done.set()
-
-    second.on_notice(hear)
+    second.on_notice(lambda kind, key: heard.append((kind, key)))
+    second.on_membership(done.set)
     first.on_notice(lambda kind, key: own.append((kind, key)))
     await first.add_asset(
         Asset(id="d", participant=ME, profile="p", schema="", title={"en": "x"}, size=1, sha256="0", source="s", created=NOW)

@@ -469,6 +469,15 @@ async def test_assets_and_offers(store):
     assert await store.assets("d", 10) == []
 
 
+async def test_who_waits_for_our_membership_hears_of_it_and_of_nothing_else(store):
+    heard = []
+    store.on_membership(lambda: heard.append(1))
+    await store.commit(commit(process()))
+    assert not heard
+    await store.save_membership(Membership(state="APPLIED"))
+    assert heard
+
+
 async def test_membership(store, reopen):
     await store.save_membership(Membership(state="APPLIED", application="a", requests=("r",)))
     assert await (await reopen()).membership() == Membership(state="APPLIED", application="a", requests=("r",))

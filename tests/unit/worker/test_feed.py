@@ -264,6 +264,13 @@ async def test_who_is_no_member_yet_asks_nothing(world):
     task = asyncio.create_task(world.follower.run())
     for _ in range(50):
         await asyncio.sleep(0)
+    said = []
+    world.store._db._reader.set_trace_callback(said.append)
+    await world.store.save_followed(Followed(after=1))
+    assert [each for each in said if "membership" not in each], "what is read by others is seen here"
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert not [each for each in said if "membership" in each], "commits of others are none of its business"
     assert world.authority.asked == 0
     await world.store.save_membership(Membership(state="ACTIVE"))
     async with asyncio.timeout(20):
