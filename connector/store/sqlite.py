@@ -4,7 +4,7 @@ What is being sent is known in the memory of the one process (`busy`), so nothin
 
 Nobody else writes the file, so processes that were committed lately are kept as they were committed, and need not be read; none is kept while a commit of it is under way.
 Of those that were kept ever since they began it is known which messages they have accepted, so that a new one need not be looked for; nor a token that ends after all
-that were used before the start (`used`).
+that were used before the start (`used`); nor a first message's process, where its peer numbers them in order (`pids`).
 So are the rows of the outbox that come next (`upcoming`); what is more than that is searched in the file.
 Agreements that were read lately are kept as well, but not while one is being saved; and ledgers, with what commits under way make of them (`ahead`).
 
@@ -17,14 +17,15 @@ from collections import OrderedDict, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import orjson
 
 from connector.processes.errors import VersionConflict
-from connector.processes.model import Agreement, Allotted, Commit, Decided, InboxRow, Ledger, Payment, Process, TokenUse
+from connector.processes.model import Agreement, Allotted, Commit, Decided, InboxRow, Kind, Ledger, Payment, Process, Role, TokenUse
 from connector.store.ahead import Ledgers
 from connector.store.events import Statement
+from connector.store.pids import Pids
 from connector.store.port import ANY_ROOM, Claim, Notice, Rooms
 from connector.store.sql import FOLLOWING, HEAD, LAST, SPENT, SqlStore, T, kept_use, lane_of, outbox_row
 from connector.store.upcoming import Next, Upcoming
@@ -52,6 +53,13 @@ WHERE lanes.lane NOT IN (SELECT value FROM json_each(?5)) ORDER BY o.due, o.seq 
 _ROW: Final = "SELECT id, process, act, message, path, body, due, lane, attempts, seq FROM outbox"
 _TAKEN: Final = f"{_ROW} WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY due, seq"  # noqa: S608  the parts stand here
 _FIRST: Final = f"{_ROW} WHERE participant = ? ORDER BY due, seq LIMIT ?"
+_LAST_PID: Final = {
+    kind: " UNION ALL ".join(
+        f"SELECT max(peer_pid) FROM process WHERE participant = ?1 AND kind = '{kind}' AND peer = ?2 AND role = '{role}' AND peer_pid <> ''"  # noqa: S608
+        for role in get_args(Role)
+    )
+    for kind in get_args(Kind)
+}
 _BEHIND: Final = "SELECT due FROM outbox WHERE participant = ? ORDER BY due, seq LIMIT 1 OFFSET ?"
 _LAST_END: Final = (
     "SELECT expires FROM spent WHERE +participant = ? ORDER BY expires DESC LIMIT 1"  # by the index of ends, from behind
@@ -90,6 +98,7 @@ class SqliteStore(SqlStore):
         self._saving: defaultdict[str, int] = defaultdict(int)
         self._ledgers = Ledgers(_KEPT)
         self._used = Used(database.read(lambda c: c.execute(_LAST_END, (participant,)).fetchone() or (0,))[0])
+        self._pids = Pids()
         self._upcoming = Upcoming(upcoming)
         self._leaving: set[str] = set()  # rows that commits take away, done or under way
         self.access: AccessStore = SqliteAccess(database, participant)
@@ -126,6 +135,12 @@ class SqliteStore(SqlStore):
         known = self._processes.get(key)
         return known if known is not None and known.participant == self._me else await super().process(key)
 
+    async def process_of_peer(self, peer: str, kind: Kind, peer_pid: str) -> Process | None:
+        whose = peer, kind
+        if not self._pids.asked(whose):
+            self._pids.read(whose, max(row[0] or "" for row in await self._rows(_LAST_PID[kind], self._me, peer)))
+        return None if self._pids.new(whose, peer_pid) else await super().process_of_peer(peer, kind, peer_pid)
+
     async def replay(self, peer: str, process: str, message_id: str) -> InboxRow | None:
         heard = self._heard.get(process)
         return await super().replay(peer, process, message_id) if heard is None or message_id in heard else None
@@ -153,8 +168,11 @@ class SqliteStore(SqlStore):
             self._saving[agreement.id] -= 1
 
     async def commit(self, commit: Commit) -> None:
-        key = commit.process.id
-        statements = self.statements(commit, self._processes.pop(key, None))
+        process, key = commit.process, commit.process.id
+        before = self._processes.pop(key, None)
+        statements = self.statements(commit, before)
+        known = before.peer_pid if before is not None else ""
+        named = (process.peer, process.kind) if process.peer_pid != known else None
         self._leaving.update(commit.confirmed, commit.withdrawn)
         heard = self._heard.pop(key, None) if commit.expected else frozenset()
         self._moving[key] = self._moving.get(key, 0) + 1
@@ -163,13 +181,17 @@ class SqliteStore(SqlStore):
                 await self._written(statements, lambda c: self._commit(c, key, statements))
         except BaseException:
             self._arrived(key, None)
+            if named is not None:
+                self._pids.doubt(named, process.peer_pid)
             raise
+        if named is not None:
+            self._pids.add(named, process.peer_pid)
         if heard is not None and commit.inbox is not None:
             heard |= {commit.inbox.message_id}
-        self._arrived(key, commit.process, heard)
+        self._arrived(key, process, heard)
         self._upcoming.remove((*commit.confirmed, *commit.withdrawn))
         for row in commit.outbox:
-            self._upcoming.add(row, lane_of(row, commit.process.peer))
+            self._upcoming.add(row, lane_of(row, process.peer))
         self._committed(commit)
 
     def _changing(self, commit: Commit) -> AbstractContextManager[None]:
