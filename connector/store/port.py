@@ -1,6 +1,6 @@
 """What the rest of the connector may ask of its store. Every backend passes the suite in tests/store."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from math import inf
 from sys import maxsize
@@ -167,8 +167,8 @@ class Store(CredentialStore, Protocol):
     def patience(self) -> float | None:
         """Seconds after which the worker looks again though nobody woke it; None where nothing can be missed."""
 
-    async def claim(self, now: str, limit: int, busy: frozenset[str], rooms: Rooms = ANY_ROOM) -> tuple[list[Claim], str | None]:
-        """Rows whose time has come, oldest first, one per process, without those that are `busy` (rows and processes), and the time of the next one.
+    async def claim(self, now: str, limit: int, busy: Collection[str], rooms: Rooms = ANY_ROOM) -> tuple[list[Claim], str | None]:
+        """Rows whose time has come, oldest first, one per process, without those of processes that are `busy`, and the time of the next one.
 
         From no lane more than it has room for; how many rows wait in one that has none costs nothing.
         """

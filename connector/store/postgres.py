@@ -12,7 +12,7 @@ Points where a test may end the process: `database:before-commit`, `database:aft
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final
@@ -42,7 +42,7 @@ WITH RECURSIVE lanes (lane) AS (
 ), free AS (
   SELECT o.seq FROM lanes LEFT JOIN unnest(?::text[], ?::text[]) named (lane, room) ON named.lane = lanes.lane CROSS JOIN LATERAL (
     SELECT o.seq, o.due FROM outbox o
-    WHERE o.participant = ? AND o.lane = lanes.lane AND o.due <= ? AND o.leased_until <= {_CLOCK} AND NOT o.id = ANY(?) AND NOT o.process = ANY(?)
+    WHERE o.participant = ? AND o.lane = lanes.lane AND o.due <= ? AND o.leased_until <= {_CLOCK} AND NOT o.process = ANY(?)
       AND NOT EXISTS (SELECT 1 FROM outbox other WHERE other.process = o.process AND other.seq <> o.seq
         AND (other.leased_until > {_CLOCK} OR (other.due <= ? AND (other.due, other.seq) < (o.due, o.seq))))
     ORDER BY o.due, o.seq LIMIT coalesce(named.room::int, ?::int) FOR UPDATE SKIP LOCKED
@@ -112,12 +112,12 @@ class PostgresStore(SqlStore):
 
     # outbox ----------------------------------------------------------------------------------------------------------
 
-    async def claim(self, now: str, limit: int, busy: frozenset[str], rooms: Rooms = ANY_ROOM) -> tuple[list[Claim], str | None]:
+    async def claim(self, now: str, limit: int, busy: Collection[str], rooms: Rooms = ANY_ROOM) -> tuple[list[Claim], str | None]:
         if time.monotonic() - self._swept >= self.patience:
             await self._sweep()
         own, until = list(busy), time.monotonic() + self._lease
         named, room, other = list(rooms.named), list(map(str, rooms.named.values())), min(rooms.other, limit)
-        free = (self._me, now, own, own, now, other, limit)
+        free = (self._me, now, own, now, other, limit)
         rows = await self._db.once(_CLAIM, self._me, self._me, named, room, *free, self._db.replica, self._lease)
         claims = [
             Claim(

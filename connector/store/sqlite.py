@@ -14,7 +14,7 @@ Points where a test may end the process: `database:before-commit`, `database:aft
 import asyncio
 import sqlite3
 from collections import OrderedDict, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -262,7 +262,7 @@ class SqliteStore(SqlStore):
 
     # outbox ----------------------------------------------------------------------------------------------------------
 
-    async def claim(self, now: str, limit: int, busy: frozenset[str], rooms: Rooms = ANY_ROOM) -> tuple[list[Claim], str | None]:
+    async def claim(self, now: str, limit: int, busy: Collection[str], rooms: Rooms = ANY_ROOM) -> tuple[list[Claim], str | None]:
         if not self._upcoming.knows(now):
             await self._learn(now)
         known = self._upcoming.knows(now)
@@ -282,7 +282,7 @@ class SqliteStore(SqlStore):
         if self._upcoming.doubts == doubts:
             self._upcoming.read(map(_next, rows), rows[-1][6] if len(rows) > self._upcoming.most else LAST)
 
-    async def _searched(self, now: str, limit: int, busy: frozenset[str], rooms: Rooms) -> tuple[list[Next], str | None]:
+    async def _searched(self, now: str, limit: int, busy: Collection[str], rooms: Rooms) -> tuple[list[Next], str | None]:
         """A claim in the file."""
         full = [lane for lane, room in rooms.named.items() if not room]
         common = (self._me, _list(busy), limit * 2 + 1)

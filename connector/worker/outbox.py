@@ -67,7 +67,7 @@ class Outbox:
         self._new_id, self._ready_within = new_id, ready_within
         self._lanes = Lanes(parallel, patience)
         self._awake = asyncio.Event()
-        self._busy: dict[str, str] = {}  # the process of each row that is under way or lingers
+        self._busy: dict[str, str] = {}  # by process its row that is under way or lingers
         self._running: dict[str, asyncio.Task[None]] = {}
         self._given_up: set[str] = set()  # rows whose attempts are broken off because too many wait for an answer
         self._lingering = lingering or Lingering()
@@ -97,10 +97,11 @@ class Outbox:
     def _gone(self, commit: Commit) -> None:
         """Rows that a commit has confirmed: the next ones of their process may be sent. Of those that it has withdrawn, what the peer has answered counts."""
         key = commit.process.id
-        for row in commit.confirmed:
-            if self._busy.pop(row, ""):
-                self._lingering.forget(key)
-        if key in self._lingering and not self._busy.keys().isdisjoint(commit.withdrawn):
+        row = self._busy.get(key)
+        if row in commit.confirmed:
+            del self._busy[key]
+            self._lingering.forget(key)
+        elif row in commit.withdrawn and key in self._lingering:
             self._lingering.spawn(self._lingering.settle(key))
         self._awake.set()
 
@@ -112,10 +113,9 @@ class Outbox:
             self._running[key].cancel()
         if not (free := self._lanes.free()):
             return None
-        taken = frozenset(self._busy) | frozenset(self._busy.values())
-        claims, following = await self._store.claim(iso(self._clock.now()), free, taken, self._lanes.rooms())
+        claims, following = await self._store.claim(iso(self._clock.now()), free, self._busy.keys(), self._lanes.rooms())
         for claim in claims:
-            self._busy[claim.row.id] = claim.row.process
+            self._busy[claim.row.process] = claim.row.id
             self._lanes.began(claim.lane, claim.row.id)
             self._running[claim.row.id] = tasks.create_task(self._carry(claim))
         if claims:
@@ -151,11 +151,16 @@ class Outbox:
             await asyncio.sleep(FAULT)
         finally:
             if row.process not in self._lingering:
-                self._busy.pop(row.id, None)
+                self._free(row)
             self._running.pop(row.id, None)
             self._given_up.discard(row.id)
             self._lanes.ended(due.lane, row.id)
             self._awake.set()
+
+    def _free(self, row: OutboxRow) -> None:
+        """It is neither under way nor lingers; another one of its process may be by now."""
+        if self._busy.get(row.process) == row.id:
+            del self._busy[row.process]
 
     async def _attempt(self, due: Claim, call: Awaitable[T]) -> T:
         """What the peer answers; its lane hears of that, and whether it has answered at all."""
@@ -201,7 +206,7 @@ class Outbox:
 
     async def _conclude(self, process: Process, due: Claim, answer: Answer) -> None:
         """Settle a delivered message, now or after it has lingered."""
-        if due.row.id not in self._busy:
+        if self._busy.get(process.id) != due.row.id:
             return  # the peer's next message was here before this answer, and has confirmed it
         now, theirs = iso(self._clock.now()), _theirs(answer, process)
         settle = partial(self._settle, process, due, lambda current: self._delivered(current, due.row, theirs, now))
@@ -217,7 +222,7 @@ class Outbox:
             log.warning("outbox row failed", row=due.row.id, detail=error.detail)
             await asyncio.sleep(FAULT)
         finally:
-            self._busy.pop(due.row.id, None)
+            self._free(due.row)
             self._awake.set()
 
     def _patience(self, process: Process) -> float:

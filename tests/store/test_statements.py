@@ -254,7 +254,7 @@ async def test_an_outbox_step(store, count, backend):
     async with count(sqlite=0, postgres=2):
         (claim,), _ = await store.claim(iso(SystemClock().now()), 64, frozenset())
     assert claim.process == await store.process("urn:uuid:1")
-    outbox._busy[claim.row.id] = claim.row.process
+    outbox._busy[claim.row.process] = claim.row.id
     outbox._lanes.began(claim.lane, claim.row.id)
     async with count(sqlite=0, postgres=0):
         await outbox._carry(claim)

@@ -147,7 +147,9 @@ async def test_a_claim_takes_what_a_search_of_the_file_finds(tmp_path, most, see
         world.minute += world.chance.random() < 0.2
         await world.agrees()
         known += world.store._upcoming.knows(moment(world.minute))
-        assert len(world.store._upcoming._order) == len(world.store._upcoming._known) <= most
+        lists = (world.store._upcoming._later, *world.store._upcoming._waiting.values(), *world.store._upcoming._aside.values())
+        assert sum(map(len, lists)) == len(world.store._upcoming._known) <= most
+        assert all(each == sorted(each, key=lambda entry: entry[:2]) for each in lists)
         if turn % 20 == 19:
             await world.store.close()
             world.store = world.open()

@@ -27,7 +27,8 @@ async def test_who_has_not_applied_is_not_woken_by_commits(tmp_path):
     store._db._reader.set_trace_callback(said.append)
     await store.save_followed(Followed(after=1))
     await turns()
-    assert len(said) == 1 and "followed" in said[0]
+    assert len(said) == 1
+    assert "followed" in said[0]
     await store.save_membership(Membership(state="APPLIED", application="a"))
     async with asyncio.timeout(20):
         await asked.wait()
