@@ -27,6 +27,8 @@ from aiohttp.http import HttpResponseParser
 from cryptography import x509
 from msgspec import Struct
 
+from kernel.waiting import Places
+
 PER_HOST: Final = 64  # to one host: as many as the outbox sends messages at once, which would wait here for a free one
 MOST: Final = 256  # to all hosts together; no host can have them all
 KEPT: Final = 110.0  # seconds that an idle connection is kept, for peers that talk every minute; our own servers keep theirs longer
@@ -71,7 +73,7 @@ class Server:
 
     def __init__(self, host: str, port: int, context: ssl.SSLContext | None) -> None:
         self.host, self.port, self.context = host, port, context
-        self.places = asyncio.Semaphore(PER_HOST)
+        self.places = Places(PER_HOST)
         self.free: deque[Line] = deque()
         self.retired = False
 
@@ -97,7 +99,7 @@ class Lines:
         """`resolve` gives the checked addresses of a host name."""
         self._resolve = resolve
         self._servers: WeakValueDictionary[tuple[str, int, ssl.SSLContext | None], Server] = WeakValueDictionary()
-        self._places = asyncio.Semaphore(MOST)
+        self._places = Places(MOST)
         self._open: set[Line] = set()
         self._sweeping: asyncio.TimerHandle | None = None
 
@@ -116,11 +118,11 @@ class Lines:
 
         Raises `TimeoutError`, `TooLong`, what `resolve` and `check` raise, or an error of the system or the library.
         """
-        if server.places.locked() or self._places.locked():
+        if server.places.free and self._places.free:
+            await self.enter(server)  # at once
+        else:
             async with asyncio.timeout_at(until):
                 await self.enter(server)
-        else:
-            await self.enter(server)  # at once
         try:
             while True:
                 kept = server.kept(asyncio.get_running_loop().time())
@@ -138,17 +140,17 @@ class Lines:
 
     async def enter(self, server: Server) -> None:
         """Wait for a place; `leave` gives it back."""
-        await server.places.acquire()
+        await server.places.take()
         try:
-            await self._places.acquire()
+            await self._places.take()
         except BaseException:
-            server.places.release()
+            server.places.give()
             raise
 
     def leave(self, server: Server) -> None:
         """Give a place back."""
-        self._places.release()
-        server.places.release()
+        self._places.give()
+        server.places.give()
 
     def reload(self) -> None:
         """Use fresh connections from now on; running calls finish."""

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from kernel.waiting import Turns, until
+from kernel.waiting import Places, Turns, until
 
 
 async def test_a_wait_ends_with_the_event_or_with_its_time():
@@ -92,3 +92,45 @@ async def test_one_who_gives_up_takes_nobody_s_turn():
     tasks[2].cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert passed == [0, 3]
+
+
+async def taken(places, name, had):
+    await places.take()
+    had.append(name)
+
+
+async def test_who_has_waited_longest_gets_the_place_that_is_given_back():
+    places, had = Places(2), []
+    tasks = [asyncio.create_task(taken(places, name, had)) for name in "abcd"]
+    await asyncio.sleep(0)
+    assert (had, places.free) == (["a", "b"], 0)
+    places.give()
+    late = asyncio.create_task(taken(places, "e", had))  # asks before the one that waits has run
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert had == ["a", "b", "c"]
+    places.give()
+    places.give()
+    await asyncio.gather(*tasks, late)
+    assert (had, places.free) == (["a", "b", "c", "d", "e"], 0)
+    for _ in range(2):
+        places.give()
+    assert places.free == 2
+
+
+@pytest.mark.parametrize("given", [False, True])
+async def test_no_place_is_lost_with_who_gives_up(given):
+    """While it waits, and when the place is its own already, of which it has not heard."""
+    places, had = Places(1), []
+    await places.take()
+    first, second = (asyncio.create_task(taken(places, name, had)) for name in "ab")
+    await asyncio.sleep(0)
+    if given:
+        places.give()
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    if not given:
+        places.give()
+    await second
+    assert (had, places.free) == (["b"], 0)
