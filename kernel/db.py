@@ -89,12 +89,13 @@ class Database:
         """Run `work` in the next transaction; returns when it is durable. Raises what `work` raises, or `StorageFull`. `quiet`: no listener waits for it."""
         rider = self._rider()
         if rider is None:
-            return await self._written(work, quiet)
-        value = await self._written(lambda connection: _together(connection, work, rider), quiet)
+            return await self._asked(work, quiet)
+        value = await self._asked(lambda connection: _together(connection, work, rider), quiet)
         rider.arrived()
         return value
 
-    async def _written(self, work: Callable[[sqlite3.Connection], T], quiet: bool) -> T:
+    def _asked(self, work: Callable[[sqlite3.Connection], T], quiet: bool) -> asyncio.Future[T]:
+        """What becomes of it; a caller that gives up does not undo its write."""
         if self._closed:
             raise UnavailableError("the database is closed")
         loop = asyncio.get_running_loop()
@@ -104,7 +105,7 @@ class Database:
         self._waiting.append((work, future))
         if len(self._waiting) == 1 or self._waiting[-2][1].get_loop() is not loop:
             loop.call_soon(self._begin)
-        return await future  # a caller that gives up does not undo its write
+        return future
 
     def _begin(self) -> None:
         """Run what waits. Where a group is under way its end calls this again, when the loop has heard of it and not before: groups would be small, and commits many."""

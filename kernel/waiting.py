@@ -7,6 +7,8 @@ from contextlib import suppress
 
 async def until(event: asyncio.Event, seconds: float | None) -> bool:
     """Wait for an event, at most that long; whether it is set. Not `asyncio.wait_for`, which loses a cancellation that meets the event."""
+    if event.is_set():
+        return True
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()

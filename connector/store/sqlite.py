@@ -107,11 +107,11 @@ class SqliteStore(SqlStore):
         return self._db.read(lambda c: c.execute(sql, arguments).fetchall())
 
     async def _write(self, *statements: Statement) -> Sequence[Any]:
-        return await self._written(statements, lambda c: self._run(c, statements)[1])
-
-    async def _written(self, statements: Sequence[Statement], work: Callable[[sqlite3.Connection], T], *, quiet: bool = False) -> T:
-        """Write, and know the tokens that are used up by it."""
         tokens = [TokenUse(*arguments[1:]) for sql, arguments in statements if sql is SPENT]
+        return await self._written(tokens, lambda c: self._run(c, statements)[1])
+
+    async def _written(self, tokens: Iterable[TokenUse], work: Callable[[sqlite3.Connection], T], *, quiet: bool = False) -> T:
+        """Write, and know the tokens that are used up by it."""
         try:
             value = await self._db.write(work, quiet=quiet)
         except BaseException:  # a caller that gives up is not told what became of it
@@ -124,8 +124,8 @@ class SqliteStore(SqlStore):
 
     async def spend(self, token: TokenUse | VerifiedUse) -> None:
         """Quiet: nothing follows from it, and the answer of a read waits for nobody else."""
-        statements = [self._spent(token)]
-        await self._written(statements, lambda c: self._run(c, statements), quiet=True)
+        kept = kept_use(token)
+        await self._written((kept,), lambda c: self._run(c, [self._spent(kept)]), quiet=True)
 
     async def seen(self, token: TokenUse | VerifiedUse) -> bool:
         known = self._used.knows(kept_use(token))
@@ -176,11 +176,14 @@ class SqliteStore(SqlStore):
         self._leaving.update(commit.confirmed, commit.withdrawn)
         heard = self._heard.pop(key, None) if commit.expected else frozenset()
         self._moving[key] = self._moving.get(key, 0) + 1
+        tokens = (commit.token,) if commit.token is not None else ()
         try:
-            with self._changing(commit), self._doubting():
-                await self._written(statements, lambda c: self._commit(c, key, statements))
-        except BaseException:
+            with self._changing(commit):
+                await self._written(tokens, lambda c: self._commit(c, key, statements))
+        except BaseException as error:
             self._arrived(key, None)
+            if isinstance(error, asyncio.CancelledError):  # nobody hears what became of it
+                self._upcoming.forget()
             if named is not None:
                 self._pids.doubt(named, process.peer_pid)
             raise
@@ -222,15 +225,14 @@ class SqliteStore(SqlStore):
 
     def _run(self, c: sqlite3.Connection, statements: Sequence[Statement]) -> tuple[int, list[Any]]:
         """Rows that the last statement changed, and what it returns."""
-        changed, rows = 0, []
+        done = None
         for sql, arguments in statements:
             try:
                 done = c.execute(sql, arguments)
             except sqlite3.IntegrityError as error:
                 table = str(error).partition(": ")[2].partition(".")[0]  # UNIQUE constraint failed: <table>.<column>, ...
                 raise self.broken(table, statements) from error
-            rows, changed = done.fetchall(), done.rowcount
-        return changed, rows
+        return (done.rowcount, done.fetchall()) if done is not None else (0, [])
 
     # ledgers ---------------------------------------------------------------------------------------------------------
 
