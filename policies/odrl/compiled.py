@@ -1,7 +1,7 @@
 """Policies read once: a bounded store of parsed policies by what was given, so that no hot path parses twice.
 
-The key is the hash of the policy as it stands (members sorted), parties and targets included, so a hit is the same policy. What every agreement has of its own, `@id`
-and `timestamp`, is left out of it where it is a plain text: the policy that was read is given that name and that time.
+The key is the policy as it stands (members sorted), parties and targets included, so a hit is the same policy; of a long one it is the hash. What every agreement has of its
+own, `@id` and `timestamp`, is left out of it where it is a plain text: the policy that was read is given that name and that time.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from policies.odrl.parse import parse
 CAPACITY: Final = 4_096
 _OWN: Final = ("@id", "timestamp")
 _LONGEST: Final = 256  # characters of a name that is put into a policy without reading it again
+_SHORT: Final = 1_024  # bytes of a policy that is its own key
 
 
 class Compiled:
@@ -33,8 +34,13 @@ class Compiled:
 
     def __call__(self, value: Any) -> Policy:
         """The policy, parsed at most once; raises `PolicyError`."""
-        own = _own(value)
-        key = document_hash(value if own is None else {name: each for name, each in value.items() if name not in _OWN})
+        own, terms = _own(value), value
+        if own is not None:
+            terms = dict(value)
+            for name in _OWN:
+                terms.pop(name, None)
+        text = _text(terms)
+        key = text if len(text) <= _SHORT else hashlib.sha256(text).digest()
         found = self._held.get(key)
         if found is None:
             found = self._held[key] = parse(value, operands=self.registry)
@@ -60,7 +66,11 @@ def _own(value: Any) -> tuple[str, str] | None:
 
 def document_hash(value: Any) -> bytes:
     """The hash of a whole policy document, whatever the order of its members; raises `PolicyError` for what is not JSON."""
+    return hashlib.sha256(_text(value)).digest()
+
+
+def _text(value: Any) -> bytes:
     try:
-        return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).digest()
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except (orjson.JSONEncodeError, UnicodeEncodeError) as error:
         raise PolicyError("", "not JSON") from error

@@ -154,13 +154,14 @@ def test_an_operand_that_is_known_in_no_phase_cannot_be_registered():
         Registry([Operand(iri=KZ + "x", phases=())])
 
 
-def test_a_policy_is_parsed_once():
+@pytest.mark.parametrize("target", ["d", "d" * 5_000], ids=["short", "long"])
+def test_a_policy_is_parsed_once(target):
     compiled = Compiled(REGISTRY, capacity=2)
-    first = compiled({"@id": "a", "permission": [rule(ROLE)]})
-    assert compiled({"permission": [rule(ROLE)], "@id": "a"}) is first
-    assert compiled({"@id": "a", "prohibition": [rule(ROLE)]}) is not first
-    compiled({"@id": "a"})
-    assert compiled({"@id": "a", "permission": [rule(ROLE)]}) is not first
+    first = compiled({"@id": "a", "permission": [rule(ROLE)], "target": target})
+    assert compiled({"target": target, "permission": [rule(ROLE)], "@id": "a"}) is first
+    assert compiled({"@id": "a", "permission": [rule(ROLE)], "target": f"{target}e"}) is not first
+    compiled({"@id": "a", "target": target})
+    assert compiled({"@id": "a", "permission": [rule(ROLE)], "target": target}) is not first
 
 
 @pytest.mark.parametrize(
