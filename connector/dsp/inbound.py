@@ -4,7 +4,7 @@
     2 who       token, key, presentation, TLS binding            `identity.verify.authenticate`, before any look-up by what the message says
     3 handle    snapshot, offer or agreement, policies           `processes.negotiation | transfer`
     4 step      the transition table                             `processes.machine.step`, inside 3
-    5 commit    process, journal, outbox, inbox, token: at once  `store.commit`
+    5 commit    process, journal, outbox, token: at once         `store.commit`
     6 answer    the acknowledgement                              `outbound.acknowledgement`
 
 Rules
@@ -33,7 +33,7 @@ from connector.processes import exchange, negotiation, transfer
 from connector.processes.errors import UnknownProcess
 from connector.processes.exchange import Replay
 from connector.processes.model import Commit, Kind, Process, Role, TokenUse
-from connector.processes.tables import ACCEPT, AGREE, ASK, OFFER, REQUEST, START, TERMINATED, VERIFY
+from connector.processes.tables import ACCEPT, AGREE, ASK, OFFER, REQUEST, START, TABLES, TERMINATED, VERIFY
 from identity.verify import Caller, VerifiedParticipant
 from kernel import telemetry, wire
 from kernel.errors import BadInput, KizunaError
@@ -104,14 +104,14 @@ async def _handled(node: Node, arrival: _Arrival, token: TokenUse) -> web.Respon
     if type(outcome) is Replay:
         await node.processes.spend(token)
         log.info("repeated message")
-        return _answer(outcome.answer, outcome.status)
+        return _acknowledged(arrival, outcome.process)
     crashpoint("inbound:before-commit")
     await node.processes.commit(replace(outcome, token=token))  # 5
     crashpoint("inbound:after-commit")
     if node.witness is not None and outcome.documents:
         node.witness.stored(outcome.documents)
     log.info("accepted", state=outcome.process.state, own=outcome.process.id)
-    return _answer(_reply(outcome), 200 if arrival.own else 201)  # 6
+    return _acknowledged(arrival, outcome.process)  # 6
 
 
 async def _process(node: Node, arrival: _Arrival) -> Process | None:
@@ -123,13 +123,13 @@ async def _process(node: Node, arrival: _Arrival) -> Process | None:
 
 async def _outcome(node: Node, arrival: _Arrival, process: Process | None) -> Commit | Replay:
     message, who = arrival.message, arrival.who
-    known = await node.processes.replay(who.did, process.id, message.id) if process and message.id else None
+    sender = exchange.sender_to(process.role) if process else arrival.first_sender
+    known = await node.processes.replay(process.id, message.id, sender) if process and message.id else None
     if process is not None and known is None:
         if not arrival.own:
-            return exchange.repeated_first(process, arrival.digest)
+            return exchange.repeated_first(TABLES[arrival.kind], process, arrival.row, arrival.digest)
         if arrival.pids[process.role] != process.id:
             raise BadInput("the pid in the message is not that of this process")
-    sender = exchange.sender_to(process.role) if process else arrival.first_sender
     common: dict[str, Any] = {
         "message": arrival.row,
         "sender": sender,
@@ -152,7 +152,7 @@ async def _outcome(node: Node, arrival: _Arrival, process: Process | None) -> Co
             proof=proof,
         )
         context = await node.negotiation(who, _offer_asked(process, received))
-        return negotiation.handle(process, received, known, context, outbound.acknowledgement)
+        return negotiation.handle(process, received, known, context)
     arrived = transfer.Received(
         **common,
         agreement_id=getattr(message, "agreement_id", ""),
@@ -161,7 +161,7 @@ async def _outcome(node: Node, arrival: _Arrival, process: Process | None) -> Co
         thumbprint=who.thumbprint or "",
     )
     invoked = await node.transfer(who, process.data["agreementId"] if process is not None else arrived.agreement_id)
-    return transfer.handle(process, arrived, known, invoked, outbound.acknowledgement)
+    return transfer.handle(process, arrived, known, invoked)
 
 
 def _offer_asked(process: Process | None, received: negotiation.Received) -> str:
@@ -171,10 +171,9 @@ def _offer_asked(process: Process | None, received: negotiation.Received) -> str
     return str(process.data.get("offerId", "") if process is not None else (received.offer or {}).get("@id", ""))
 
 
-def _reply(commit: Commit) -> bytes:
-    """The acknowledgement that the exchange made for this message; a repeat will get the same."""
-    last = commit.process.last_accepted
-    return last.answer if last is not None else b""
+def _acknowledged(arrival: _Arrival, process: Process) -> web.Response:
+    """What a message is answered with, also when it comes again."""
+    return _answer(outbound.acknowledgement(process), 200 if arrival.own else 201)
 
 
 async def stated(node: Node, request: web.Request) -> web.Response:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from connector.dsp import contexts
 from connector.processes import negotiation, transfer
 from connector.processes.evidence import Proof
-from connector.processes.model import Commit, Document, InboxRow, Kind, Process, TokenUse
+from connector.processes.model import Commit, Document, Kind, Process, Role, TokenUse
 from identity.verify import Caller, VerifiedParticipant
 from identity.verify import TokenUse as VerifiedUse
 
@@ -23,7 +23,7 @@ class Processes(Protocol):
 
     async def process_of_peer(self, peer: str, kind: Kind, peer_pid: str) -> Process | None: ...
 
-    async def replay(self, peer: str, process: str, message_id: str) -> InboxRow | None: ...
+    async def replay(self, process: str, message_id: str, sender: Role) -> str | None: ...
 
     async def commit(self, commit: Commit) -> None:
         """Store all or nothing; raises `VersionConflict`, `Unauthorized` (used token), `StorageFull`."""

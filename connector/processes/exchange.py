@@ -1,7 +1,7 @@
 """The exchange of messages between two sides that may crash, repeat, overtake and cross: one side's rules, pure.
 
 Rules (ADR 0001, 0002)
-1. A repeat gets its first answer and has no effect. With an `@id`: the inbox knows it. Without: the body equals the peer's
+1. A repeat gets its first answer, which is the process as that message left it, and has no effect. With an `@id`: the journal knows it. Without: the body equals the peer's
    last accepted message and no step has been taken since; where the same body could also be a new message that answers
    our pending step, nobody can tell: `CrossingStep`, until our step is settled. The first message of a process is known by
    its pid as well.
@@ -23,7 +23,7 @@ walks all interleavings.
 Not done here: reading messages (`message`), guards, decisions and effects (`negotiation`, `transfer`), storing, sending.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, final
 
@@ -36,9 +36,7 @@ from connector.processes.model import (
     Agreement,
     Commit,
     Document,
-    InboxRow,
     JournalRow,
-    LastAccepted,
     Ledger,
     OutboxRow,
     Pending,
@@ -47,14 +45,10 @@ from connector.processes.model import (
 )
 from connector.processes.tables import TERMINATED, Row, Table
 
-CREATED = 201
-OK = 200
 REFUSED = "refused"  # stands in the journal for a first message that the peer did not take
 WITHDRAWN = "withdrawn"  # the same for one that we took back
 _RANK = {TERMINATED: 2, "COMPLETED": 1, "FINALIZED": 1}
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
-
-Answer = Callable[[Process], bytes]
 
 
 class Incoming(Struct, frozen=True, kw_only=True):
@@ -71,10 +65,9 @@ class Incoming(Struct, frozen=True, kw_only=True):
 
 @final  # told by its type: asking whether something is a Struct of this class goes through Python
 class Replay(Struct, frozen=True):
-    """The message was accepted before: this is the answer it got."""
+    """The message was accepted before: the process as it was answered then."""
 
-    answer: bytes
-    status: int
+    process: Process
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -86,7 +79,6 @@ class Change(Struct, frozen=True, kw_only=True):
     outbox: tuple[OutboxRow, ...] = ()
     confirmed: tuple[str, ...] = ()
     withdrawn: tuple[str, ...] = ()
-    inbox: InboxRow | None = None
     documents: tuple[Document, ...] = ()  # that the peer has shown with it
 
 
@@ -101,14 +93,12 @@ def receive(
     incoming: Incoming,
     sets: Mapping[str, Any] = _NOTHING,
     *,
-    known: InboxRow | None,
+    known: str | None,
     now: str,
-    answer: Answer,
 ) -> Change | Replay:
     """Take a message of the peer.
 
-    `sets` is what the message puts into `data`, `known` what the inbox holds for (peer, process, `@id`). `answer` renders our acknowledgement of the
-    process after the message. Raises `UnknownProcess`, `IllegalTransition` or `CrossingStep`; then nothing changes.
+    `sets` is what the message puts into `data`, `known` the state to which the journal says that its `@id` has led. Raises `UnknownProcess`, `IllegalTransition` or `CrossingStep`; then nothing changes.
     """
     _check_sender(process, incoming)
     repeat = _repeat(table, process, incoming, known)
@@ -121,22 +111,22 @@ def receive(
     if row is not None:
         if pending is not None and _goes_first(table, process, pending, row):
             raise CrossingStep(f"{pending.message} goes first; send {incoming.message} again")
-        return _accept(table, Change(process=process), incoming, row, sets, now=now, answer=answer)
+        return _accept(table, Change(process=process), incoming, row, sets, now)
     if pending is not None:
         row = table.find(pending.to, incoming.message, incoming.sender)
         if row is not None:
             proven = take(table, Change(process=process), pending, now)
-            return _accept(table, proven, incoming, row, sets, now=now, answer=answer)
+            return _accept(table, proven, incoming, row, sets, now)
         if pending.over is not None and table.find(pending.over.to, incoming.message, incoming.sender) is not None:
             raise CrossingStep(f"{pending.message} goes first")
     raise IllegalTransition(process.state, incoming.message, incoming.sender)
 
 
-def repeated_first(process: Process, digest: str) -> Replay:
+def repeated_first(table: Table, process: Process, message: str, digest: str) -> Replay:
     """The answer to a first message that comes again under the pid of `process`; raises `PidReused` for a body with another digest."""
-    if process.first is None or process.first.digest != digest:
+    if process.first != digest:
         raise PidReused("this pid belongs to another request")
-    return Replay(process.first.answer, CREATED)
+    return Replay(replace(process, state=step(table, table.initial, message, sender_to(process.role)).to))
 
 
 def propose(
@@ -217,7 +207,7 @@ def take(table: Table, change: Change, pending: Pending, now: str) -> Change:
         state=row.to,
         pending=None,
         waiting=None,
-        last_accepted=None,
+        last_accepted="",
         data={**process.data, **pending.sets},
         note=str(pending.sets.get("note", "")),
         updated=now,
@@ -246,7 +236,6 @@ def commit(
         outbox=change.outbox,
         confirmed=change.confirmed,
         withdrawn=change.withdrawn,
-        inbox=change.inbox,
         agreement=agreement,
         documents=change.documents,
         duties=ledger.duties,
@@ -261,16 +250,16 @@ def _check_sender(process: Process, incoming: Incoming) -> None:
         raise UnknownProcess("no such process")
 
 
-def _repeat(table: Table, process: Process, incoming: Incoming, known: InboxRow | None) -> Replay | None:
+def _repeat(table: Table, process: Process, incoming: Incoming, known: str | None) -> Replay | None:
     if known is not None:
-        return Replay(known.answer, known.status)
-    last, pending = process.last_accepted, process.pending
-    if incoming.message_id or last is None or last.digest != incoming.digest:
+        return Replay(replace(process, state=known))
+    pending = process.pending
+    if incoming.message_id or process.last_accepted != incoming.digest:
         return None
     for own in (pending, pending and pending.over):
         if own is not None and table.find(own.to, incoming.message, incoming.sender) is not None:
             raise CrossingStep(f"{own.message} is on its way; send {incoming.message} again")
-    return Replay(last.answer, OK)
+    return Replay(process)
 
 
 def _goes_first(table: Table, process: Process, pending: Pending, row: Row) -> bool:
@@ -286,9 +275,7 @@ def _replaceable(table: Table, process: Process, pending: Pending, own: Row) -> 
     return ending and process.state != table.initial and pending.to not in table.final
 
 
-def _accept(
-    table: Table, change: Change, incoming: Incoming, row: Row, sets: Mapping[str, Any], *, now: str, answer: Answer
-) -> Change:
+def _accept(table: Table, change: Change, incoming: Incoming, row: Row, sets: Mapping[str, Any], now: str) -> Change:
     """Take the peer's step; our pending step, which was from the same state, is withdrawn."""
     process = change.process
     pending = process.pending
@@ -301,26 +288,18 @@ def _accept(
         peer_pid=process.peer_pid or incoming.peer_pid,
         callback=process.callback or incoming.callback,
         data={**process.data, **sets},
+        last_accepted=incoming.digest,
+        first=incoming.digest if began else process.first,
         note="",
         updated=now,
     )
-    reply = answer(moved)
-    last = LastAccepted(incoming.digest, reply)
-    status = CREATED if began else OK
     return replace(
         change,
-        process=replace(moved, last_accepted=last, first=last if began else moved.first),
+        process=moved,
         steps=(*change.steps, row),
         journal=(*change.journal, JournalRow(row.state, row.to, row.message, row.sender, incoming.message_id, now)),
         withdrawn=change.withdrawn if pending is None else (*change.withdrawn, pending.row),
-        inbox=_inbox(process, incoming, reply, status),
     )
-
-
-def _inbox(process: Process, incoming: Incoming, reply: bytes, status: int) -> InboxRow | None:
-    if not incoming.message_id:
-        return None
-    return InboxRow(incoming.peer, process.id, incoming.message_id, reply, status)
 
 
 def _give_up(table: Table, process: Process, pending: Pending, *, why: str, note: str, now: str) -> Change:

@@ -42,13 +42,6 @@ class Waiting(Struct, frozen=True):
     why: str
 
 
-class LastAccepted(Struct, frozen=True):
-    """The peer's last accepted message, as long as nothing else has been applied since."""
-
-    digest: str  # SHA-256 of the body without its `@id`, hexadecimal (`message.fingerprint`)
-    answer: bytes  # what we answered
-
-
 class Process(Struct, frozen=True, kw_only=True):
     """One side's view of one process; `data` holds what its kind needs (see `negotiation`, `transfer`)."""
 
@@ -62,8 +55,8 @@ class Process(Struct, frozen=True, kw_only=True):
     state: str
     version: int = 0  # 0 = not stored yet
     pending: Pending | None = None
-    last_accepted: LastAccepted | None = None
-    first: LastAccepted | None = None  # the peer's message that began the process, and its answer
+    last_accepted: str = ""  # the digest of the peer's last accepted message (`messages.fingerprint`), as long as nothing else has been applied since
+    first: str = ""  # that of the peer's message that began the process
     data: dict[str, Any] = field(default_factory=dict)
     waiting: Waiting | None = None
     note: str = ""  # why it waits, or why it ended: for our own side only
@@ -72,7 +65,7 @@ class Process(Struct, frozen=True, kw_only=True):
 
 
 class JournalRow(Struct, frozen=True):
-    """One transition; append-only, numbered by the process version that it made.
+    """One transition; append-only, numbered by the process version that it made. A message that comes again is known by its row, and answered as it was then.
 
     Of n rows in one commit the last has the number `version`, the one before it `version - 1`, and so on.
     """
@@ -96,16 +89,6 @@ class OutboxRow(Struct, frozen=True, kw_only=True):
     path: str = ""  # below the peer's callback, for example "/negotiations/urn:uuid:.../agreement"
     body: bytes = b""
     due: str = ""  # when the next attempt may start; empty = at once. First the beginning of its process: what has begun is finished before new things are begun
-
-
-class InboxRow(Struct, frozen=True):
-    """An accepted message and its answer, so that a repeat gets the same answer and has no second effect."""
-
-    peer: str
-    process: str
-    message_id: str
-    answer: bytes
-    status: int
 
 
 class TokenUse(Struct, frozen=True):
@@ -222,7 +205,6 @@ class Commit(Struct, frozen=True, kw_only=True):
     outbox: tuple[OutboxRow, ...] = ()  # rows to add
     confirmed: tuple[str, ...] = ()  # outbox rows whose delivery is proven
     withdrawn: tuple[str, ...] = ()  # outbox rows that a crossing message made pointless
-    inbox: InboxRow | None = None
     token: TokenUse | None = None
     agreement: Agreement | None = None
     documents: tuple[Document, ...] = ()  # to keep, unless they are kept already

@@ -29,12 +29,11 @@ from connector.processes.decisions import Decision, Decisions, Matter, agreement
 from connector.processes.errors import IllegalTransition, NothingWaits, OfferUnknown, TermsDiffer
 from connector.processes.evidence import Proof, Sign
 from connector.processes.exchange import Change, Incoming, Replay
-from connector.processes.model import Agreement, Commit, InboxRow, Ledger, OutboxRow, Process, Role, Waiting
+from connector.processes.model import Agreement, Commit, Ledger, OutboxRow, Process, Role, Waiting
 from kernel import wire
 from policies.profiles.bounds import Otherwise
 
 Render = Callable[[str, Process, str, dict[str, Any]], tuple[str, bytes]]
-Answer = Callable[[Process], bytes]
 RULES: Final = ("permission", "prohibition", "obligation", "profile")
 _APPROVING: Final = (tables.OFFER, tables.REQUEST, tables.ACCEPT, tables.AGREE)  # steps by which a person stands for the terms
 
@@ -105,16 +104,14 @@ class Received(Incoming, frozen=True, kw_only=True):
     proof: Proof | None = None  # what the peer showed with it
 
 
-def handle(
-    process: Process | None, received: Received, known: InboxRow | None, context: Context, answer: Answer
-) -> Commit | Replay:
-    """Take a message: a commit, or the answer that it got before. `process` is None for a first message.
+def handle(process: Process | None, received: Received, known: str | None, context: Context) -> Commit | Replay:
+    """Take a message: a commit, or what it was answered before (`exchange.receive`). `process` is None for a first message.
 
     Raises `OfferUnknown`, `IllegalTransition`, `CrossingStep`, `UnknownProcess`, `PidReused`.
     """
     before = process or _blank(received, context)
     table = tables.RESTATED if context.restates else tables.NEGOTIATION
-    change = exchange.receive(table, before, received, _learned(before, received), known=known, now=context.now, answer=answer)
+    change = exchange.receive(table, before, received, _learned(before, received), known=known, now=context.now)
     if type(change) is Replay:
         return change
     _same_dataset(before, received)

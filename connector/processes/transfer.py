@@ -22,11 +22,10 @@ from connector.processes import exchange, tables
 from connector.processes.decisions import Decision, Decisions
 from connector.processes.errors import AgreementUnknown, FormatUnknown, IllegalTransition
 from connector.processes.exchange import Change, Incoming, Replay
-from connector.processes.model import Agreement, Commit, Decided, InboxRow, OutboxRow, Process, Role
+from connector.processes.model import Agreement, Commit, Decided, OutboxRow, Process, Role
 from policies.duties import Counter
 
 Render = Callable[[str, Process, str, dict[str, Any]], tuple[str, bytes]]
-Answer = Callable[[Process], bytes]
 PULL: Final = "HttpData-PULL"
 PUSH: Final = "HttpData-PUSH"
 FORMATS: Final = (PULL, PUSH)
@@ -75,10 +74,8 @@ class Received(Incoming, frozen=True, kw_only=True):
     thumbprint: str = ""  # of the certificate that the peer showed
 
 
-def handle(
-    process: Process | None, received: Received, known: InboxRow | None, context: Context, answer: Answer
-) -> Commit | Replay:
-    """Take a message: a commit, or the answer that it got before. `process` is None for a first message.
+def handle(process: Process | None, received: Received, known: str | None, context: Context) -> Commit | Replay:
+    """Take a message: a commit, or what it was answered before (`exchange.receive`). `process` is None for a first message.
 
     Raises `AgreementUnknown`, `FormatUnknown`, `IllegalTransition`, `CrossingStep`, `UnknownProcess`, `PidReused`.
     """
@@ -88,7 +85,7 @@ def handle(
         learned |= {"dataAddress": received.data_address, "resumed": False}
     if context.restates and before.role == "provider" and received.message == tables.START:
         learned["resumed"] = True
-    change = exchange.receive(tables.table_of(before), before, received, learned, known=known, now=context.now, answer=answer)
+    change = exchange.receive(tables.table_of(before), before, received, learned, known=known, now=context.now)
     if type(change) is Replay:
         return change
     grant = grant or _resumed(change, received, context)

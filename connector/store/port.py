@@ -15,13 +15,13 @@ from connector.processes.model import (
     Commit,
     Decided,
     Document,
-    InboxRow,
     JournalRow,
     Kind,
     Ledger,
     OutboxRow,
     Payment,
     Process,
+    Role,
     TokenUse,
 )
 from identity.access.service import AccessStore
@@ -153,7 +153,9 @@ class Store(CredentialStore, Protocol):
     async def open_with(self, peer: str) -> list[Process]:
         """Negotiations and transfers with a participant that have not ended."""
 
-    async def replay(self, peer: str, process: str, message_id: str) -> InboxRow | None: ...
+    async def replay(self, process: str, message_id: str, sender: Role) -> str | None:
+        """The state to which this message of its party has led the process; None: it was not accepted."""
+
     async def journal(self, process: str) -> list[JournalRow]: ...
     async def seen(self, token: TokenUse | VerifiedUse) -> bool: ...
     async def commit(self, commit: Commit) -> None:

@@ -5,7 +5,7 @@ Rules
   an attempt that goes on is renewed. A claim does not wait for anybody (SKIP LOCKED).
 - Every claim raises the row's fence. Who comes back from a pause that was longer than its lease finds its attempt broken off, and its postponing and
   dropping of the row without effect. What it learned from the peer stays true: the version of the process decides whether it still changes anything.
-- What makes an exchange right are the conditions of the commit (version, used tokens, inbox); leases only keep two replicas from doing the same work.
+- What makes an exchange right are the conditions of the commit (version, used tokens); leases only keep two replicas from doing the same work.
 - A replica that ends gives its leases back; those of one that the server has no connection of any more are void, so that a killed one is not waited for.
 
 Points where a test may end the process: `database:before-commit`, `database:after-commit`.

@@ -87,18 +87,6 @@ class OutboxRecord(SQLModel, table=True):
     fence: int = 0
 
 
-class InboxRecord(SQLModel, table=True):
-    """Accepted messages and their answers."""
-
-    __tablename__ = "inbox"
-    peer: str = Field(primary_key=True)
-    process: str = Field(primary_key=True)
-    message_id: str = Field(primary_key=True)
-    participant: str
-    answer: bytes = Field(sa_type=LargeBinary)
-    status: int
-
-
 class SpentRecord(SQLModel, table=True):
     """Used tokens."""
 

@@ -6,7 +6,7 @@ Rules
 - What was confirmed or withdrawn leaves the outbox in the same transaction that adds what follows.
 - Texts are compared byte by byte on both (collation "C"), so lists have one order.
 
-Statements of one commit: process, token, journal, outbox (gone), outbox (new), inbox, agreement, duties, counters, decision, one a document, events; at most one each of the others. Tests pin it.
+Statements of one commit: process, token, journal, outbox (gone), outbox (new), agreement, duties, counters, decision, one a document, events; at most one each of the others. Tests pin it.
 """
 
 from abc import abstractmethod
@@ -23,13 +23,13 @@ from connector.processes.model import (
     Commit,
     Decided,
     Document,
-    InboxRow,
     JournalRow,
     Kind,
     Ledger,
     OutboxRow,
     Payment,
     Process,
+    Role,
     TokenUse,
 )
 from connector.store import happened
@@ -75,7 +75,6 @@ _OUTBOX: Final = (
     " fence) VALUES "
 )
 SPENT: Final = "INSERT INTO spent (participant, issuer, jti, expires) VALUES (?,?,?,?)"
-_INBOX: Final = "INSERT INTO inbox (peer, process, message_id, participant, answer, status) VALUES (?,?,?,?,?,?)"
 _AGREEMENT: Final = "INSERT INTO agreement (id, participant, negotiation, peer, at, due, body) VALUES (?,?,?,?,?,?,?)"
 _DUTY: Final = "INSERT INTO duty (participant, agreement, path, version, id, state, due, body) VALUES "
 _COUNTER: Final = "INSERT INTO counter (participant, agreement, operand, version, body) VALUES "
@@ -142,10 +141,10 @@ class SqlStore(SqlEvents):
         )
         return await self._many(Process, sql, self._me, agreement)
 
-    async def replay(self, peer: str, process: str, message_id: str) -> InboxRow | None:
-        sql = "SELECT answer, status FROM inbox WHERE peer = ? AND process = ? AND message_id = ?"
-        rows = await self._rows(sql, peer, process, message_id)
-        return InboxRow(peer, process, message_id, rows[0][0], rows[0][1]) if rows else None
+    async def replay(self, process: str, message_id: str, sender: Role) -> str | None:
+        sql = "SELECT after FROM journal WHERE process = ? AND message_id = ? AND sender = ?"
+        rows = await self._rows(sql, process, message_id, sender)
+        return str(rows[0][0]) if rows else None
 
     async def journal(self, process: str) -> list[JournalRow]:
         sql = (
@@ -186,9 +185,6 @@ class SqlStore(SqlEvents):
             made.append((f"DELETE FROM outbox WHERE id IN ({','.join('?' * len(gone))})", gone))  # noqa: S608  question marks only
         if commit.outbox:
             made.append(several(_OUTBOX, "(?,?,?,?,?,?,?,?,?,0,'',false,'','',0)", self._added(commit)))
-        if commit.inbox is not None:
-            inbox = commit.inbox
-            made.append((_INBOX, (inbox.peer, inbox.process, inbox.message_id, self._me, inbox.answer, inbox.status)))
         if commit.agreement is not None:
             found = commit.agreement
             made.append((_AGREEMENT, (found.id, self._me, found.negotiation, found.peer, found.at, found.due, encode(found))))
@@ -540,7 +536,7 @@ class SqlStore(SqlEvents):
         if table == "spent":
             issuer = next(arguments[1] for sql, arguments in statements if sql == SPENT)
             return Unauthorized("authentication failed", step="replay", reason="the token was used before", peer=issuer)
-        if table in ("process", "journal", "inbox", "duty", "counter", "decision", "allotment"):
+        if table in ("process", "journal", "duty", "counter", "decision", "allotment"):
             return VersionConflict("the process was written meanwhile")
         return Conflict(f"there is such a row in {table} already")
 

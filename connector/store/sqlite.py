@@ -3,7 +3,7 @@
 What is being sent is known in the memory of the one process (`busy`), so nothing is leased; after a crash all rows are due again. Statements: `sql`.
 
 Nobody else writes the file, so processes that were committed lately are kept as they were committed, and need not be read; none is kept while a commit of it is under way.
-Of those that were kept ever since they began it is known which messages they have accepted, so that a new one need not be looked for; nor a token that ends after all
+Of those that were kept ever since they began it is known which messages have moved them, so that a new one need not be looked for; nor a token that ends after all
 that were used before the start (`used`); nor a first message's process, where its peer numbers them in order (`pids`).
 So are the rows of the outbox that come next (`upcoming`); what is more than that is searched in the file.
 Agreements that were read lately are kept as well, but not while one is being saved; and ledgers, with what commits under way make of them (`ahead`).
@@ -22,7 +22,7 @@ from typing import Any, Final, get_args
 import orjson
 
 from connector.processes.errors import VersionConflict
-from connector.processes.model import Agreement, Allotted, Commit, Decided, InboxRow, Kind, Ledger, Payment, Process, Role, TokenUse
+from connector.processes.model import Agreement, Allotted, Commit, Decided, Kind, Ledger, Payment, Process, Role, TokenUse
 from connector.store.ahead import Ledgers
 from connector.store.events import Statement
 from connector.store.pids import Pids
@@ -92,7 +92,7 @@ class SqliteStore(SqlStore):
         self._db = database
         self._turns: dict[str, asyncio.Lock] = {}
         self._processes: OrderedDict[str, Process] = OrderedDict()
-        self._heard: dict[str, frozenset[str]] = {}  # ids of all messages that a process has accepted
+        self._heard: dict[str, frozenset[str]] = {}  # ids of all messages that have moved a process
         self._moving: dict[str, int] = {}  # commits of processes that are under way
         self._agreements: OrderedDict[str, Agreement] = OrderedDict()
         self._saving: defaultdict[str, int] = defaultdict(int)
@@ -141,9 +141,9 @@ class SqliteStore(SqlStore):
             self._pids.read(whose, max(row[0] or "" for row in await self._rows(_LAST_PID[kind], self._me, peer)))
         return None if self._pids.new(whose, peer_pid) else await super().process_of_peer(peer, kind, peer_pid)
 
-    async def replay(self, peer: str, process: str, message_id: str) -> InboxRow | None:
+    async def replay(self, process: str, message_id: str, sender: Role) -> str | None:
         heard = self._heard.get(process)
-        return await super().replay(peer, process, message_id) if heard is None or message_id in heard else None
+        return await super().replay(process, message_id, sender) if heard is None or message_id in heard else None
 
     async def agreement(self, key: str) -> Agreement | None:
         known = self._agreements.get(key)
@@ -189,8 +189,8 @@ class SqliteStore(SqlStore):
             raise
         if named is not None:
             self._pids.add(named, process.peer_pid)
-        if heard is not None and commit.inbox is not None:
-            heard |= {commit.inbox.message_id}
+        if heard is not None:
+            heard = heard.union(row.message_id for row in commit.journal)
         self._arrived(key, process, heard)
         self._upcoming.remove((*commit.confirmed, *commit.withdrawn))
         for row in commit.outbox:

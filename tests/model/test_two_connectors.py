@@ -60,29 +60,29 @@ def test_every_interleaving_ends_alike(story, figure):
     assert result.final >= story.table.final
 
 
-def by_digest_alone(table, process, incoming, *, known, now, answer):
+def by_digest_alone(table, process, incoming, *, known, now):
     """Broken: whatever was accepted once, under any id, counts as a repeat."""
     taken = process.data.get("digests", ())
-    if incoming.digest in taken and process.last_accepted is not None:
-        return Replay(process.last_accepted.answer, 200)
-    found = exchange.receive(table, process, incoming, known=known, now=now, answer=answer)
+    if incoming.digest in taken and process.last_accepted:
+        return Replay(process)
+    found = exchange.receive(table, process, incoming, known=known, now=now)
     if isinstance(found, Change):
         data = found.process.data | {"digests": (*taken, incoming.digest)}
         return replace(found, process=replace(found.process, data=data))
     return found
 
 
-def only_after_the_answer(table, process, incoming, *, known, now, answer):
+def only_after_the_answer(table, process, incoming, *, known, now):
     """Broken: our state moves only by the answer, never by a message that proves the delivery."""
     if known is None and process.pending is not None and table.find(process.state, incoming.message, incoming.sender) is None:
         raise IllegalTransition(process.state, incoming.message, incoming.sender)
-    return exchange.receive(table, process, incoming, known=known, now=now, answer=answer)
+    return exchange.receive(table, process, incoming, known=known, now=now)
 
 
-def no_crossing_rule(table, process, incoming, *, known, now, answer):
+def no_crossing_rule(table, process, incoming, *, known, now):
     """Broken: whoever comes first is taken, whatever is pending."""
     forgetful = process if process.pending is None or process.state == "" else replace(process, pending=None)
-    return exchange.receive(table, forgetful, incoming, known=known, now=now, answer=answer)
+    return exchange.receive(table, forgetful, incoming, known=known, now=now)
 
 
 BROKEN = {

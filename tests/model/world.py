@@ -3,7 +3,7 @@
 Each side is made of the product's own `exchange` functions and transition table; only the store, the worker and the network are
 modelled: what is committed survives, what is in memory or on the wire does not.
 
-- A side: process, outbox, inbox and journal, as committed. Everything that one act changes is committed at once.
+- A side: process, outbox and journal, as committed. Everything that one act changes is committed at once.
 - The network: a multiset of attempts (request on its way) and answers on their way. An attempt is lost, delivered late, delivered
   beside a second attempt of the same row, and its answer is lost, late or overtaken by the peer's next message.
 - A crash takes the answers that a side was waiting for and the requests it was working on; crash before commit = the request
@@ -23,7 +23,7 @@ from connector.processes import exchange
 from connector.processes.errors import CrossingStep, IllegalTransition, StepPending
 from connector.processes.exchange import Change, Incoming, Replay
 from connector.processes.machine import legal
-from connector.processes.model import InboxRow, OutboxRow, Process
+from connector.processes.model import OutboxRow, Process
 from connector.processes.tables import TERMINATED, Table
 
 SIDES = ("consumer", "provider")
@@ -49,7 +49,6 @@ class Side(NamedTuple):
     process: Process | None
     sent: tuple[str, ...]  # messages of all own rows so far; row n has the name sent[n]
     outbox: frozenset[str]
-    inbox: tuple[InboxRow, ...]
     journal: tuple[tuple[str, str, str, str, str], ...]  # before, after, message, sender, message id
     agreements: int
 
@@ -58,7 +57,7 @@ class Side(NamedTuple):
         if p is None:
             return ()
         pending = p.pending and (p.pending.message, p.pending.to, p.pending.row, p.pending.over and p.pending.over.row)
-        return p.state, pending, p.last_accepted, p.peer_pid, self.sent, self.outbox, self.inbox, self.journal
+        return p.state, pending, p.last_accepted, p.peer_pid, self.sent, self.outbox, self.journal
 
 
 @dataclass(frozen=True)
@@ -156,7 +155,6 @@ class Walk:
             side._replace(
                 process=change.process,
                 outbox=frozenset((side.outbox - done) | added),
-                inbox=(*side.inbox, change.inbox) if change.inbox else side.inbox,
                 journal=side.journal + journal,
                 agreements=side.agreements + records,
             ),
@@ -204,13 +202,14 @@ class Walk:
         )
         p = side.process
         if first and p is not None:
-            rules.first(p, incoming.digest)
+            rules.first(story.table, p, incoming.message, incoming.digest)
             return self.number(who, side), "ok", ""
         if p is None:
             p = blank(story.table, who)
-        known = next((row for row in side.inbox if row.message_id == incoming.message_id), None)
+        whose = (incoming.sender, incoming.message_id)
+        known = next((row[1] for row in side.journal if incoming.message_id and row[3:] == whose), None)
         try:
-            change = rules.receive(story.table, p, incoming, known=known, now=NOW, answer=lambda q: q.state.encode())
+            change = rules.receive(story.table, p, incoming, known=known, now=NOW)
         except CrossingStep:
             return self.number(who, side), "retry", ""
         except IllegalTransition:
@@ -242,9 +241,9 @@ class Walk:
 
     def start(self) -> World:
         who = self.story.begins
-        empty = Side(blank(self.story.table, who), (), frozenset(), (), (), 0)
+        empty = Side(blank(self.story.table, who), (), frozenset(), (), 0)
         ((_, begun),) = (each for each in self._acts(who, empty) if each[0] == self.story.first)
-        other = self.number(1 - who, Side(None, (), frozenset(), (), (), 0))
+        other = self.number(1 - who, Side(None, (), frozenset(), (), 0))
         return (begun, other, ()) if who == 0 else (other, begun, ())
 
     def moves(self, world: World) -> Iterator[tuple[bool, str, World]]:

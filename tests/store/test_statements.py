@@ -15,7 +15,7 @@ from connector.dsp.messages import Acknowledgement
 from connector.dsp.outbound import Answer
 from connector.processes import exchange, tables
 from connector.processes.exchange import Change
-from connector.processes.model import Agreement, Commit, InboxRow, JournalRow, OutboxRow, Process, TokenUse
+from connector.processes.model import Agreement, Commit, JournalRow, OutboxRow, Process, TokenUse
 from connector.rules import Rules
 from connector.store.port import ANY_ROOM
 from connector.store.sql import _STEP
@@ -98,7 +98,7 @@ async def test_reads_of_the_hot_path_are_compiled_once(store, backend):
         await store.transfers_of(key)
         await store.open_with(key)
         await store.running(key, 10)
-        await store.replay(key, key, key)
+        await store.replay(key, key, "consumer")
         await store.seen(TokenUse(key, key, 0))
         await store.journal(key)
         await store._searched(key, 10, frozenset({key}), ANY_ROOM)
@@ -119,7 +119,7 @@ async def test_reads_of_the_hot_path_are_compiled_once(store, backend):
 
 
 async def test_the_largest_commit(store, count):
-    """Two steps and our next one, with inbox, token and agreement: one statement a table, one in all on a server."""
+    """Two steps and our next one, with token and agreement: one statement a table, one in all on a server."""
     await store.commit(Commit(process=process(), expected=0, outbox=(row("a"),)))
     steps = (JournalRow("", "X", "m", "consumer", "i", NOW), JournalRow("X", "Y", "m", "provider", "i", NOW))
     made = Commit(
@@ -128,11 +128,10 @@ async def test_the_largest_commit(store, count):
         journal=steps,
         outbox=(row("b"), row("c")),
         confirmed=("a",),
-        inbox=InboxRow(PEER, "urn:uuid:1", "m2", b"", 200),
         token=TokenUse(PEER, "j", 9_999_999_999),
         agreement=agreement(),
     )
-    async with count(sqlite=8, postgres=1):
+    async with count(sqlite=7, postgres=1):
         await store.commit(made)
 
 
@@ -166,21 +165,21 @@ async def serving(store, catalog=None):
 
 
 async def test_an_inbound_message(store, count):
-    """Token, process, inbox, commit (its events too). A first message has no inbox to look into; a repeat spends its token instead of the commit.
+    """Token, process, journal, commit (its events too). A first message has no journal to look into; a repeat spends its token instead of the commit.
 
     The embedded store keeps the process that it committed before, and knows what that has accepted, and the tokens that were used since it was opened.
     """
     offer = {"@id": "o", "@type": "Offer", "target": "d", "permission": [{"action": "use"}]}
     first = messages.encode("ContractRequestMessage", **{"@id": "urn:uuid:a"}, consumerPid="c", offer=offer, callbackAddress=BASE)
     async with serving(store) as post:
-        async with count(sqlite=1 + 6, postgres=2 + 1):
+        async with count(sqlite=1 + 5, postgres=2 + 1):
             status, begun = await post("/negotiations/request", first)
         assert status == 201
         ended = messages.encode(
             "ContractNegotiationTerminationMessage", **{"@id": "urn:uuid:b"}, consumerPid="c", providerPid=begun["providerPid"]
         )
         path = f"/negotiations/{begun['providerPid']}/termination"
-        async with count(sqlite=6, postgres=3 + 1):
+        async with count(sqlite=5, postgres=3 + 1):
             status, _ = await post(path, ended)
         assert status == 200
         async with count(sqlite=2, postgres=4):

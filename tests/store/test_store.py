@@ -13,7 +13,6 @@ from connector.processes.model import (
     Commit,
     Decided,
     Document,
-    InboxRow,
     JournalRow,
     Ledger,
     OutboxRow,
@@ -55,12 +54,11 @@ async def claimed(store, limit=10):
     return [each.row.id for each in found]
 
 
-def step(before="", after="REQUESTED"):
-    return JournalRow(before, after, "ContractRequestMessage", "consumer", "m", NOW)
+def step(before="", after="REQUESTED", key="m"):
+    return JournalRow(before, after, "ContractRequestMessage", "consumer", key, NOW)
 
 
 async def test_everything_of_a_commit_is_there_after_it_and_after_a_restart(store, reopen):
-    inbox = InboxRow(PEER, "urn:uuid:1", "m", b"answer", 201)
     agreement = Agreement(
         id="urn:uuid:a",
         participant=ME,
@@ -73,47 +71,46 @@ async def test_everything_of_a_commit_is_there_after_it_and_after_a_restart(stor
         at=NOW,
     )
     token = TokenUse(PEER, "jti", 9_999_999_999)
-    await store.commit(commit(process(), journal=(step(),), outbox=(row(),), inbox=inbox, token=token, agreement=agreement))
+    await store.commit(commit(process(), journal=(step(),), outbox=(row(),), token=token, agreement=agreement))
     again = await reopen()
     assert await again.process("urn:uuid:1") == process()
     assert await again.process_of_peer(PEER, "negotiation", "theirs") == process()
     assert [each.after for each in await again.journal("urn:uuid:1")] == ["REQUESTED"]
     assert await claimed(again) == ["urn:uuid:r"]
-    assert await again.replay(PEER, "urn:uuid:1", "m") == inbox
+    assert await again.replay("urn:uuid:1", "m", "consumer") == "REQUESTED"
+    assert await again.replay("urn:uuid:1", "m", "provider") is None
     assert await again.seen(token)
     assert await again.agreement("urn:uuid:a") == agreement
 
 
 async def test_what_a_process_has_accepted_is_known_after_every_commit_and_a_restart(store, reopen):
     def taken(number):
-        return InboxRow(PEER, "urn:uuid:1", f"m{number}", b"answer %d" % number, 200)
+        return (step(after=f"STATE {number}", key=f"m{number}"),)
 
     async def known(store):
-        return [number for number in range(9) if await store.replay(PEER, "urn:uuid:1", f"m{number}") == taken(number)]
+        return [number for number in range(9) if await store.replay("urn:uuid:1", f"m{number}", "consumer") == f"STATE {number}"]
 
-    await store.commit(commit(process(), inbox=taken(0)))
+    await store.commit(commit(process(), journal=taken(0)))
     await store.commit(commit(process(version=2), 1))
-    await store.commit(commit(process(version=3), 2, inbox=taken(1)))
+    await store.commit(commit(process(version=3), 2, journal=taken(1)))
     assert await known(store) == [0, 1]
-    made = [store.commit(commit(process(version=4), 3, inbox=taken(number))) for number in (2, 3, 4)]
+    made = [store.commit(commit(process(version=4), 3, journal=taken(number))) for number in (2, 3, 4)]
     failed = [isinstance(each, VersionConflict) for each in await asyncio.gather(*made, return_exceptions=True)]
     assert sum(failed) == 2
     winner = 2 + failed.index(False)
     assert await known(store) == [0, 1, winner]
     again = await reopen()
     assert await known(again) == [0, 1, winner]
-    await again.commit(commit(process(version=5), 4, inbox=taken(5)))
+    await again.commit(commit(process(version=5), 4, journal=taken(5)))
     assert await known(again) == [0, 1, winner, 5]
 
 
 async def test_a_process_with_many_messages_knows_them_all(store):
     await store.commit(commit(process()))
     for version in range(1, 71):
-        await store.commit(
-            commit(process(version=version + 1), version, inbox=InboxRow(PEER, "urn:uuid:1", f"{version}", b"", 200))
-        )
-    assert all([await store.replay(PEER, "urn:uuid:1", f"{version}") for version in range(1, 71)])
-    assert await store.replay(PEER, "urn:uuid:1", "71") is None
+        await store.commit(commit(process(version=version + 1), version, journal=(step(key=f"{version}"),)))
+    assert all([await store.replay("urn:uuid:1", f"{version}", "consumer") for version in range(1, 71)])
+    assert await store.replay("urn:uuid:1", "71", "consumer") is None
 
 
 async def test_a_stale_version_writes_nothing(store):

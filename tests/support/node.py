@@ -24,7 +24,7 @@ class Memory:
     looks_ahead = False
 
     def __init__(self):
-        self.found, self.inbox, self.journal, self.spent, self.outbox, self.agreements = {}, {}, {}, set(), {}, {}
+        self.found, self.journal, self.spent, self.outbox, self.agreements = {}, {}, set(), {}, {}
         self.lookups = 0
 
     async def process(self, key):
@@ -35,8 +35,9 @@ class Memory:
         self.lookups += 1
         return next((p for p in self.found.values() if (p.peer, p.kind, p.peer_pid) == (peer, kind, peer_pid) and peer_pid), None)
 
-    async def replay(self, peer, process, message_id):
-        return self.inbox.get((peer, process, message_id))
+    async def replay(self, process, message_id, sender):
+        rows = self.journal.get(process, ())
+        return next((row.after for row in rows if (row.message_id, row.sender) == (message_id, sender)), None)
 
     async def commit(self, commit):
         known = self.found.get(commit.process.id)
@@ -50,8 +51,6 @@ class Memory:
             self.outbox[row.id] = row
         for key in (*commit.confirmed, *commit.withdrawn):
             self.outbox.pop(key, None)
-        if commit.inbox is not None:
-            self.inbox[commit.inbox.peer, commit.inbox.process, commit.inbox.message_id] = commit.inbox
         if commit.agreement is not None:
             self.agreements[commit.agreement.id] = commit.agreement
 

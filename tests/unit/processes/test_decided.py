@@ -62,7 +62,7 @@ def agreement(**changed):
 
 
 def handled(process, arrived):
-    return negotiation.handle(process, arrived, None, context(), outbound.acknowledgement)
+    return negotiation.handle(process, arrived, None, context())
 
 
 def test_an_agreement_as_asked_is_verified_and_hashed():
@@ -176,7 +176,7 @@ def asked(offer=OFFER, **said):
         offer=offer,
     )
     made = msgspec.structs.replace(context(), rulebook=Offers(**said))
-    return negotiation.handle(None, arrived, None, made, outbound.acknowledgement).process
+    return negotiation.handle(None, arrived, None, made).process
 
 
 OTHER = OFFER | {"prohibition": [{"action": "sell"}]}
@@ -234,7 +234,7 @@ def test_our_own_offer_is_repeated_once_and_then_a_person_is_asked():
     assert offered.data["offered"] == OFFER
     again = Received(message=tables.REQUEST, sender="consumer", peer=PEER, message_id="m2", digest="y", peer_pid="p", offer=OTHER)
     made = msgspec.structs.replace(context(), rulebook=Offers(otherwise="counter"))
-    second = negotiation.handle(offered, again, None, made, outbound.acknowledgement).process
+    second = negotiation.handle(offered, again, None, made).process
     assert (second.pending, second.waiting.step) == (None, tables.AGREE)
 
 
@@ -244,7 +244,7 @@ def test_terms_that_a_person_offered_need_no_second_approval_when_the_consumer_a
     assert json.loads(commit.outbox[0].body)["offer"]["prohibition"] == [{"action": "lease"}]
     offered = exchange.delivered(tables.NEGOTIATION, commit.process, commit.process.pending.row, now=NOW).process
     accepted = Received(message=tables.ACCEPT, sender="consumer", peer=PEER, message_id="m3", digest="z", peer_pid="p")
-    process = negotiation.handle(offered, accepted, None, context(), outbound.acknowledgement).process
+    process = negotiation.handle(offered, accepted, None, context()).process
     assert process.pending.message == tables.AGREE
     assert process.pending.sets["agreement"]["prohibition"] == [{"action": "lease"}]
 
@@ -253,7 +253,7 @@ def test_an_accepted_automatic_offer_still_waits_for_its_approval():
     process = asked(OTHER, otherwise="counter", approval="legal")
     offered = exchange.delivered(tables.NEGOTIATION, process, process.pending.row, now=NOW).process
     accepted = Received(message=tables.ACCEPT, sender="consumer", peer=PEER, message_id="m3", digest="z", peer_pid="p")
-    assert negotiation.handle(offered, accepted, None, context(), outbound.acknowledgement).process.waiting.who == "legal"
+    assert negotiation.handle(offered, accepted, None, context()).process.waiting.who == "legal"
 
 
 def test_a_new_request_takes_an_approval_of_older_terms_away():
@@ -262,7 +262,7 @@ def test_a_new_request_takes_an_approval_of_older_terms_away():
     offered = exchange.delivered(tables.NEGOTIATION, commit.process, commit.process.pending.row, now=NOW).process
     again = Received(message=tables.REQUEST, sender="consumer", peer=PEER, message_id="m2", digest="y", peer_pid="p", offer=OTHER)
     made = msgspec.structs.replace(context(), rulebook=Offers(approval="legal"))
-    assert negotiation.handle(offered, again, None, made, outbound.acknowledgement).process.waiting is not None
+    assert negotiation.handle(offered, again, None, made).process.waiting is not None
 
 
 def test_a_counter_offer_about_another_dataset_is_refused():

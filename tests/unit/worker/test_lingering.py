@@ -53,7 +53,7 @@ async def verified(store):
     """The consumer verifies our agreement, and we finalise."""
     process = await store.process(KEY)
     incoming = Incoming(message=tables.VERIFY, sender="consumer", peer=PEER, message_id="m", digest="d", peer_pid=KEY)
-    taken = exchange.receive(tables.NEGOTIATION, process, incoming, known=None, now=iso(BEGIN), answer=lambda _: b"")
+    taken = exchange.receive(tables.NEGOTIATION, process, incoming, known=None, now=iso(BEGIN))
     row = OutboxRow(id="row-next", process=KEY, act="dsp", message=tables.FINALIZE, path="/x", body=b"{}")
     change = exchange.propose(tables.NEGOTIATION, taken, row, now=iso(BEGIN))
     await store.commit(exchange.commit(change, process.version))

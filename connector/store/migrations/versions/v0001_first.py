@@ -16,7 +16,6 @@ TABLES = (
         "process",
         "journal",
         "outbox",
-        "inbox",
         "spent",
         "agreement",
         "document",
