@@ -261,7 +261,7 @@ class Store(CredentialStore, Protocol):
         """The id of the oldest event that is kept; empty: there is none."""
 
     async def forget_events(self, before: str, most: int) -> int:
-        """Remove what happened before a moment, from the oldest on, of the first `most`; how many are gone. The last of them stays, whatever its age: what is kept begins there."""
+        """Remove what happened before a moment, from the oldest on, of what the first `most` writes told; how many of these are gone. The last of them stays, whatever its age: what is kept begins there."""
 
     async def settling(self, after: str) -> bool:
         """Whether there are events after an id, told or not: what is not told yet waits for a transaction that began before it."""

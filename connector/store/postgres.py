@@ -52,7 +52,7 @@ WITH RECURSIVE lanes (lane) AS (
   RETURNING o.seq, o.id, o.process, o.act, o.message, o.path, o.body, o.due, o.attempts, o.lane, o.fence
 )
 SELECT t.id, t.process, t.act, t.message, t.path, t.body, t.due, t.attempts, t.lane, t.fence, p.body
-FROM taken t LEFT JOIN process p ON p.id = t.process ORDER BY t.due, t.seq"""  # noqa: S608  the parts stand here
+FROM taken t LEFT JOIN process p ON p.id = t.process AND p.participant = ? AND p.kind IN ('negotiation', 'transfer') ORDER BY t.due, t.seq"""  # noqa: S608  the parts stand here
 _LIVING: Final = "SELECT id FROM outbox WHERE id = ANY(?) AND owner = ?"
 # What changes several rows takes those that are free and waits for none, so that no two replicas can wait for one another.
 _FREE: Final = "WHERE seq IN (SELECT seq FROM outbox WHERE {} FOR UPDATE SKIP LOCKED)"
@@ -66,7 +66,13 @@ class PostgresStore(SqlStore):
     """The `Store` of one replica of a participant."""
 
     looks_ahead = False
-    _after, _before, _order, _newest = "(turn, seq) > (?, ?)", "(turn, seq) < (?, ?)", "turn, seq", "turn DESC, seq DESC"
+    _from, _after, _before, _order, _newest = (
+        "(turn, seq) >= (?, ?)",
+        "(turn, seq) > (?, ?)",
+        "(turn, seq) < (?, ?)",
+        "turn, seq",
+        "turn DESC, seq DESC",
+    )
     _settled = " AND turn < pg_snapshot_xmin(pg_current_snapshot())::text::bigint"  # no transaction that is still open can put one before them
 
     def __init__(self, database: Postgres, participant: str, lease: float) -> None:
@@ -118,7 +124,7 @@ class PostgresStore(SqlStore):
         own, until = list(busy), time.monotonic() + self._lease
         named, room, other = list(rooms.named), list(map(str, rooms.named.values())), min(rooms.other, limit)
         free = (self._me, now, own, now, other, limit)
-        rows = await self._db.once(_CLAIM, self._me, self._me, named, room, *free, self._db.replica, self._lease)
+        rows = await self._db.once(_CLAIM, self._me, self._me, named, room, *free, self._db.replica, self._lease, self._me)
         claims = [
             Claim(
                 row=outbox_row(*columns),

@@ -7,13 +7,15 @@ byte, on PostgreSQL by collation "C", whatever the database's own is: pages by k
 from sqlalchemy import BigInteger, Index, Integer, LargeBinary, String, UniqueConstraint, text
 from sqlmodel import AutoString, Field, SQLModel
 
-_RUNNING = "kind = 'transfer' AND state NOT IN ('COMPLETED', 'TERMINATED')"
-_OPEN = "state NOT IN ('FINALIZED', 'COMPLETED', 'TERMINATED')"  # no column of the index: a step would write it anew
+_RUNNING = "kind = 'transfer' AND open"
 SERIAL = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows of INTEGER keys only
 
 
 class ProcessRecord(SQLModel, table=True):
-    """Negotiations and transfers; `body` is the whole `Process`, the columns are what is searched."""
+    """Negotiations and transfers; `body` is the whole `Process`, the columns are what is searched. Ids begin with the time (`identity.ids`), and lists are in their order.
+
+    What every step sets stands in no index, and in no index's condition: each that names it would be written anew.
+    """
 
     __tablename__ = "process"
     __table_args__ = (
@@ -21,24 +23,22 @@ class ProcessRecord(SQLModel, table=True):
             "process_of_peer", "participant", "peer", "kind", "role", "peer_pid",
             unique=True, sqlite_where=text("peer_pid <> ''"), postgresql_where=text("peer_pid <> ''"),
         ),
-        Index("process_by_kind", "participant", "kind", "created", "id"),
-        Index("process_open_with", "participant", "peer", sqlite_where=text(_OPEN), postgresql_where=text(_OPEN)),
-        Index("process_waiting", "participant", "kind", "created", "id", sqlite_where=text("waiting"), postgresql_where=text("waiting")),
+        Index("process_open_with", "participant", "peer", sqlite_where=text("open"), postgresql_where=text("open")),
+        Index("process_waiting", "participant", "kind", "id", sqlite_where=text("waiting"), postgresql_where=text("waiting")),
         Index("process_running", "participant", "id", sqlite_where=text(_RUNNING), postgresql_where=text(_RUNNING)),
         Index(
             "process_of_agreement", "participant", "agreement",
             sqlite_where=text("agreement <> ''"), postgresql_where=text("agreement <> ''"),
         ),
     )  # fmt: skip
+    participant: str = Field(primary_key=True)
+    kind: str = Field(primary_key=True)
     id: str = Field(primary_key=True)
-    participant: str
-    kind: str
     role: str
     peer: str
     peer_pid: str
-    state: str
     version: int
-    created: str
+    open: bool
     waiting: bool
     agreement: str
     body: bytes = Field(sa_type=LargeBinary)
@@ -91,7 +91,7 @@ class SpentRecord(SQLModel, table=True):
     """Used tokens."""
 
     __tablename__ = "spent"
-    __table_args__ = (Index("spent_expires", "expires"),)
+    __table_args__ = {"sqlite_with_rowid": False}  # small rows, in the order of their key
     participant: str = Field(primary_key=True)
     issuer: str = Field(primary_key=True)
     jti: str = Field(primary_key=True)
@@ -99,18 +99,17 @@ class SpentRecord(SQLModel, table=True):
 
 
 class AgreementRecord(SQLModel, table=True):
-    """Contract agreements of either role."""
+    """Contract agreements of either role, in the order in which they were concluded; on PostgreSQL with an index (`v0001_first`)."""
 
     __tablename__ = "agreement"
     __table_args__ = (
-        Index("agreement_at", "participant", "at", "id"),
+        UniqueConstraint("id", "participant"),
         Index("agreement_due", "participant", "due", sqlite_where=text("due <> ''"), postgresql_where=text("due <> ''")),
     )
-    id: str = Field(primary_key=True)
-    participant: str = Field(primary_key=True)
+    seq: int | None = Field(default=None, primary_key=True, sa_type=SERIAL)
+    id: str
+    participant: str
     negotiation: str
-    peer: str
-    at: str
     due: str
     body: bytes = Field(sa_type=LargeBinary)
 
@@ -181,15 +180,13 @@ class DecisionRecord(SQLModel, table=True):
 
 
 class EventRecord(SQLModel, table=True):
-    """What happened, for operators, in the order of commits: `seq` with one writer; on PostgreSQL `turn`, the number of the transaction, then `seq`, with an index (`v0001_first`)."""
+    """What happened, for operators, one row for a write, in the order of commits: `seq` with one writer; on PostgreSQL `turn`, the number of the transaction, then `seq`, with an index (`v0001_first`)."""
 
     __tablename__ = "event"
     seq: int | None = Field(default=None, primary_key=True, sa_type=SERIAL)
     participant: str
     turn: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
     at: str
-    kind: str
-    subject: str
     body: bytes = Field(sa_type=LargeBinary)
 
 

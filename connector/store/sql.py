@@ -11,6 +11,7 @@ Statements of one commit: process, token, journal, outbox (gone), outbox (new), 
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from sys import maxsize
 from typing import Any, Final, TypeVar, get_args
 
 import msgspec
@@ -32,6 +33,7 @@ from connector.processes.model import (
     Role,
     TokenUse,
 )
+from connector.processes.tables import TABLES
 from connector.store import happened
 from connector.store.events import SqlEvents, Statement, encode, several
 from connector.store.port import Due, Followed, Membership, Notice, ReceivedObject, Relation
@@ -47,35 +49,31 @@ T = TypeVar("T")
 LAST: Final = "~"  # behind every time and id
 _DUE: Final = (
     "SELECT o.id, o.process, o.act, o.message, o.path, o.body, o.due, p.peer, o.attempts, o.reason, o.parked"
-    " FROM outbox o JOIN process p ON p.id = o.process WHERE o.participant = ?"
+    " FROM outbox o JOIN process p ON p.id = o.process AND p.participant = o.participant AND p.kind IN ('negotiation', 'transfer') WHERE o.participant = ?"
 )
 FOLLOWING: Final = "SELECT due FROM outbox WHERE participant = ? AND due > ? ORDER BY due LIMIT 1"
-_UPDATE: Final = (
-    "UPDATE process SET {}state = ?, version = ?, waiting = ?, body = ? WHERE id = ? AND participant = ? AND version = ?"
-)
-_STEP: Final = _UPDATE.format("")  # an index is written anew when a column of it is set, whatever to
-_NAMED: Final = _UPDATE.format("peer_pid = ?, ")
+# An index is written anew when a column of it, or of its condition, is set, whatever to: so these only where they change.
+_INDEXED: Final = ("peer_pid", "waiting", "open")
+_STEP: Final = "UPDATE process SET {}version = ?, body = ? WHERE participant = ? AND kind = '{}' AND id = ? AND version = ?"
 _INSERT: Final = (
-    "INSERT INTO process (id, participant, kind, role, peer, peer_pid, state, version, created, waiting, agreement, body)"
-    " VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
+    "INSERT INTO process (id, participant, kind, role, peer, peer_pid, waiting, open, version, agreement, body)"
+    " VALUES (?,?,?,?,?,?,?,?,?,?,?)"
 )
+_PROCESS: Final = "SELECT body FROM process WHERE participant = ? AND kind IN ('negotiation', 'transfer') AND id = ?"
 # The kind stands in the text: bound as a value, SQLite would compile the statement again at every use, to see whether the index of one kind alone will do.
 _OF_KIND: Final = {kind: f"SELECT body FROM process WHERE participant = ? AND kind = '{kind}'" for kind in get_args(Kind)}  # noqa: S608  two kinds
 _OF_PEER: Final = {
     kind: f"{found} AND peer = ? AND role IN ('consumer', 'provider') AND peer_pid = ? AND peer_pid <> ''"
     for kind, found in _OF_KIND.items()  # both roles by name, or the index would be walked through all of the peer's processes
 }
-OPEN_WITH: Final = (
-    "SELECT body FROM process WHERE participant = ? AND peer = ? AND state NOT IN ('FINALIZED', 'COMPLETED', 'TERMINATED')"
-    " ORDER BY created, id"
-)
+OPEN_WITH: Final = "SELECT body FROM process WHERE participant = ? AND peer = ? AND open ORDER BY id"
 _JOURNAL: Final = "INSERT INTO journal (process, seq, participant, before, after, message, sender, message_id, at, person) VALUES "
 _OUTBOX: Final = (
     "INSERT INTO outbox (id, participant, process, lane, act, message, path, body, due, attempts, reason, parked, owner, leased_until,"
     " fence) VALUES "
 )
 SPENT: Final = "INSERT INTO spent (participant, issuer, jti, expires) VALUES (?,?,?,?)"
-_AGREEMENT: Final = "INSERT INTO agreement (id, participant, negotiation, peer, at, due, body) VALUES (?,?,?,?,?,?,?)"
+_AGREEMENT: Final = "INSERT INTO agreement (id, participant, negotiation, due, body) VALUES (?,?,?,?,?)"
 _DUTY: Final = "INSERT INTO duty (participant, agreement, path, version, id, state, due, body) VALUES "
 _COUNTER: Final = "INSERT INTO counter (participant, agreement, operand, version, body) VALUES "
 _DECISION: Final = "INSERT INTO decision (participant, agreement, seq, hash, transfer, body) VALUES (?,?,{},?,?,?)"
@@ -119,26 +117,21 @@ class SqlStore(SqlEvents):
     # processes -------------------------------------------------------------------------------------------------------
 
     async def process(self, key: str) -> Process | None:
-        return await self._one(Process, "SELECT body FROM process WHERE id = ? AND participant = ?", key, self._me)
+        return await self._one(Process, _PROCESS, self._me, key)
 
     async def process_of_peer(self, peer: str, kind: Kind, peer_pid: str) -> Process | None:
         return await self._one(Process, _OF_PEER[kind], self._me, peer, peer_pid)
 
     async def processes(self, kind: Kind, after: str, limit: int, *, waiting: bool = False) -> list[Process]:
-        known = await self.process(after) if after else None
-        bound, tie = (known.created, known.id) if known else (LAST, LAST)
         which = " AND waiting" if waiting else ""
-        sql = f"{_OF_KIND[kind]} AND (created, id) < (?, ?){which} ORDER BY created DESC, id DESC LIMIT ?"
-        return await self._many(Process, sql, self._me, bound, tie, limit)
+        sql = f"{_OF_KIND[kind]} AND id < ?{which} ORDER BY id DESC LIMIT ?"
+        return await self._many(Process, sql, self._me, after or LAST, limit)
 
     async def open_with(self, peer: str) -> list[Process]:
         return await self._many(Process, OPEN_WITH, self._me, peer)
 
     async def transfers_of(self, agreement: str) -> list[Process]:
-        sql = (
-            "SELECT body FROM process WHERE participant = ? AND agreement = ? AND agreement <> ''"
-            " AND state NOT IN ('COMPLETED', 'TERMINATED') ORDER BY id"
-        )
+        sql = "SELECT body FROM process WHERE participant = ? AND agreement = ? AND agreement <> '' AND open ORDER BY id"
         return await self._many(Process, sql, self._me, agreement)
 
     async def replay(self, process: str, message_id: str, sender: Role) -> str | None:
@@ -187,7 +180,7 @@ class SqlStore(SqlEvents):
             made.append(several(_OUTBOX, "(?,?,?,?,?,?,?,?,?,0,'',false,'','',0)", self._added(commit)))
         if commit.agreement is not None:
             found = commit.agreement
-            made.append((_AGREEMENT, (found.id, self._me, found.negotiation, found.peer, found.at, found.due, encode(found))))
+            made.append((_AGREEMENT, (found.id, self._me, found.negotiation, found.due, encode(found))))
         if commit.duties:
             made.append(self._duties(commit.duties))
         if commit.counters:
@@ -215,13 +208,13 @@ class SqlStore(SqlEvents):
         return [(r.id, self._me, r.process, lane_of(r, peer), r.act, r.message, r.path, r.body, r.due) for r in commit.outbox]
 
     def _process(self, p: Process, expected: int, before: Process | None) -> Statement:
-        waiting, body = p.waiting is not None, encode(p)
-        if expected:
-            step = (p.state, p.version, waiting, body, p.id, self._me, expected)
-            same = before is not None and (before.version, before.peer_pid) == (expected, p.peer_pid)
-            return (_STEP, step) if same else (_NAMED, (p.peer_pid, *step))
-        known = (p.id, self._me, p.kind, p.role, p.peer, p.peer_pid, p.state, p.version, p.created)
-        return _INSERT, (*known, waiting, p.data.get("agreementId", ""), body)
+        if not expected:
+            known = (p.id, self._me, p.kind, p.role, p.peer, *_indexed(p))
+            return _INSERT, (*known, p.version, p.data.get("agreementId", ""), encode(p))
+        was = _indexed(before) if before is not None and before.version == expected else (None,) * len(_INDEXED)
+        changed = {name: value for name, value, old in zip(_INDEXED, _indexed(p), was, strict=True) if value != old}
+        sql = _STEP.format("".join([f"{name} = ?, " for name in changed]), p.kind)
+        return sql, (*changed.values(), p.version, encode(p), self._me, p.id, expected)
 
     async def spend(self, token: TokenUse | VerifiedUse) -> None:
         await self._write(self._spent(token))
@@ -262,10 +255,9 @@ class SqlStore(SqlEvents):
         return await self._one(Agreement, "SELECT body FROM agreement WHERE id = ? AND participant = ?", key, self._me)
 
     async def agreements(self, after: str, limit: int) -> list[Agreement]:
-        known = await self.agreement(after) if after else None
-        bound, tie = (known.at, known.id) if known else (LAST, LAST)
-        sql = "SELECT body FROM agreement WHERE participant = ? AND (at, id) < (?, ?) ORDER BY at DESC, id DESC LIMIT ?"
-        return await self._many(Agreement, sql, self._me, bound, tie, limit)
+        place = await self._rows("SELECT seq FROM agreement WHERE id = ? AND participant = ?", after, self._me) if after else ()
+        sql = "SELECT body FROM agreement WHERE participant = ? AND seq < ? ORDER BY seq DESC LIMIT ?"
+        return await self._many(Agreement, sql, self._me, place[0][0] if place else maxsize, limit)
 
     async def save_agreement(self, agreement: Agreement) -> None:
         sql = "UPDATE agreement SET due = ?, body = ? WHERE id = ? AND participant = ?"
@@ -377,10 +369,7 @@ class SqlStore(SqlEvents):
         return await self._one(Decided, sql, self._me, transfer)
 
     async def running(self, after: str, limit: int) -> list[Process]:
-        sql = (
-            "SELECT body FROM process WHERE participant = ? AND kind = 'transfer' AND state NOT IN ('COMPLETED', 'TERMINATED')"
-            " AND id > ? ORDER BY id LIMIT ?"
-        )
+        sql = f"{_OF_KIND['transfer']} AND open AND id > ? ORDER BY id LIMIT ?"
         return await self._many(Process, sql, self._me, after, limit)
 
     async def document(self, digest: str) -> bytes | None:
@@ -546,6 +535,11 @@ class SqlStore(SqlEvents):
 
     async def _many(self, cls: type[T], sql: str, *arguments: Any) -> list[T]:
         return [msgspec.msgpack.decode(row[0], type=cls) for row in await self._rows(sql, *arguments)]
+
+
+def _indexed(p: Process) -> tuple[str, bool, bool]:
+    """What `_INDEXED` names."""
+    return p.peer_pid, p.waiting is not None, p.state not in TABLES[p.kind].final
 
 
 def kept_use(token: TokenUse | VerifiedUse) -> TokenUse:

@@ -61,9 +61,7 @@ _LAST_PID: Final = {
     for kind in get_args(Kind)
 }
 _BEHIND: Final = "SELECT due FROM outbox WHERE participant = ? ORDER BY due, seq LIMIT 1 OFFSET ?"
-_LAST_END: Final = (
-    "SELECT expires FROM spent WHERE +participant = ? ORDER BY expires DESC LIMIT 1"  # by the index of ends, from behind
-)
+_LAST_END: Final = "SELECT max(expires) FROM spent WHERE participant = ?"
 _KEPT: Final = 1_024  # processes, agreements, ledgers
 _UPCOMING: Final = 2_048  # rows of the outbox
 _HEARD: Final = 64  # messages of one process whose ids are kept
@@ -97,7 +95,7 @@ class SqliteStore(SqlStore):
         self._agreements: OrderedDict[str, Agreement] = OrderedDict()
         self._saving: defaultdict[str, int] = defaultdict(int)
         self._ledgers = Ledgers(_KEPT)
-        self._used = Used(database.read(lambda c: c.execute(_LAST_END, (participant,)).fetchone() or (0,))[0])
+        self._used = Used(database.read(lambda c: c.execute(_LAST_END, (participant,)).fetchone())[0] or 0)
         self._pids = Pids()
         self._upcoming = Upcoming(upcoming)
         self._leaving: set[str] = set()  # rows that commits take away, done or under way
@@ -199,10 +197,11 @@ class SqliteStore(SqlStore):
 
     def _changing(self, commit: Commit) -> AbstractContextManager[None]:
         """The block writes what the commit makes of a ledger."""
+        if not (commit.duties or commit.counters or commit.decided):
+            return nullcontext()
         if commit.decided is not None and not commit.duties:
             return self._ledgers.deciding(commit.decided, commit.counters)
-        found = {each.agreement for each in commit.duties} | {each.agreement for each in commit.counters}
-        return self._ledgers.changing(found) if found else nullcontext()
+        return self._ledgers.changing({each.agreement for each in commit.duties} | {each.agreement for each in commit.counters})
 
     def _arrived(self, key: str, process: Process | None, heard: frozenset[str] | None = None) -> None:
         """Keep a committed process, unless another commit of it is under way, with what it has accepted, where that is known and not much."""

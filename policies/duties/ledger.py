@@ -21,6 +21,7 @@ Not done here: storing entries, waking up (`next_instant` says when), deleting d
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, Literal
@@ -38,6 +39,7 @@ from policies.odrl.vocabulary import ODRL, term
 EvidenceClass = Literal["E0", "E1", "E2", "E3"]
 Origin = Literal["obligation", "duty", "consequence", "remedy"]
 LEAST: Final[Mapping[str, EvidenceClass]] = {ODRL + "delete": "E1", ODRL + "compensate": "E1", ODRL + "anonymize": "E1"}
+_TIMED: Final = re.compile("urn:uuid:([0-9a-f]{8})-([0-9a-f]{4})-7")
 _BEFORE: Final = frozenset({"lt", "lteq"})
 _RUNNING: Final = frozenset({ODRL + "elapsedTime", ODRL + "delayPeriod"})
 _OPEN: Final = frozenset({"active", "overdue"})
@@ -72,8 +74,9 @@ class Entry(Struct, frozen=True, kw_only=True):
 
     @property
     def id(self) -> str:
-        """The same on both sides of the agreement."""
-        return hashlib.sha256(f"{self.agreement}\n{self.path}".encode()).hexdigest()[:24]
+        """The same on both sides of the agreement. It begins with the time where the agreement's does (UUIDv7): what is concluded together stands together in an index."""
+        made = _TIMED.match(self.agreement)
+        return (made[1] + made[2] if made else "") + hashlib.sha256(f"{self.agreement}\n{self.path}".encode()).hexdigest()[:24]
 
     @property
     def instant(self) -> str:

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from aiohttp.test_utils import TestClient
+from msgspec import msgpack
 from msgspec.structs import replace
 
 from connector import errors
@@ -128,6 +129,23 @@ async def test_pages_go_on_where_the_last_one_ended(store):
         after = page[-1].id
     assert [each.subject for each in found] == [f"urn:uuid:{number}" for number in range(7)]
     assert after == await store.last_event()
+
+
+async def test_pages_end_and_begin_in_the_midst_of_what_one_write_tells(store):
+    for turn in range(2):
+        barred = {f"did:web:{turn}-{number:03}.example": "suspended" for number in range(130)}
+        await store.save_followed(Followed(after=turn, barred=barred))
+    await settled(store)
+    whole = await store.events("", 1_000)
+    assert len({each.id for each in whole}) == 130 + 260
+    assert (whole[0].id, whole[-1].id) == (await store.first_event(), await store.last_event())
+    for size in (1, 7, 100, 129, 390):
+        found, after = [], ""
+        while page := await store.events(after, size):
+            assert len(page) <= size
+            found += page
+            after = page[-1].id
+        assert found == whole
 
 
 def day(number):
@@ -356,7 +374,7 @@ async def test_an_event_waits_for_a_transaction_that_began_before_it(tables):
             transaction = connection.transaction()
             await transaction.start()
             await connection.execute(
-                "INSERT INTO event (participant, at, kind, subject, body) VALUES ($1, '', 'duty', 'early', $2)", ME, b"\x80"
+                "INSERT INTO event (participant, at, body) VALUES ($1, '', $2)", ME, msgpack.encode([("duty", "early", {})])
             )
             await second.commit(stepped("late"))
             assert (await second.events("", 10), await second.last_event(), await second.settling("")) == ([], "", True)

@@ -46,6 +46,7 @@ def upgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":  # numbers of a sequence become visible in another order than they are given out
         op.execute("ALTER TABLE event ALTER COLUMN turn SET DEFAULT pg_current_xact_id()::text::bigint")
         op.create_index("event_order", "event", ["participant", "turn", "seq"])
+        op.create_index("agreement_order", "agreement", ["participant", "seq"])
 
 
 def downgrade() -> None:
