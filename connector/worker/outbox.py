@@ -37,7 +37,6 @@ from kernel.clock import Clock, iso, parse_iso
 from kernel.errors import KizunaError
 from kernel.faults import crashpoint
 from kernel.http import Unreachable
-from kernel.waiting import until
 
 FAULT: Final = 1.0  # seconds until the next try when the store fails
 log = telemetry.get(__name__)
@@ -136,7 +135,10 @@ class Outbox:
         if following is not None:
             wait = max(0.0, (parse_iso(following) - self._clock.now()).total_seconds()) if following else 0.0
             seconds = wait if seconds is None else min(wait, seconds)
-        await until(self._awake, seconds)
+        timer = asyncio.get_running_loop().call_later(seconds, self._awake.set) if seconds is not None else None
+        await self._awake.wait()
+        if timer is not None:
+            timer.cancel()
 
     async def _carry(self, due: Claim) -> None:
         row, process = due.row, due.process
