@@ -82,7 +82,11 @@ def cut(member, monkeypatch):
     async def silent():
         raise UnavailableError("the feed is cut")
 
+    def unheard():
+        raise UnavailableError("the feed is cut")
+
     monkeypatch.setattr(member.follower, "_ask", silent)
+    monkeypatch.setattr(member.standing, "heard", unheard)  # nor does the answer arrive that is asked for already
     monkeypatch.setattr(member.standing, "_heard", None)
 
 
