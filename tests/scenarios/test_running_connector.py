@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -89,6 +90,9 @@ def test_the_command_line_takes_a_member_in(world):
                                 "--corporate-number", company.corporate_number, "--role", "mill", "--json")  # fmt: skip
     assert code == 0
     made = json.loads(out)
+    assert re.fullmatch("[0-9a-f]{32}", made["invitation"]), (
+        "a code that begins with a hyphen would be an option of `connector join`"
+    )
     code, _, err = run(world, "catalog", "show", world.did("provider"))
     assert code == 1
     assert "not a member of the data space yet" in err

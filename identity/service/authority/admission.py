@@ -91,7 +91,9 @@ class Admission:
         """
         host_of(wanted.did)
         number = verified(wanted.corporate_number)
-        code = secrets.token_urlsafe(24)
+        code = secrets.token_hex(
+            16
+        )  # hexadecimal: the applicant types it behind `connector join`, where a first hyphen would begin an option
         expires = iso(self.ledger.clock.now() + timedelta(days=self.invitation_days))
 
         def work(connection: Connection) -> Invited:
