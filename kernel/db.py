@@ -32,7 +32,7 @@ Work = Callable[[sqlite3.Connection], Any]
 _Job = tuple[Work, "asyncio.Future[Any]"]
 _Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
 GROUP = 256
-PAUSE = 6  # turns of the loop between the end of a commit and the next group
+PAUSE = 20  # turns of the loop between the end of a commit and the next group
 
 
 class Rider(Protocol):
