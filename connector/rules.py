@@ -294,9 +294,8 @@ class CallerRules:
             return Judgement(None, False, ("the access policy hides the offer", *hidden))
         known = self._rules.offered(offer)
         differences, within, near = self.differences(known, requested), False, None
-        own = self._decided(
-            offer.contract, requested if differences else offer.contract, dataset
-        )  # the same terms bind to the same
+        terms = requested if differences else offer.contract  # the same terms bind to the same, and ours were read before
+        own = self._decided(offer.contract, terms, dataset)
         if differences:
             other = self._decided(requested, requested, dataset)
             within = not other and not self._rules.outside(offer, requested)

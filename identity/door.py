@@ -58,6 +58,11 @@ class TokenUse(Struct, frozen=True):
     jti: str
     expires: datetime
 
+    @property
+    def remembered(self) -> int:
+        """Until when the receiver knows it, in seconds since the epoch: a minute longer than it counts."""
+        return int(self.expires.timestamp()) + 60
+
 
 class PeerRule(Struct, frozen=True):
     """What one peer has to show.

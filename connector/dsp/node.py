@@ -99,5 +99,5 @@ class Node:
 
 
 def spent(use: VerifiedUse) -> TokenUse:
-    """A verified token as stores keep it; it is remembered a minute longer than it counts."""
-    return TokenUse(use.issuer, use.jti, int(use.expires.timestamp()) + 60)
+    """A verified token as stores keep it."""
+    return TokenUse(use.issuer, use.jti, use.remembered)

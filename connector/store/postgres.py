@@ -23,7 +23,7 @@ from connector.processes.errors import VersionConflict
 from connector.processes.model import Commit, Ledger, Process
 from connector.store.events import Statement
 from connector.store.port import ANY_ROOM, LEDGER, Claim, Notice, Rooms
-from connector.store.sql import FOLLOWING, HEAD, SqlStore, outbox_row
+from connector.store.sql import ANY_KIND, FOLLOWING, HEAD, SqlStore, outbox_row
 from identity.access.postgres import PostgresAccess
 from identity.access.service import AccessStore
 from kernel.errors import UnavailableError
@@ -52,7 +52,7 @@ WITH RECURSIVE lanes (lane) AS (
   RETURNING o.seq, o.id, o.process, o.act, o.message, o.path, o.body, o.due, o.attempts, o.lane, o.fence
 )
 SELECT t.id, t.process, t.act, t.message, t.path, t.body, t.due, t.attempts, t.lane, t.fence, p.body
-FROM taken t LEFT JOIN process p ON p.id = t.process AND p.participant = ? AND p.kind IN ('negotiation', 'transfer') ORDER BY t.due, t.seq"""  # noqa: S608  the parts stand here
+FROM taken t LEFT JOIN process p ON p.id = t.process AND p.participant = ? AND p.{ANY_KIND} ORDER BY t.due, t.seq"""  # noqa: S608  the parts stand here
 _LIVING: Final = "SELECT id FROM outbox WHERE id = ANY(?) AND owner = ?"
 # What changes several rows takes those that are free and waits for none, so that no two replicas can wait for one another.
 _FREE: Final = "WHERE seq IN (SELECT seq FROM outbox WHERE {} FOR UPDATE SKIP LOCKED)"

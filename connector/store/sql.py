@@ -47,9 +47,10 @@ from policies.odrl.record import FIRST
 HEAD: Final = "0001"
 T = TypeVar("T")
 LAST: Final = "~"  # behind every time and id
+ANY_KIND: Final = f"kind IN {get_args(Kind)}"  # named, so that the key of processes is searched whatever the kind
 _DUE: Final = (
-    "SELECT o.id, o.process, o.act, o.message, o.path, o.body, o.due, p.peer, o.attempts, o.reason, o.parked"
-    " FROM outbox o JOIN process p ON p.id = o.process AND p.participant = o.participant AND p.kind IN ('negotiation', 'transfer') WHERE o.participant = ?"
+    "SELECT o.id, o.process, o.act, o.message, o.path, o.body, o.due, p.peer, o.attempts, o.reason, o.parked"  # noqa: S608  two kinds
+    f" FROM outbox o JOIN process p ON p.id = o.process AND p.participant = o.participant AND p.{ANY_KIND} WHERE o.participant = ?"
 )
 FOLLOWING: Final = "SELECT due FROM outbox WHERE participant = ? AND due > ? ORDER BY due LIMIT 1"
 # An index is written anew when a column of it, or of its condition, is set, whatever to: so these only where they change.
@@ -59,7 +60,7 @@ _INSERT: Final = (
     "INSERT INTO process (id, participant, kind, role, peer, peer_pid, waiting, open, version, agreement, body)"
     " VALUES (?,?,?,?,?,?,?,?,?,?,?)"
 )
-_PROCESS: Final = "SELECT body FROM process WHERE participant = ? AND kind IN ('negotiation', 'transfer') AND id = ?"
+_PROCESS: Final = f"SELECT body FROM process WHERE participant = ? AND {ANY_KIND} AND id = ?"  # noqa: S608  two kinds
 # The kind stands in the text: bound as a value, SQLite would compile the statement again at every use, to see whether the index of one kind alone will do.
 _OF_KIND: Final = {kind: f"SELECT body FROM process WHERE participant = ? AND kind = '{kind}'" for kind in get_args(Kind)}  # noqa: S608  two kinds
 _OF_PEER: Final = {
@@ -543,8 +544,8 @@ def _indexed(p: Process) -> tuple[str, bool, bool]:
 
 
 def kept_use(token: TokenUse | VerifiedUse) -> TokenUse:
-    """A verified token as it is kept: a minute longer than it counts."""
-    return TokenUse(token.issuer, token.jti, int(token.expires.timestamp()) + 60) if isinstance(token, VerifiedUse) else token
+    """A verified token as it is kept."""
+    return TokenUse(token.issuer, token.jti, token.remembered) if isinstance(token, VerifiedUse) else token
 
 
 def lane_of(row: OutboxRow, peer: str) -> str:

@@ -60,18 +60,14 @@ class Usage:
     ) -> None:
         """`asset` finds a dataset of ours."""
         self._profile, self._clock, self._relations, self._asset = profile, clock, relations, asset
-        self._read: Held[Mapping[str, Any], Policy] = Held(profile.policy)
-        self._bound: Held[Mapping[str, Any], Stated] = Held(self._binding)
+        self.read: Held[Mapping[str, Any], Policy] = Held(profile.policy)  # of terms, which nobody changes; raises `PolicyError`
+        self.stated: Held[Mapping[str, Any], Stated] = Held(self._stated)
         self._began = Held(moment)
         self._claimed: OrderedDict[bytes, dict[str, Any]] = OrderedDict()
 
     def policy(self, agreement: Agreement) -> Policy:
         """The agreement's policy; raises `PolicyError`."""
-        return self._read(agreement.policy)
-
-    def read(self, terms: Mapping[str, Any]) -> Policy:
-        """The policy that terms, which nobody changes, say; raises `PolicyError`."""
-        return self._read(terms)
+        return self.read(agreement.policy)
 
     def _facts(
         self, claims: Claims, purposes: Sequence[str], participant: str, traded: Mapping[str, Sequence[str]]
@@ -85,13 +81,10 @@ class Usage:
                 self._claimed.popitem(last=False)
         return found
 
-    def stated(self, terms: Mapping[str, Any]) -> Stated:
+    def _stated(self, terms: Mapping[str, Any]) -> Stated:
         """The purposes and recipients that terms bind the consumer to; none where they cannot be read."""
-        return self._bound(terms)
-
-    def _binding(self, terms: Mapping[str, Any]) -> Stated:
         try:
-            policy = self._read(terms)
+            policy = self.read(terms)
         except PolicyError:
             return Stated()
         return Stated(policy.values(PURPOSE), policy.values(RECIPIENT))

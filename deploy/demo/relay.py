@@ -49,9 +49,8 @@ class Relay:
     async def _close(self) -> None:
         server, self._server = self._server, None
         if server is not None:
-            for each in (
-                server.sockets
-            ):  # accept no more, and let what was accepted begin: asyncio loses a connection whose server is closed before
+            # Accept no more, and let what was accepted begin: asyncio loses a connection whose server is closed before.
+            for each in server.sockets:
                 self._loop.remove_reader(each.fileno())
             await self._turns()
             server.close()

@@ -91,9 +91,8 @@ class Admission:
         """
         host_of(wanted.did)
         number = verified(wanted.corporate_number)
-        code = secrets.token_hex(
-            16
-        )  # hexadecimal: the applicant types it behind `connector join`, where a first hyphen would begin an option
+        # Hexadecimal: the applicant types it behind `connector join`, where a first hyphen would begin an option.
+        code = secrets.token_hex(16)
         expires = iso(self.ledger.clock.now() + timedelta(days=self.invitation_days))
 
         def work(connection: Connection) -> Invited:
